@@ -16,5 +16,7 @@
 
 pub mod effect;
 pub mod error;
+pub mod gate;
+pub mod journal;
 pub mod run;
 pub mod target;

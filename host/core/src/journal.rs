@@ -1,0 +1,480 @@
+//! What is recorded of a run, and which records may follow which.
+//!
+//! A journal is a list of [`Record`]s: the header, then what happened to each slot, notes between them, and the end.
+//! One effect takes one slot. [`Journal::append`] is the only way to grow one, and [`next`] is the whole law of what
+//! may follow what; anything else is [`Error`].
+//!
+//! Deliberately not here: storing (the host's store) and deciding ([`crate::gate`]). Recorded values are data: no
+//! secrets, no handles, no error types of ours.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error;
+use crate::run::{Certainty, Decision, Mode, Origin, Outcome, Stage, State};
+use crate::target::{Resolved, Target};
+
+/// Version of the journal's format; golden files of every released one must still fold.
+pub const FORMAT: u32 = 1;
+
+/// What a run may use up. Pinned in the header, so that a resumed run keeps them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Sum of linear memories, in bytes.
+    pub memory_bytes: u64,
+    /// Guest CPU, in milliseconds.
+    pub cpu_ms: u64,
+    /// Wall time without waits, in milliseconds.
+    pub wall_ms: u64,
+    /// Slots.
+    pub effects: u32,
+    /// Bytes of JSON of one result.
+    pub result_bytes: u64,
+    /// Bytes of JSON of all records.
+    pub journal_bytes: u64,
+    /// Denials before the run is ended as probing.
+    pub denials: u32,
+    /// Bytes of notes.
+    pub notes_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            memory_bytes: 64 << 20,
+            cpu_ms: 5_000,
+            wall_ms: 600_000,
+            effects: 500,
+            result_bytes: 1 << 20,
+            journal_bytes: 8 << 20,
+            denials: 20,
+            notes_bytes: 1 << 20,
+        }
+    }
+}
+
+/// The alert as a run sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct AlertInput {
+    pub name: String,
+    pub labels: std::collections::BTreeMap<String, String>,
+    pub annotations: std::collections::BTreeMap<String, String>,
+    pub starts_at: String,
+    pub fingerprint: String,
+}
+
+/// Pins everything a guest can observe: a resumed run sees the same world of inputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`FORMAT`] when it was written.
+    pub format: u32,
+    /// Run id.
+    pub run: String,
+    /// Name.
+    pub runbook: String,
+    /// Version in the manifest.
+    pub version: String,
+    /// `sha256:…` of code and manifest.
+    pub digest: String,
+    /// Digest of the interpreter, for scripts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<String>,
+    /// Of the guest contract, such as `sandbook:runbook@1.0.0`.
+    pub abi: String,
+    /// How it relates to the world.
+    pub mode: Mode,
+    /// When it was started.
+    pub stage: Stage,
+    /// Who wrote the runbook.
+    pub origin: Origin,
+    /// What started it: `alert`, `docker-event`, `manual`, `schedule`.
+    pub trigger: String,
+    /// Absent for manual runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub episode: Option<String>,
+    /// Absent for manual, scheduled and event-triggered runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<AlertInput>,
+    /// Absent when the runbook's target kind is `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// Key of the lock it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The Docker host whose names need no prefix.
+    pub host: String,
+    /// Typed, in the shapes of the guest contract's variant `value`.
+    pub parameters: IndexMap<String, Value>,
+    /// Effects the manifest requests.
+    pub requests: Vec<String>,
+    /// What it may use up.
+    pub limits: Limits,
+    /// Seed of WASI's random functions.
+    pub seed: u64,
+    /// Milliseconds since 1970.
+    pub at: u64,
+}
+
+/// An effect as asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Name.
+    pub effect: String,
+    /// In the shapes of the guest contract.
+    pub arguments: Value,
+}
+
+/// What an effect answered. Serialises as `{"ok": …}` or `{"error": {"kind", "message"}}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// It worked.
+    Ok(Value),
+    /// It did not; the guest sees exactly this.
+    Error(error::Error),
+}
+
+impl From<Result<Value, error::Error>> for Answer {
+    fn from(result: Result<Value, error::Error>) -> Answer {
+        match result {
+            Ok(value) => Answer::Ok(value),
+            Err(error) => Answer::Error(error),
+        }
+    }
+}
+
+impl From<Answer> for Result<Value, error::Error> {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Ok(value) => Ok(value),
+            Answer::Error(error) => Err(error),
+        }
+    }
+}
+
+/// One record. Times are milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Record {
+    /// The header; always first.
+    Begun { header: Box<Header> },
+    /// A note of the runbook; takes no slot.
+    Note { effect: String, data: Value, at: u64 },
+    /// A person was asked.
+    Asked { slot: u32, request: Request, resolved: Option<Box<Resolved>>, reason: String, policy: Vec<String>, expires_at: u64, at: u64 },
+    /// A person answered.
+    Answered { slot: u32, approved: bool, by: String, reason: String, at: u64 },
+    /// The run waits for a time.
+    Waiting { slot: u32, request: Request, until: u64, at: u64 },
+    /// About to change the world. Durable before it does.
+    Intended {
+        slot: u32,
+        request: Request,
+        resolved: Option<Box<Resolved>>,
+        attempt: u32,
+        policy: Vec<String>,
+        /// When it is certain that nothing of it can still happen.
+        horizon_at: u64,
+        at: u64,
+    },
+    /// A sub-step inside a slot: what recovery needs to know.
+    Step { slot: u32, data: Value, at: u64 },
+    /// The slot's answer. Carries the request when no earlier record of the slot does.
+    Settled {
+        slot: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<Request>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<Target>,
+        decision: Decision,
+        certainty: Certainty,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policy: Vec<String>,
+        answer: Answer,
+        at: u64,
+    },
+    /// The run's end; always last.
+    Ended { state: State, outcome: Option<Outcome>, sentence: String, at: u64 },
+}
+
+impl Record {
+    /// The word of its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Record::Begun { .. } => "begun",
+            Record::Note { .. } => "note",
+            Record::Asked { .. } => "asked",
+            Record::Answered { .. } => "answered",
+            Record::Waiting { .. } => "waiting",
+            Record::Intended { .. } => "intended",
+            Record::Step { .. } => "step",
+            Record::Settled { .. } => "settled",
+            Record::Ended { .. } => "ended",
+        }
+    }
+
+    /// The slot it is about.
+    pub fn slot(&self) -> Option<u32> {
+        match self {
+            Record::Begun { .. } | Record::Note { .. } | Record::Ended { .. } => None,
+            Record::Asked { slot, .. }
+            | Record::Answered { slot, .. }
+            | Record::Waiting { slot, .. }
+            | Record::Intended { slot, .. }
+            | Record::Step { slot, .. }
+            | Record::Settled { slot, .. } => Some(*slot),
+        }
+    }
+
+    /// When, in milliseconds since 1970.
+    pub fn at(&self) -> u64 {
+        match self {
+            Record::Begun { header } => header.at,
+            Record::Note { at, .. }
+            | Record::Asked { at, .. }
+            | Record::Answered { at, .. }
+            | Record::Waiting { at, .. }
+            | Record::Intended { at, .. }
+            | Record::Step { at, .. }
+            | Record::Settled { at, .. }
+            | Record::Ended { at, .. } => *at,
+        }
+    }
+}
+
+/// Where a slot stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum SlotState {
+    Vacant,
+    Asked,
+    Answered,
+    Waiting,
+    Intended,
+    Step,
+    Settled,
+}
+
+/// The whole law: where a slot stands after a record, or that the record may not come now.
+pub fn next(state: SlotState, record: &Record) -> Result<SlotState, Error> {
+    use SlotState::{Answered, Asked, Intended, Settled, Step, Vacant, Waiting};
+    let illegal = || Err(Error::Illegal { kind: record.kind(), slot: record.slot(), after: state });
+    match (state, record) {
+        (Vacant | Answered, Record::Asked { .. }) => Ok(Asked),
+        (Asked, Record::Answered { .. }) => Ok(Answered),
+        (Vacant | Waiting, Record::Waiting { .. }) => Ok(Waiting),
+        // A second intent is a further attempt after a look proved that the first did nothing.
+        (Vacant | Answered | Intended | Step, Record::Intended { .. }) => Ok(Intended),
+        (Intended | Step, Record::Step { .. }) => Ok(Step),
+        (Vacant | Asked | Answered | Waiting | Intended | Step, Record::Settled { .. }) => Ok(Settled),
+        (Asked | Waiting | Intended | Step | Settled, Record::Asked { .. })
+        | (Vacant | Answered | Waiting | Intended | Step | Settled, Record::Answered { .. })
+        | (Asked | Answered | Intended | Step | Settled, Record::Waiting { .. })
+        | (Asked | Waiting | Settled, Record::Intended { .. })
+        | (Vacant | Asked | Answered | Waiting | Settled, Record::Step { .. })
+        | (Settled, Record::Settled { .. })
+        | (
+            Vacant | Asked | Answered | Waiting | Intended | Step | Settled,
+            Record::Begun { .. } | Record::Note { .. } | Record::Ended { .. },
+        ) => illegal(),
+    }
+}
+
+/// Why a record may not come now: a damaged journal or a bug, never a runbook's doing.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Error {
+    #[error("a record `{kind}` for slot {slot:?} may not follow {after:?}")]
+    Illegal { kind: &'static str, slot: Option<u32>, after: SlotState },
+    #[error("a journal begins with its header, found `{0}`")]
+    NoHeader(&'static str),
+    #[error("a second header")]
+    SecondHeader,
+    #[error("`{0}` after the end")]
+    AfterEnd(&'static str),
+    #[error("slot {found} where slot {expected} comes next")]
+    Gap { found: u32, expected: u32 },
+    #[error("slot {0} is settled without a request")]
+    NoRequest(u32),
+    #[error("format {found} is newer than {FORMAT}, the newest this version reads")]
+    Format { found: u32 },
+}
+
+/// One slot, folded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct Slot {
+    pub state: SlotState,
+    pub request: Request,
+    pub resolved: Option<Box<Resolved>>,
+    pub target: Option<Target>,
+    pub decision: Option<Decision>,
+    pub certainty: Option<Certainty>,
+    pub policy: Vec<String>,
+    pub reason: String,
+    pub approved: Option<(bool, String, String)>,
+    pub until: Option<u64>,
+    pub expires_at: Option<u64>,
+    pub horizon_at: Option<u64>,
+    pub attempt: u32,
+    pub steps: Vec<Value>,
+    pub answer: Option<Answer>,
+    /// When its first record was written.
+    pub began_at: u64,
+    /// When its last record was written.
+    pub at: u64,
+}
+
+/// A run's records, folded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Journal {
+    /// What it began with.
+    pub header: Header,
+    /// By number.
+    pub slots: Vec<Slot>,
+    /// How many notes are recorded: a replay emits the same ones again and skips that many.
+    pub notes: u32,
+    /// Time of the last record: what WASI clocks show.
+    pub now: u64,
+    /// The end, once there is one.
+    pub end: Option<(State, Option<Outcome>, String)>,
+}
+
+impl Journal {
+    /// A journal of only its header.
+    pub fn new(header: Header) -> Journal {
+        let now = header.at;
+        Journal { header, slots: Vec::new(), notes: 0, now, end: None }
+    }
+
+    /// Folds records from the first on.
+    pub fn fold(records: impl IntoIterator<Item = Record>) -> Result<Journal, Error> {
+        let mut records = records.into_iter();
+        let mut journal = match records.next() {
+            Some(Record::Begun { header }) if header.format > FORMAT => {
+                return Err(Error::Format { found: header.format });
+            }
+            Some(Record::Begun { header }) => Journal::new(*header),
+            Some(other) => return Err(Error::NoHeader(other.kind())),
+            None => return Err(Error::NoHeader("nothing")),
+        };
+        for record in records {
+            journal.append(&record)?;
+        }
+        Ok(journal)
+    }
+
+    /// Takes one more record, if the law allows it.
+    pub fn append(&mut self, record: &Record) -> Result<(), Error> {
+        if self.end.is_some() {
+            return Err(Error::AfterEnd(record.kind()));
+        }
+        match record {
+            Record::Begun { .. } => return Err(Error::SecondHeader),
+            Record::Note { .. } => self.notes += 1,
+            Record::Ended { state, outcome, sentence, .. } => self.end = Some((*state, *outcome, sentence.clone())),
+            Record::Asked { slot, .. }
+            | Record::Answered { slot, .. }
+            | Record::Waiting { slot, .. }
+            | Record::Intended { slot, .. }
+            | Record::Step { slot, .. }
+            | Record::Settled { slot, .. } => self.append_slot(*slot, record)?,
+        }
+        self.now = self.now.max(record.at());
+        Ok(())
+    }
+
+    fn append_slot(&mut self, number: u32, record: &Record) -> Result<(), Error> {
+        let expected = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        if number > expected {
+            return Err(Error::Gap { found: number, expected });
+        }
+        let current = self.slots.get(number as usize).map_or(SlotState::Vacant, |slot| slot.state);
+        let state = next(current, record)?;
+        if number == expected {
+            let request = request_of(record).ok_or(Error::NoRequest(number))?;
+            self.slots.push(Slot::vacant(request.clone(), record.at()));
+        }
+        self.slots[number as usize].take(state, record);
+        Ok(())
+    }
+}
+
+fn request_of(record: &Record) -> Option<&Request> {
+    match record {
+        Record::Asked { request, .. } | Record::Waiting { request, .. } | Record::Intended { request, .. } => Some(request),
+        Record::Settled { request, .. } => request.as_ref(),
+        Record::Begun { .. }
+        | Record::Note { .. }
+        | Record::Answered { .. }
+        | Record::Step { .. }
+        | Record::Ended { .. } => None,
+    }
+}
+
+impl Slot {
+    fn vacant(request: Request, at: u64) -> Slot {
+        Slot {
+            state: SlotState::Vacant,
+            request,
+            resolved: None,
+            target: None,
+            decision: None,
+            certainty: None,
+            policy: Vec::new(),
+            reason: String::new(),
+            approved: None,
+            until: None,
+            expires_at: None,
+            horizon_at: None,
+            attempt: 0,
+            steps: Vec::new(),
+            answer: None,
+            began_at: at,
+            at,
+        }
+    }
+
+    fn take(&mut self, state: SlotState, record: &Record) {
+        self.state = state;
+        self.at = record.at();
+        match record {
+            Record::Asked { resolved, reason, policy, expires_at, .. } => {
+                self.resolved.clone_from(resolved);
+                self.target = resolved.as_ref().map(|resolved| resolved.target.clone());
+                self.reason.clone_from(reason);
+                self.policy.clone_from(policy);
+                self.expires_at = Some(*expires_at);
+                self.approved = None;
+            }
+            Record::Answered { approved, by, reason, .. } => self.approved = Some((*approved, by.clone(), reason.clone())),
+            Record::Waiting { until, .. } => self.until = Some(*until),
+            Record::Intended { resolved, attempt, policy, horizon_at, .. } => {
+                self.resolved.clone_from(resolved);
+                self.target = resolved.as_ref().map(|resolved| resolved.target.clone());
+                self.attempt = *attempt;
+                self.policy.clone_from(policy);
+                self.horizon_at = Some(*horizon_at);
+                self.steps.clear();
+            }
+            Record::Step { data, .. } => self.steps.push(data.clone()),
+            Record::Settled { target, decision, certainty, policy, answer, .. } => {
+                if target.is_some() {
+                    self.target.clone_from(target);
+                }
+                if !policy.is_empty() {
+                    self.policy.clone_from(policy);
+                }
+                self.decision = Some(*decision);
+                self.certainty = Some(*certainty);
+                self.answer = Some(answer.clone());
+            }
+            Record::Begun { .. } | Record::Note { .. } | Record::Ended { .. } => {}
+        }
+    }
+}
