@@ -1,1 +1,35 @@
-//! x
+//! Fixtures of the integration tests: real parts, started by the test that needs them and gone when it ends.
+//!
+//! - [`daemon`]: the real `sandbook` binary, its API and its command line
+//! - [`docker`]: a Docker engine of its own, an image without any registry, containers that fall ill on request
+//! - [`monitoring`]: real Prometheus and Alertmanager with the files shipped in `monitoring/`
+//! - [`fake_docker`]: an engine at the wire, for faults no real one shows on request and for benches
+//! - [`package`]: runbook packages, good and hostile; [`alert`]: messages as senders write them
+//! - [`http`], [`process`], [`wait`]: what those are made of
+//!
+//! A missing part fails its test and says what to install; nothing is ever skipped. Deliberately not here: the daemon's
+//! library. A test that needs its insides belongs beside them.
+
+pub mod alert;
+pub mod daemon;
+pub mod docker;
+pub mod fake_docker;
+pub mod http;
+pub mod monitoring;
+pub mod package;
+pub mod process;
+pub mod wait;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    root.expect("the tests are a folder of the repository").to_owned()
+}
+
+/// Says something that is seen even when the test passes: the harness captures only what `println!` writes.
+pub fn announce(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "    {line}");
+}

@@ -16,7 +16,8 @@ pub const DURATION_MS_MAX: u64 = 366 * 86_400_000;
 const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Units of a size with their bytes, largest first.
-const BYTES_UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const BYTES_UNITS: [(&str, u64); 5] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// A length of time in milliseconds; as text `250ms`, `90s`, `10m`, `1h30m`, `7d`, at most [`DURATION_MS_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -240,7 +241,10 @@ mod tests {
             ("7/1d", Rate { count: 7, window_ms: 86_400_000 }, "7/1d"),
             ("10 / 10m", Rate { count: 10, window_ms: 600_000 }, "10/10m"),
         ]);
-        check_errors::<Rate>(&["", "3", "0/1h", "-1/1h", "+1/1h", "3/", "3/1", "/1h", "3/100ms", "5000000000/1h"], "3/1h");
+        check_errors::<Rate>(
+            &["", "3", "0/1h", "-1/1h", "+1/1h", "3/", "3/1", "/1h", "3/100ms", "5000000000/1h"],
+            "3/1h",
+        );
     }
 
     #[test]

@@ -424,6 +424,23 @@ impl Session {
         self.conclude_as(pending, certainty, result, now)
     }
 
+    /// The record that [`Session::settle`] would append for this result: for what is stored in one transaction with it.
+    pub fn preview(&self, permit: &Permit, result: Result<Value, Error>, now: Now) -> Record {
+        Record::Settled {
+            slot: permit.slot(),
+            request: Some(request(permit.effect())),
+            target: permit.resolved().map(|resolved| resolved.target.clone()),
+            decision: Decision::Allow,
+            certainty: match permit.route() {
+                Route::Live => Certainty::Real,
+                Route::Simulated => Certainty::Modelled,
+            },
+            policy: Vec::new(),
+            answer: Answer::from(result),
+            at: now.unix_ms,
+        }
+    }
+
     /// The wait is over.
     pub fn woken(&mut self, now: Now) -> Next {
         let Phase::Waiting(pending) = std::mem::replace(&mut self.phase, Phase::Idle) else {

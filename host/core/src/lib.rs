@@ -3,6 +3,7 @@
 //! - [`effect`]: what can be asked for, one struct an effect, wrapped by one closed enum
 //! - [`gate`]: the machine that decides what happens to an effect: bound, resolve, authorize, intend, drive, settle
 //! - [`journal`]: what is recorded of a run, and which records may follow which
+//! - [`recovery`]: how an intent without an outcome is settled by looking
 //! - [`manifest`], [`duration`]: `runbook.toml`, and durations and rates as people write them
 //! - [`alert`], [`matching`]: what arrives, and which runbook and target it means
 //! - [`run`]: states, modes, outcomes and stages of runs and versions
@@ -14,9 +15,16 @@
 //! out, `clippy.toml` the standard library. The daemon around it is the crate `sandbook`.
 #![warn(missing_docs)]
 
+pub mod alert;
+pub mod duration;
 pub mod effect;
 pub mod error;
 pub mod gate;
 pub mod journal;
+pub mod manifest;
+pub mod matching;
+pub mod problem;
+pub mod recovery;
 pub mod run;
 pub mod target;
+pub mod world;

@@ -151,8 +151,9 @@ impl FromStr for Matcher {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        let malformed =
-            |why: &str| Malformed(format!("{} is not a matcher: {why}; write it like severity=\"critical\"", quote(text)));
+        let malformed = |why: &str| {
+            Malformed(format!("{} is not a matcher: {why}; write it like severity=\"critical\"", quote(text)))
+        };
         let trimmed = text.trim();
         if trimmed.starts_with('{') {
             return Err(malformed("leave the braces out and write one matcher a string"));

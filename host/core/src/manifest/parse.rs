@@ -1,0 +1,411 @@
+//! From TOML to a [`Manifest`]: which keys there are, what they mean, and what they may be.
+//!
+//! Deliberately not here: places and messages about types; see [`super::read`].
+
+use std::fmt::Display;
+
+use indexmap::IndexMap;
+use toml::{Spanned, de::DeValue};
+
+use super::{
+    Brake, Condition, Limits, Manifest, Parameter, ParameterType, ParameterValue, TargetSpec, Trigger, Verify,
+    check_schedule, check_timezone,
+    read::{self, Reader, Section, Span},
+};
+use crate::{
+    duration::{Bytes, DurationMs},
+    effect::{Effect, closest},
+    problem::{Problem, quote},
+    target::Kind,
+};
+
+/// What a trigger's `docker_event` may name. `health_status` alone means any change of health.
+pub const DOCKER_ACTIONS: [&str; 12] = [
+    "die",
+    "oom",
+    "start",
+    "stop",
+    "kill",
+    "restart",
+    "destroy",
+    "pause",
+    "unpause",
+    "health_status",
+    "health_status: healthy",
+    "health_status: unhealthy",
+];
+
+/// A summary, in characters.
+const SUMMARY_CHARS_MAX: usize = 200;
+/// Rates of one brake.
+const RATES_MAX: usize = 8;
+/// Windows of settling and verifying, in milliseconds: a week.
+const WINDOW_MS_MAX: u64 = 7 * 86_400_000;
+
+pub(super) fn parse(text: &str, file: &str) -> Result<(Manifest, Vec<Problem>), Vec<Problem>> {
+    let mut reader = Reader::new(text, file);
+    let document = reader.document();
+    let root = Section { path: String::new(), table: document.get_ref(), span: document.span() };
+    let known =
+        ["name", "version", "summary", "trigger", "target", "parameters", "requests", "limits", "brake", "verify"];
+    reader.known_keys(&root, &known);
+    let target = target(&mut reader, &root);
+    let manifest = Manifest {
+        name: name(&mut reader, &root),
+        version: version(&mut reader, &root),
+        summary: summary(&mut reader, &root),
+        triggers: triggers(&mut reader, &root, target.kind),
+        target,
+        parameters: parameters(&mut reader, &root),
+        requests: requests(&mut reader, &root),
+        limits: limits(&mut reader, &root),
+        brake: brake(&mut reader, &root),
+        verify: verify(&mut reader, &root),
+    };
+    reader.forgive_consequences();
+    let problems = reader.into_problems();
+    if problems.iter().all(|problem| problem.warning) { Ok((manifest, problems)) } else { Err(problems) }
+}
+
+fn name(reader: &mut Reader<'_>, root: &Section<'_>) -> String {
+    required(reader, root, "name", "write name = \"restart-unhealthy\"", |name| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let fits = (1..=63).contains(&name.len()) && name.bytes().all(plain);
+        (!fits).then(|| "it must be 1 to 63 of a-z, 0-9 and -".to_owned())
+    })
+}
+
+fn version(reader: &mut Reader<'_>, root: &Section<'_>) -> String {
+    required(reader, root, "version", "write version = \"1.0.0\"", |version| {
+        let end = version.find(['-', '+']).unwrap_or(version.len());
+        let (numbers, suffix) = version.split_at(end);
+        let parts: Vec<&str> = numbers.split('.').collect();
+        let numeric = |part: &&str| (1..=9).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
+        let fits = parts.len() == 3 && parts.iter().all(numeric);
+        let suffix_fits = suffix.len() != 1 && suffix.len() <= 64 && suffix.bytes().all(plain);
+        (!fits || !suffix_fits).then(|| "it must be like 1.2.0 or 1.2.0-rc.1".to_owned())
+    })
+}
+
+fn summary(reader: &mut Reader<'_>, root: &Section<'_>) -> String {
+    required(reader, root, "summary", "say in one sentence what it does", |summary| match summary.chars().count() {
+        0 => Some("say in one sentence what it does".to_owned()),
+        _ if summary.trim().is_empty() => Some("say in one sentence what it does".to_owned()),
+        chars if chars > SUMMARY_CHARS_MAX => {
+            Some(format!("it has {chars} characters, at most {SUMMARY_CHARS_MAX} are allowed"))
+        }
+        _ => None,
+    })
+}
+
+/// A text that must be there; `check` says what is wrong with it.
+fn required(
+    reader: &mut Reader<'_>,
+    root: &Section<'_>,
+    key: &str,
+    help: &str,
+    check: impl Fn(&str) -> Option<String>,
+) -> String {
+    if root.find(key).is_none() {
+        reader.missing(root, key, help);
+    }
+    let Some((text, span)) = reader.string(root, key) else { return String::new() };
+    if let Some(why) = check(&text) {
+        reader.error(read::BAD_VALUE, &span, format!("`{key}` is {}: {why}", quote(&text)), String::new());
+    }
+    text
+}
+
+fn triggers(reader: &mut Reader<'_>, root: &Section<'_>, kind: Kind) -> Vec<Trigger> {
+    let Some(value) = root.find("trigger") else { return Vec::new() };
+    let DeValue::Array(list) = value.get_ref() else {
+        reader.wrong_type("trigger", value, "a list of tables: [[trigger]]");
+        return Vec::new();
+    };
+    let mut triggers = Vec::with_capacity(list.len());
+    for item in list {
+        match item.get_ref() {
+            DeValue::Table(table) => {
+                let section = Section { path: "trigger".to_owned(), table, span: item.span() };
+                triggers.push(trigger(reader, &section, kind));
+            }
+            _ => reader.wrong_type("trigger", item, "a table: [[trigger]]"),
+        }
+    }
+    triggers
+}
+
+fn trigger(reader: &mut Reader<'_>, section: &Section<'_>, kind: Kind) -> Trigger {
+    let known = ["alert", "match", "docker_event", "schedule", "timezone", "priority", "continue"];
+    reader.known_keys(section, &known);
+    let priority = reader.integer(section, "priority").map_or(0, |(number, span)| {
+        i32::try_from(number).unwrap_or_else(|_| {
+            let message = format!("`trigger.priority` is {number}, it must fit 32 bits");
+            reader.error(read::LIMIT, &span, message, String::new());
+            0
+        })
+    });
+    let trigger = Trigger {
+        alert: alert_names(reader, section),
+        matchers: reader.parsed_list(section, "match"),
+        docker_event: docker_events(reader, section),
+        schedule: checked(reader, section, "schedule", check_schedule),
+        timezone: checked(reader, section, "timezone", check_timezone),
+        priority,
+        continue_: reader.flag(section, "continue").unwrap_or(false),
+    };
+    check_sources(reader, section, kind);
+    trigger
+}
+
+fn alert_names(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<String> {
+    let names = reader.strings(section, "alert");
+    for (_, span) in names.iter().filter(|(name, _)| name.trim().is_empty()) {
+        reader.error(read::BAD_VALUE, span, "`trigger.alert` holds an empty name".to_owned(), String::new());
+    }
+    names.into_iter().map(|(name, _)| name).collect()
+}
+
+fn docker_events(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<String> {
+    let actions = reader.strings(section, "docker_event");
+    for (action, span) in actions.iter().filter(|(action, _)| !DOCKER_ACTIONS.contains(&action.as_str())) {
+        let help = match closest(action, DOCKER_ACTIONS.into_iter()) {
+            Some(known) => format!("did you mean {known:?}?"),
+            None => format!("known are: {}", DOCKER_ACTIONS.join(", ")),
+        };
+        let message = format!("`trigger.docker_event`: there is no docker event {}", quote(action));
+        reader.error(read::BAD_VALUE, span, message, help);
+    }
+    actions.into_iter().map(|(action, _)| action).collect()
+}
+
+fn checked<E: Display>(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    key: &str,
+    check: impl Fn(&str) -> Result<(), E>,
+) -> Option<String> {
+    let (text, span) = reader.string(section, key)?;
+    if let Err(error) = check(&text) {
+        reader.error(read::BAD_VALUE, &span, format!("`{}`: {error}", section.key(key)), String::new());
+    }
+    Some(text)
+}
+
+/// One trigger has one source: alerts, Docker events or a schedule. Looks at what is written, not at what could be read.
+fn check_sources(reader: &mut Reader<'_>, section: &Section<'_>, kind: Kind) {
+    let written = |key: &str| match section.find(key).map(Spanned::get_ref) {
+        Some(DeValue::Array(list)) => !list.is_empty(),
+        other => other.is_some(),
+    };
+    let mut error = |message: &str, help: &str| {
+        reader.error(read::TRIGGER, &section.span, message.to_owned(), help.to_owned());
+    };
+    let (alert, matchers, event) = (written("alert"), written("match"), written("docker_event"));
+    let schedule = written("schedule");
+    if !(alert || matchers || event || schedule) {
+        error("an empty trigger never matches", "give it alert, match, docker_event or schedule");
+    }
+    if (alert && event) || (schedule && (alert || matchers || event)) {
+        error("a trigger listens to alerts, to docker events or to a schedule", "write one [[trigger]] for each");
+    }
+    if written("timezone") && !schedule {
+        error("`trigger.timezone` stands without a schedule", "remove it, or add schedule = \"0 3 * * *\"");
+    }
+    if schedule && matches!(kind, Kind::Container | Kind::Service) {
+        let message = "a scheduled run has no labels that could name its target";
+        reader.warn(&section.span, message.to_owned(), "write kind = \"none\" or \"host\" under [target]".to_owned());
+    }
+}
+
+fn target(reader: &mut Reader<'_>, root: &Section<'_>) -> TargetSpec {
+    let mut target = TargetSpec::default();
+    let Some(section) = reader.table(root, "target") else { return target };
+    reader.known_keys(&section, &["kind", "container_from", "service_from", "host_from", "each"]);
+    let kinds =
+        [("container", Kind::Container), ("service", Kind::Service), ("host", Kind::Host), ("none", Kind::None)];
+    if let Some(kind) = word(reader, &section, "kind", &kinds) {
+        target.kind = kind;
+    }
+    let lists = [
+        ("container_from", &mut target.container_from),
+        ("service_from", &mut target.service_from),
+        ("host_from", &mut target.host_from),
+    ];
+    for (key, list) in lists {
+        let given = reader.strings(&section, key);
+        if !given.is_empty() {
+            *list = given.into_iter().map(|(label, _)| label).collect();
+        }
+    }
+    target.each = reader.flag(&section, "each").unwrap_or(false);
+    target
+}
+
+/// One of a few words.
+fn word<T: Copy>(reader: &mut Reader<'_>, section: &Section<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+    let (text, span) = reader.string(section, key)?;
+    let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    if found.is_none() {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let message = format!("`{}` is {}, it must be one of {}", section.key(key), quote(&text), known.join(", "));
+        let help = closest(&text, known.into_iter()).map(|word| format!("did you mean `{word}`?"));
+        reader.error(read::BAD_VALUE, &span, message, help.unwrap_or_default());
+    }
+    found
+}
+
+fn parameters(reader: &mut Reader<'_>, root: &Section<'_>) -> IndexMap<String, Parameter> {
+    let Some(section) = reader.table(root, "parameters") else { return IndexMap::new() };
+    // Tables come sorted; people expect their own order.
+    let mut names: Vec<_> = section.table.keys().collect();
+    names.sort_by_key(|name| name.span().start);
+    let mut parameters = IndexMap::new();
+    for name in names {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let text = name.get_ref();
+        if text.len() > 63 || !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.bytes().all(plain) {
+            let message =
+                format!("parameter {}: a name must be up to 63 of a-z, 0-9 and _, a letter first", quote(text));
+            reader.error(read::BAD_VALUE, &name.span(), message, String::new());
+        }
+        if let Some(parameter) = reader.table(&section, text).and_then(|section| parameter(reader, &section)) {
+            parameters.insert(text.to_string(), parameter);
+        }
+    }
+    parameters
+}
+
+fn parameter(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Parameter> {
+    reader.known_keys(section, &["type", "default", "summary"]);
+    let types = ParameterType::ALL.map(|type_| (type_.name(), type_));
+    if section.find("type").is_none() {
+        reader.missing(section, "type", "one of text, integer, number, flag, duration");
+    }
+    let summary = reader.string(section, "summary").map(|(text, _)| text).unwrap_or_default();
+    let type_ = word(reader, section, "type", &types)?;
+    let default = section.find("default").and_then(|value| {
+        let default = default_of(type_, value.get_ref());
+        if default.is_none() {
+            let message = format!("`{}` must be {}", section.key("default"), type_.example());
+            reader.error(read::PARAMETER, &value.span(), message, format!("its type is {}", type_.name()));
+        }
+        default
+    });
+    Some(Parameter { type_, default, summary })
+}
+
+/// A default as TOML has it: numbers and flags bare, texts and durations quoted.
+fn default_of(type_: ParameterType, value: &DeValue<'_>) -> Option<ParameterValue> {
+    match type_ {
+        ParameterType::Text | ParameterType::Duration => value.as_str().and_then(|text| type_.value_from(text)),
+        ParameterType::Integer => read::integer(value).map(ParameterValue::Integer),
+        ParameterType::Number => match value {
+            DeValue::Float(number) => type_.value_from(number.as_str()),
+            DeValue::Integer(_) => read::integer(value).map(|number| ParameterValue::Number(number as f64)),
+            DeValue::String(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                None
+            }
+        },
+        ParameterType::Flag => value.as_bool().map(ParameterValue::Flag),
+    }
+}
+
+fn requests(reader: &mut Reader<'_>, root: &Section<'_>) -> Vec<String> {
+    let Some(section) = reader.table(root, "requests") else { return Vec::new() };
+    reader.known_keys(&section, &["effects"]);
+    let mut requests = Vec::new();
+    for (name, span) in reader.strings(&section, "effects") {
+        match Effect::find(&name) {
+            None => {
+                let help = match Effect::closest(&name) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => "`sandbook effects` lists them".to_owned(),
+                };
+                reader.error(read::UNKNOWN_EFFECT, &span, format!("there is no effect {}", quote(&name)), help);
+            }
+            Some(info) if !info.class.needs_request() => {
+                let message = format!("`{name}` needs no request: effects of class {} are always there", info.class);
+                reader.warn(&span, message, "remove it".to_owned());
+            }
+            Some(_) if requests.contains(&name) => {
+                reader.warn(&span, format!("`{name}` is requested twice"), "remove one".to_owned());
+            }
+            Some(_) => requests.push(name),
+        }
+    }
+    requests
+}
+
+fn limits(reader: &mut Reader<'_>, root: &Section<'_>) -> Limits {
+    let Some(section) = reader.table(root, "limits") else { return Limits::default() };
+    reader.known_keys(&section, &["wall", "cpu", "memory", "effects", "result", "journal", "denials", "notes"]);
+    Limits {
+        wall: duration(reader, &section, "wall", Limits::WALL_MS_MAX),
+        cpu: duration(reader, &section, "cpu", Limits::CPU_MS_MAX),
+        memory: bytes(reader, &section, "memory", Limits::MEMORY_BYTES_MAX),
+        effects: count(reader, &section, "effects", Limits::EFFECTS_MAX),
+        result: bytes(reader, &section, "result", Limits::RESULT_BYTES_MAX),
+        journal: bytes(reader, &section, "journal", Limits::JOURNAL_BYTES_MAX),
+        denials: count(reader, &section, "denials", Limits::DENIALS_MAX),
+        notes: bytes(reader, &section, "notes", Limits::NOTES_BYTES_MAX),
+    }
+}
+
+fn within<T: Display + PartialOrd + Copy>(
+    reader: &mut Reader<'_>,
+    key: &str,
+    (value, span): (T, Span),
+    (min, max): (T, T),
+) -> Option<T> {
+    if value >= min && value <= max {
+        return Some(value);
+    }
+    reader.error(read::LIMIT, &span, format!("`{key}` is {value}, it must be from {min} to {max}"), String::new());
+    None
+}
+
+fn duration(reader: &mut Reader<'_>, section: &Section<'_>, key: &str, max_ms: u64) -> Option<DurationMs> {
+    let found = reader.parsed(section, key)?;
+    within(reader, &section.key(key), found, (DurationMs(1), DurationMs(max_ms)))
+}
+
+fn bytes(reader: &mut Reader<'_>, section: &Section<'_>, key: &str, max: u64) -> Option<Bytes> {
+    let value = section.find(key)?;
+    let found = match read::integer(value.get_ref()).and_then(|number| u64::try_from(number).ok()) {
+        Some(number) => (Bytes(number), value.span()),
+        None => reader.parsed(section, key)?,
+    };
+    within(reader, &section.key(key), found, (Bytes(1), Bytes(max)))
+}
+
+fn count(reader: &mut Reader<'_>, section: &Section<'_>, key: &str, max: u32) -> Option<u32> {
+    let found = reader.integer(section, key)?;
+    within(reader, &section.key(key), found, (1, i64::from(max))).and_then(|number| u32::try_from(number).ok())
+}
+
+fn brake(reader: &mut Reader<'_>, root: &Section<'_>) -> Brake {
+    let Some(section) = reader.table(root, "brake") else { return Brake::default() };
+    reader.known_keys(&section, &["attempts", "settle"]);
+    let attempts = reader.parsed_list(&section, "attempts");
+    if attempts.len() > RATES_MAX {
+        let message = format!("`brake.attempts` has {} rates, at most {RATES_MAX} are allowed", attempts.len());
+        reader.error(read::LIMIT, &section.span, message, String::new());
+    }
+    Brake { attempts, settle: duration(reader, &section, "settle", WINDOW_MS_MAX) }
+}
+
+fn verify(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<Verify> {
+    let section = reader.table(root, "verify")?;
+    reader.known_keys(&section, &["condition", "within", "resolved_within", "no_refire"]);
+    let default = Verify::default();
+    let condition = reader.parsed::<Condition>(&section, "condition");
+    Some(Verify {
+        condition: condition.map_or(default.condition, |(condition, _)| condition),
+        within: duration(reader, &section, "within", WINDOW_MS_MAX).unwrap_or(default.within),
+        resolved_within: duration(reader, &section, "resolved_within", WINDOW_MS_MAX)
+            .unwrap_or(default.resolved_within),
+        no_refire: duration(reader, &section, "no_refire", WINDOW_MS_MAX).unwrap_or(default.no_refire),
+    })
+}

@@ -1,0 +1,152 @@
+//! What of Docker's (and its neighbours') behaviour the simulated world models, effect by effect, and what it does not.
+//! A plan may rely on the first column only; a test fails when an effect has no line.
+//!
+//! Deliberately not here: how it is modelled.
+
+/// One effect's line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Line {
+    /// `interface.function` of the WIT.
+    pub effect: &'static str,
+    /// What a simulated answer can be relied on for.
+    pub modelled: &'static str,
+    /// What it ignores.
+    pub not_modelled: &'static str,
+}
+
+const fn line(effect: &'static str, modelled: &'static str, not_modelled: &'static str) -> Line {
+    Line { effect, modelled, not_modelled }
+}
+
+/// Every effect, in the order of the catalogue.
+pub const TABLE: &[Line] = &[
+    line(
+        "docker.list-containers",
+        "running, paused and restarting unless all; name pattern, labels, project, service; by name; `docker ps` \
+         wording",
+        "containers that appear or vanish by themselves",
+    ),
+    line(
+        "docker.inspect-container",
+        "state, last 5 probes, configuration, limits",
+        "values of environment variables; any field no runbook sees",
+    ),
+    line(
+        "docker.container-stats",
+        "one sample while running or paused, else conflict; limit taken from the container's",
+        "use that changes with time or load",
+    ),
+    line(
+        "docker.container-processes",
+        "the scenario's table, else one row of the command; conflict unless running or paused",
+        "the event `top`; processes that come and go",
+    ),
+    line(
+        "docker.dependents",
+        "container:<name or id> networks, compose depends_on label and list, volumes-from",
+        "dependence through links, shared volumes or plain network use",
+    ),
+    line(
+        "docker.recent-events",
+        "Docker's words and order for everything done here; 256 a host; time and container filters",
+        "events of images, networks, volumes and the daemon; attributes beside the exit code",
+    ),
+    line(
+        "docker.start-container",
+        "already running or restarting: unchanged; paused and removing: conflict; start errors; sharers of a \
+         stopped network refuse",
+        "image, mount and port checks; the reset of the restart count (here it stays)",
+    ),
+    line(
+        "docker.stop-container",
+        "grace, own exit code or 137, slow and unstoppable containers, cancels a restart in progress, thaws a \
+         paused one; rests the restart policy",
+        "stop signals other than TERM; a daemon that finishes after its client left",
+    ),
+    line(
+        "docker.restart-container",
+        "stop then start in one, running or not; new start time, health back to starting; restart count unchanged",
+        "the reset of the restart count that Docker 20.10's source has on manual starts",
+    ),
+    line(
+        "docker.kill-container",
+        "KILL ends with 137; TERM, INT, QUIT end it unless ignored; other signals leave it; not running: \
+         conflict; rests the restart policy",
+        "what a program does on HUP or USR1; STOP as freezing",
+    ),
+    line(
+        "docker.pause-container",
+        "only running, else conflict; the future waits; health becomes unhealthy without an event",
+        "time-outs of others who wait for it",
+    ),
+    line(
+        "docker.unpause-container",
+        "only paused, else conflict; the future goes on; healthy again at the next probe",
+        "the health check's own interval: 5 seconds always",
+    ),
+    line(
+        "docker.exec",
+        "listed programs by the beginning of their arguments; unknown ones exit 126 as in 20.10; timeouts; \
+         conflict unless running",
+        "users and directories; what a program changes; 127 of later engines",
+    ),
+    line(
+        "docker.update-resources",
+        "memory above the swap limit: conflict (also with no swap limit, as Docker does); swap rules; cpus; pids; \
+         applies to stopped ones too",
+        "kernels that refuse a limit below present use; effect on speed",
+    ),
+    line(
+        "logs.tail-container",
+        "lines, age, 256 KiB of the newest, in every state",
+        "drivers that cannot be read; streams",
+    ),
+    line(
+        "logs.search-container",
+        "pattern, age, page, context, cursor; oldest first",
+        "drivers that cannot be read; rotation while paging beyond 10,000 lines",
+    ),
+    line("metrics.query", "a table by the query's text, changing at given times; unknown: empty", "PromQL"),
+    line("metrics.query-range", "the same table at every step", "PromQL, staleness"),
+    line(
+        "net.http-probe",
+        "status, body, latency, timeout; endpoints that follow a container's state",
+        "TLS, redirects, everything not listed (unreachable)",
+    ),
+    line(
+        "net.tcp-check",
+        "listed hosts and ports; endpoints that follow a container",
+        "firewalls, half-open connections",
+    ),
+    line(
+        "net.dns-lookup",
+        "names of listed endpoints; others: not-found",
+        "record types, failing resolvers (use a fault)",
+    ),
+    line("http.get", "status, headers, body, latency, timeout; every request is remembered", "redirects, TLS, cookies"),
+    line("http.request", "as http.get, with method and body remembered", "what the other side does with it"),
+    line("notify.send", "remembered with channel, severity and key", "delivery, merging by key"),
+    line("state.get", "one memory a world", "memories of several runbooks"),
+    line("state.put", "1,000 keys at the most", "transactions with the journal"),
+    line("state.compare-and-put", "absent means: not set", "transactions with the journal"),
+    line("clock.now", "the world's clock", "real time"),
+    line("clock.sleep", "advances the world's clock; everything due happens, in order", "real time"),
+    line("random.random-u64", "splitmix64 from the world's seed", "true randomness"),
+    line("log.log", "accepted", "kept by the engine, not the world"),
+    line("log.progress", "accepted", "kept by the engine, not the world"),
+    line("log.attach-evidence", "accepted", "kept by the engine, not the world"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::Effect;
+
+    #[test]
+    fn every_effect_has_its_line() {
+        let listed: Vec<&str> = TABLE.iter().map(|line| line.effect).collect();
+        let known: Vec<&str> = Effect::ALL.iter().map(|info| info.name).collect();
+        assert_eq!(listed, known, "a new effect needs a line that says what of it is modelled");
+        assert!(TABLE.iter().all(|line| !line.modelled.is_empty() && !line.not_modelled.is_empty()));
+    }
+}

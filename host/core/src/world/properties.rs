@@ -1,0 +1,177 @@
+//! Whatever is asked for in whatever order: the world stays a possible Docker world, and the same again is the same.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::effect::docker::{Health, Status};
+use crate::error::Error;
+
+/// Containers with every kind of future.
+const WORLD: &str = r#"
+seed = 7
+[hosts.local.containers.plain]
+logs = ["a", "b error", "c"]
+programs = [{ argv = ["true"], takes_ms = 700 }]
+[hosts.local.containers.checked]
+health = "healthy"
+restart_policy = "unless-stopped"
+lives = [{ unhealthy_after_ms = 900 }, { healthy_after_ms = 500, oom_after_ms = 2_500, oom_needs_bytes = 90_000_000 }]
+limits = { memory_bytes = 80_000_000, memory_swap_bytes = 160_000_000 }
+[hosts.local.containers.loop]
+restart_policy = "on-failure:6"
+lives = [{ exit_after_ms = 30 }, { start_error = "no" }, { exit_after_ms = 11_000 }]
+due = [{ at = "+50ms", what = "exit", code = 1 }]
+[hosts.local.containers.slow]
+stopping = { takes_ms = 3_000, exit_code = 0 }
+network_mode = "container:plain"
+[hosts.local.containers.stuck]
+stopping = { cannot_be_killed = true }
+restart_policy = "always"
+[hosts.far.containers.plain]
+status = "created"
+has_healthcheck = true
+[[endpoints]]
+at = "http://plain/"
+container = "plain"
+[[faults]]
+effect = "docker.restart-container"
+call = 2
+error = "timeout"
+happened = true
+"#;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Effect(Effect),
+    Advance(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let container = prop::sample::select(vec!["plain", "checked", "loop", "slow", "stuck", "far/plain", "nobody"]);
+    let on_container = prop::sample::select(vec![
+        ("docker.inspect-container", json!({})),
+        ("docker.container-stats", json!({})),
+        ("docker.container-processes", json!({})),
+        ("docker.dependents", json!({})),
+        ("docker.start-container", json!({})),
+        ("docker.stop-container", json!({"options": {"grace_ms": 1_000}})),
+        ("docker.stop-container", json!({})),
+        ("docker.restart-container", json!({"options": {"grace_ms": 0}})),
+        ("docker.restart-container", json!({})),
+        ("docker.kill-container", json!({})),
+        ("docker.kill-container", json!({"options": {"signal": "TERM"}})),
+        ("docker.kill-container", json!({"options": {"signal": "HUP"}})),
+        ("docker.pause-container", json!({})),
+        ("docker.unpause-container", json!({})),
+        ("docker.exec", json!({"argv": ["true"]})),
+        ("docker.update-resources", json!({"resources": {"memory_bytes": 95_000_000}})),
+        ("docker.update-resources", json!({"resources": {"memory_bytes": 999_000_000, "memory_swap_bytes": -1}})),
+        ("logs.tail-container", json!({"options": {"lines": 1}})),
+        ("logs.search-container", json!({"pattern": "e", "options": {"context": 20, "limit": 1}})),
+    ]);
+    let alone = prop::sample::select(vec![
+        ("docker.list-containers", json!({"filter": {"all": true}})),
+        ("docker.recent-events", json!({"filter": {"limit": 3}})),
+        ("metrics.query", json!({"promql": "up"})),
+        ("net.http-probe", json!({"url": "http://plain/"})),
+        ("net.tcp-check", json!({"host": "plain", "port": 80})),
+        ("net.dns-lookup", json!({"name": "plain"})),
+        ("http.request", json!({"method": "post", "url": "http://plain/"})),
+        ("notify.send", json!({"message": {"title": "t", "text": "x"}})),
+        ("state.put", json!({"key": "k", "value": "v"})),
+        ("clock.now", json!({})),
+        ("random.random-u64", json!({})),
+    ]);
+    let parse = |name: &str, arguments: Value| Effect::from_arguments(name, arguments).expect("a sample");
+    prop_oneof![
+        5 => (on_container, container).prop_map(move |((name, mut arguments), container)| {
+            arguments["container"] = json!(container);
+            Step::Effect(parse(name, arguments))
+        }),
+        1 => alone.prop_map(move |(name, arguments)| Step::Effect(parse(name, arguments))),
+        1 => (0_u64..20_000).prop_map(|ms| Step::Effect(crate::effect::engine::Sleep { duration_ms: ms }.into())),
+        2 => prop_oneof![0_u64..5_000, 0_u64..600_000].prop_map(Step::Advance),
+    ]
+}
+
+fn run(world: &mut World, steps: &[Step]) -> Vec<Result<Value, Error>> {
+    let take = |world: &mut World, step: &Step| match step {
+        Step::Advance(ms) => {
+            world.advance(*ms);
+            Ok(Value::Null)
+        }
+        Step::Effect(effect) => {
+            let resolved = world.resolve("local", &effect.scope())?;
+            let value = world.perform(effect, Some(&resolved))?;
+            Effect::check_output(effect.name(), &value).expect("the output's shape");
+            Ok(value)
+        }
+    };
+    let mut answers = Vec::new();
+    for step in steps {
+        let before = world.now_ms;
+        answers.push(take(world, step));
+        assert!(world.now_ms >= before, "time goes forward");
+        check(world);
+    }
+    answers
+}
+
+/// What holds in every Docker world at every moment.
+fn check(world: &World) {
+    let mut ids = BTreeSet::new();
+    for host in world.hosts.values() {
+        assert!(host.events.len() <= EVENTS_KEPT_MAX);
+        assert!(host.events.windows(2).all(|pair| pair[0].at.ms(0) <= pair[1].at.ms(0)), "events are in order");
+        assert!(host.events.iter().all(|event| event.at.ms(0) <= world.now_ms), "no event from the future");
+        assert!(host.events.iter().all(|event| host.containers.contains_key(&event.container)));
+        for (name, c) in &host.containers {
+            assert!(ids.insert(&c.id), "{name}: ids are unique");
+            let started = c.started_at.is_some();
+            match c.status {
+                Status::Running | Status::Paused => assert!(started, "{name}: running has started"),
+                Status::Exited | Status::Restarting | Status::Dead => {
+                    assert!(c.exit_code.is_some() && c.finished_at.is_some(), "{name}: exited has an exit");
+                    assert!(c.health != Health::Healthy && c.health != Health::Starting, "{name}: nobody probes it");
+                }
+                Status::Created | Status::Removing => {}
+            }
+            assert_eq!(c.frozen.is_some(), c.status == Status::Paused, "{name}: frozen is paused");
+            assert_eq!(c.health == Health::None, !c.has_healthcheck, "{name}: health needs a check");
+            let restarts = c.due.iter().filter(|due| due.what == What::Restart).count();
+            assert_eq!(restarts, usize::from(c.status == Status::Restarting), "{name}: restarting ends");
+            assert!(c.backoff_ms <= 60_000);
+            let overdue = |due: &Due| due.at.ms(0) < world.now_ms;
+            assert!(c.frozen.is_some() || !c.due.iter().any(overdue), "{name}: what was due has happened");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_keeps_the_world_possible_and_repeats(steps in prop::collection::vec(step(), 0..40)) {
+        let start = World::from_toml(WORLD, "world.toml").expect("a world");
+        let (mut once, mut twice) = (start.clone(), start);
+        let answers = run(&mut once, &steps);
+        // The second time over the stored world, half way through.
+        let half = steps.len() / 2;
+        let mut again = run(&mut twice, &steps[..half]);
+        let stored = serde_json::to_string(&twice).expect("stored");
+        let mut restored: World = serde_json::from_str(&stored).expect("read");
+        again.extend(run(&mut restored, &steps[half..]));
+        prop_assert_eq!(answers, again);
+        prop_assert_eq!(once, restored);
+    }
+
+    #[test]
+    fn any_reference_is_answered(text in "\\PC{0,40}", url in "(http|https|x)://[a-z@:\\[\\]/?# 0-9é]{0,20}") {
+        let world = World::invent_demo();
+        drop(world.resolve("local", &crate::effect::Scope::Container(&text)));
+        drop(world.resolve("local", &crate::effect::Scope::Url(&url)));
+    }
+}

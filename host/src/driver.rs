@@ -1,0 +1,242 @@
+//! The live drivers: the only code that touches the world, and only for a permit of the gate.
+//!
+//! [`Live::drive`] is one exhaustive match from effect to call, under the permit's deadline and refusing permits that
+//! are late; whatever comes back is bounded and free of known secrets. [`Live::resolve`] turns what a guest wrote into
+//! who is meant, looked up afresh each time. Deliberately not here: deciding, recording and settling (gate, journal,
+//! `perform`), the simulated world, and effects the engine answers itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use sandbook_core::effect::{Class, Effect};
+use sandbook_core::error::Error;
+use sandbook_core::gate::Permit;
+use sandbook_core::target::Resolved;
+use serde::Serialize;
+use serde_json::Value;
+
+pub mod docker;
+pub mod egress;
+mod http;
+mod logs;
+pub mod metrics;
+mod net;
+pub mod notify;
+pub mod redact;
+mod resolve;
+#[cfg(test)]
+mod tests;
+mod web;
+
+use docker::Host;
+use egress::Allow;
+use redact::Secrets;
+
+/// Journals sub-steps inside a slot, durably.
+pub trait Steps: Send + Sync {
+    /// Returns once `data` is on disk. A driver goes on only then.
+    fn step<'a>(&'a self, data: Value) -> BoxFuture<'a, Result<(), Error>>;
+}
+
+/// Configured Docker hosts by name.
+pub type Hosts = BTreeMap<String, Arc<Host>>;
+
+/// The real world, as far as the operator configured it.
+#[derive(Debug)]
+pub struct Live {
+    hosts: Arc<Hosts>,
+    allow: Arc<Allow>,
+    metrics: Option<metrics::Prometheus>,
+    notifier: notify::Notifier,
+    http: http::Http,
+    net: net::Net,
+    secrets: Secrets,
+}
+
+/// What a permit says, as drivers need it.
+#[derive(Debug, Clone, Copy)]
+struct Call<'a> {
+    effect: &'a Effect,
+    resolved: Option<&'a Resolved>,
+    run: &'a str,
+    slot: u32,
+    host: &'a str,
+    deadline_ms: u64,
+    not_after_boot_ms: u64,
+}
+
+impl Live {
+    /// Connects to nothing yet.
+    pub fn new(
+        hosts: Arc<Hosts>,
+        allow: Arc<Allow>,
+        metrics: Option<metrics::Prometheus>,
+        notifier: notify::Notifier,
+        secrets: Secrets,
+    ) -> Live {
+        let (http, net) = (http::Http::new(allow.clone()), net::Net::new(allow.clone()));
+        Live { hosts, allow, metrics, notifier, http, net, secrets }
+    }
+
+    /// Drives an effect. The answer is the effect's output as JSON, within its size limit and without known secrets.
+    ///
+    /// Errors: those of the effect; `timeout` when the deadline passed (a change may still have happened); `limited`
+    /// when the output is too large; `failed` for a late permit and for effects the engine answers itself.
+    pub async fn drive(&self, permit: &Permit, steps: &dyn Steps) -> Result<Value, Error> {
+        let call = Call {
+            effect: permit.effect(),
+            resolved: permit.resolved(),
+            run: permit.run(),
+            slot: permit.slot(),
+            host: permit.host(),
+            deadline_ms: permit.deadline_ms(),
+            not_after_boot_ms: permit.not_after_boot_ms(),
+        };
+        self.call(call, steps).await
+    }
+
+    async fn call(&self, call: Call<'_>, steps: &dyn Steps) -> Result<Value, Error> {
+        let info = call.effect.info();
+        let now = boot_ms();
+        let Some(left_ms) = call.not_after_boot_ms.checked_sub(now).filter(|left| *left > 0) else {
+            return Err(Error::failed(format!("{}: the permit is too old, nothing was done", info.name)));
+        };
+        let budget = Duration::from_millis(call.deadline_ms.min(left_ms));
+        let mut answer = match tokio::time::timeout(budget, Box::pin(self.dispatch(call, steps))).await {
+            Ok(answer) => answer,
+            Err(_) => Err(late(call.effect, budget)),
+        };
+        let secrets = self.secrets.all();
+        match &mut answer {
+            Ok(value) => redact::redact(value, &secrets),
+            Err(error) => redact::redact_text(&mut error.message, &secrets),
+        }
+        let bytes = answer.as_ref().map_or(0, |value| value.to_string().len());
+        if bytes > info.output_bytes_max {
+            let max = info.output_bytes_max;
+            return Err(Error::limited(format!("{}: the answer has {bytes} bytes, at most {max} are allowed; ask for less", info.name)));
+        }
+        answer
+    }
+
+    async fn dispatch(&self, call: Call<'_>, steps: &dyn Steps) -> Result<Value, Error> {
+        match call.effect {
+            Effect::ListContainers(op) => json(self.host(call.host)?.list(&op.filter).await?),
+            Effect::InspectContainer(_) => with(self, call, async |host, id| host.details(id).await).await,
+            Effect::ContainerStats(_) => with(self, call, async |host, id| host.stats(id).await).await,
+            Effect::ContainerProcesses(_) => with(self, call, async |host, id| host.processes(id).await).await,
+            Effect::Dependents(_) => with(self, call, async |host, id| host.dependents(id).await).await,
+            Effect::RecentEvents(op) => match op.filter.container {
+                Some(_) => with(self, call, async |host, id| host.recent_events(&op.filter, Some(id)).await).await,
+                None => json(self.host(call.host)?.recent_events(&op.filter, None).await?),
+            },
+            Effect::StartContainer(_) => with(self, call, async |host, id| host.start(id).await).await,
+            Effect::StopContainer(op) => with(self, call, async |host, id| host.stop(id, &op.options).await).await,
+            Effect::RestartContainer(op) => with(self, call, async |host, id| host.restart(id, &op.options).await).await,
+            Effect::KillContainer(op) => with(self, call, async |host, id| host.kill(id, &op.options).await).await,
+            Effect::PauseContainer(_) => with(self, call, async |host, id| host.pause(id).await).await,
+            Effect::UnpauseContainer(_) => with(self, call, async |host, id| host.unpause(id).await).await,
+            Effect::Exec(op) => with(self, call, async |host, id| host.exec(id, op, steps).await).await,
+            Effect::UpdateResources(op) => with(self, call, async |host, id| host.update(id, &op.resources).await).await,
+            Effect::TailContainer(op) => with(self, call, async |host, id| logs::tail(host, id, &op.options).await).await,
+            Effect::SearchContainer(op) => {
+                with(self, call, async |host, id| logs::search(host, id, &op.pattern, &op.options).await).await
+            }
+            Effect::Query(op) => json(self.prometheus()?.query(op, None).await?),
+            Effect::QueryRange(op) => json(self.prometheus()?.query_range(op, None).await?),
+            Effect::HttpProbe(op) => json(self.net.http_probe(op).await?),
+            Effect::TcpCheck(op) => json(self.net.tcp_check(op).await?),
+            Effect::DnsLookup(op) => json(self.net.dns_lookup(op).await?),
+            Effect::Get(op) => json(self.http.get(op).await?),
+            Effect::Request(op) => json(self.http.request(op, key(call)).await?),
+            Effect::Send(op) => json(self.notifier.send(&op.message, &key(call)).await?),
+            Effect::StateGet(_)
+            | Effect::StatePut(_)
+            | Effect::StateCompareAndPut(_)
+            | Effect::Now(_)
+            | Effect::Sleep(_)
+            | Effect::RandomU64(_)
+            | Effect::Log(_)
+            | Effect::Progress(_)
+            | Effect::AttachEvidence(_) => {
+                Err(Error::failed(format!("{} is answered by the engine, not by a driver", call.effect.name())))
+            }
+        }
+    }
+
+    /// A configured host. Errors: `not-found`, listing the configured ones.
+    pub fn host(&self, name: &str) -> Result<&Arc<Host>, Error> {
+        self.hosts.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.hosts.keys().map(String::as_str).collect();
+            Error::not_found(format!("docker host `{name}` is not configured; there are: {}", known.join(", ")))
+        })
+    }
+
+    /// All configured hosts.
+    pub fn hosts(&self) -> &Arc<Hosts> {
+        &self.hosts
+    }
+
+    /// The operator's list of destinations.
+    pub fn allow(&self) -> &Arc<Allow> {
+        &self.allow
+    }
+
+    /// Channels, for the engine's own messages.
+    pub fn notifier(&self) -> &notify::Notifier {
+        &self.notifier
+    }
+
+    /// The metrics source. Errors: `not-found` without one.
+    pub fn prometheus(&self) -> Result<&metrics::Prometheus, Error> {
+        self.metrics.as_ref().ok_or_else(|| Error::not_found("no metrics source is configured; set [metrics] url"))
+    }
+
+    /// What became of an exec whose id a step journaled. Errors: `not-found` for the host, `failed`.
+    pub async fn exec_state(&self, host: &str, exec: &str) -> Result<docker::ExecState, Error> {
+        self.host(host)?.exec_state(exec).await
+    }
+}
+
+/// Calls a driver with the host and instance the permit is bound to, never with a name.
+async fn with<T: Serialize>(
+    live: &Live,
+    call: Call<'_>,
+    act: impl AsyncFnOnce(&Host, &str) -> Result<T, Error>,
+) -> Result<Value, Error> {
+    let target = call.resolved.map(|resolved| &resolved.target);
+    let Some((target, id)) = target.and_then(|target| Some((target, target.id.as_deref()?))) else {
+        return Err(Error::failed(format!("{}: the permit names no container", call.effect.name())));
+    };
+    json(act(live.host(&target.host)?, id).await?)
+}
+
+fn json<T: Serialize>(value: T) -> Result<Value, Error> {
+    serde_json::to_value(value).map_err(|error| Error::failed(format!("the answer cannot be written as JSON: {error}")))
+}
+
+/// Run and slot: the key that makes a repetition recognisable.
+fn key(call: Call<'_>) -> String {
+    format!("sandbook-{}-{}", call.run, call.slot)
+}
+
+fn late(effect: &Effect, budget: Duration) -> Error {
+    let (name, ms) = (effect.name(), budget.as_millis());
+    match effect.class() {
+        Class::Mutate | Class::Tell => Error::timeout(format!("{name}: no answer within {ms} ms; it may still have happened")),
+        Class::Egress if effect.recovery().writes_intent() => {
+            Error::timeout(format!("{name}: no answer within {ms} ms; it may still have happened"))
+        }
+        Class::Ambient | Class::Note | Class::State | Class::Wait | Class::Observe | Class::Egress => {
+            Error::timeout(format!("{name}: no answer within {ms} ms"))
+        }
+    }
+}
+
+/// Milliseconds of the boot clock: runs on while the machine sleeps and never jumps.
+pub fn boot_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+}

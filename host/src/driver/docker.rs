@@ -1,0 +1,342 @@
+//! Docker engines by name: the only place that speaks to them.
+//!
+//! One [`Host`] is one configured engine. Effects arrive with an instance id and leave as plain data; names are
+//! resolved here and afresh every time, only what Docker never changes about an id is remembered. Deliberately not
+//! here: authority. Whoever calls has a permit, or only reads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error as Fault;
+use bollard::models;
+use bollard::query_parameters::EventsOptions;
+use futures::{Stream, StreamExt};
+use sandbook_core::effect::docker::{ContainerDetails, ContainerState};
+use sandbook_core::error::{Error, ErrorKind};
+use sandbook_core::target::Facts;
+
+mod change;
+mod client;
+pub(in crate::driver) mod convert;
+mod exec;
+pub(in crate::driver) mod fault;
+mod read;
+
+pub use client::{CONNECT_MS_DEFAULT, Endpoint, READ_MS_DEFAULT, Versions};
+pub use exec::ExecState;
+pub(in crate::driver) use read::instant;
+
+use client::Wire;
+use fault::Trouble;
+
+/// Containers whose fixed facts are remembered: a few hosts' worth, each a few hundred bytes.
+const FIXED_MAX: usize = 8_192;
+/// Shortest id prefix taken for an id: what `docker ps` prints. Shorter ones are rather names that look like hex.
+const ID_PREFIX_MIN: usize = 12;
+/// Longest container name or id prefix Docker knows.
+const NAME_BYTES_MAX: usize = 255;
+
+/// How one engine is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long one read outside an effect's own deadline may take.
+    pub read_timeout: Duration,
+}
+
+impl Settings {
+    /// Default timeouts for an endpoint such as `unix:///var/run/docker.sock`. Errors: `invalid`.
+    pub fn new(endpoint: &str) -> Result<Settings, Error> {
+        Ok(Settings {
+            endpoint: Endpoint::parse(endpoint)?,
+            connect_timeout: Duration::from_millis(CONNECT_MS_DEFAULT),
+            read_timeout: Duration::from_millis(READ_MS_DEFAULT),
+        })
+    }
+}
+
+/// What Docker never changes about a container id.
+#[derive(Debug)]
+pub(in crate::driver) struct Fixed {
+    /// Whether its log is raw: no streams, no frames.
+    pub(in crate::driver) tty: bool,
+    pub(in crate::driver) volumes_from: Vec<String>,
+}
+
+/// A container found by name, with a fresh look at it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Full id.
+    pub id: String,
+    /// Without Docker's leading `/`.
+    pub name: String,
+    /// Image, state and labels.
+    pub facts: Facts,
+    /// As it is now.
+    pub state: ContainerState,
+}
+
+/// One configured engine. Building it connects to nothing.
+pub struct Host {
+    name: String,
+    wire: Wire,
+    docker: Docker,
+    read_timeout: Duration,
+    fixed: Mutex<HashMap<String, Arc<Fixed>>>,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Host({} at {})", self.name, self.wire.endpoint())
+    }
+}
+
+impl Host {
+    /// An engine under its configured name.
+    pub fn new(name: impl Into<String>, settings: Settings) -> Host {
+        let wire = Wire::new(settings.endpoint, settings.connect_timeout, settings.read_timeout);
+        Host {
+            name: name.into(),
+            docker: wire.docker(),
+            wire,
+            read_timeout: settings.read_timeout,
+            fixed: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it listens, for people.
+    pub fn endpoint(&self) -> String {
+        self.wire.endpoint().to_string()
+    }
+
+    /// API and engine version. Errors: `failed` when it cannot be reached.
+    pub async fn versions(&self) -> Result<Versions, Error> {
+        self.read(self.wire.versions()).await.map_err(Trouble::into_read_error)
+    }
+
+    /// Whether it answers, within the read timeout.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.read(self.docker.ping()).await.map(drop).map_err(Trouble::into_read_error)
+    }
+
+    /// Forgets the negotiated version; called when the engine was lost and may come back as another one.
+    pub async fn forget_version(&self) {
+        self.wire.forget().await;
+    }
+
+    /// Everything worth knowing of one container. Errors: `not-found`, `failed`.
+    pub async fn details(&self, id: &str) -> Result<ContainerDetails, Error> {
+        let container = self.inspect(id).await.map_err(Trouble::into_read_error)?;
+        Ok(convert::details(&self.name, &container))
+    }
+
+    /// Ids of all containers, running or not. Errors: `failed`.
+    pub async fn ids(&self) -> Result<Vec<String>, Error> {
+        let found = self.summaries(true, Vec::new()).await.map_err(Trouble::into_read_error)?;
+        Ok(found.into_iter().filter_map(|container| container.id).collect())
+    }
+
+    /// One container by `name`, id, `project/service`, or the name of a service of any project, in that order.
+    /// Errors: `not-found`; `invalid` for no name at all or a service with several containers, listing them.
+    pub async fn find(&self, name: &str) -> Result<Found, Error> {
+        let name = name.trim_start_matches('/');
+        if let Some((project, service)) = name.split_once('/') {
+            let labels = [(sandbook_core::target::LABEL_PROJECT, project), (sandbook_core::target::LABEL_SERVICE, service)];
+            return self.find_service(name, &labels).await;
+        }
+        check_name(name)?;
+        let inspected = self.inspect(name).await;
+        match inspected {
+            Ok(container) if is_meant(name, &container) => Ok(found(&container)),
+            Ok(_) => self.find_service(name, &[(sandbook_core::target::LABEL_SERVICE, name)]).await,
+            Err(Trouble::Told(error)) if error.kind == ErrorKind::NotFound => {
+                self.find_service(name, &[(sandbook_core::target::LABEL_SERVICE, name)]).await
+            }
+            Err(trouble) => Err(trouble.into_read_error()),
+        }
+    }
+
+    async fn find_service(&self, name: &str, labels: &[(&str, &str)]) -> Result<Found, Error> {
+        let filter = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let members = self.summaries(true, filter).await.map_err(Trouble::into_read_error)?;
+        let mut members: Vec<_> = members.iter().map(|member| convert::summary(&self.name, member)).collect();
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        match members.as_slice() {
+            [] => Err(Error::not_found(format!("there is no container `{name}` on host `{}`", self.name))),
+            [one] => {
+                let container = self.inspect(&one.id).await.map_err(Trouble::into_read_error)?;
+                Ok(found(&container))
+            }
+            several => {
+                let names: Vec<&str> = several.iter().map(|member| member.name.as_str()).collect();
+                Err(Error::invalid(format!(
+                    "`{name}` on host `{}` means {} containers: {}; name one of them",
+                    self.name,
+                    names.len(),
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// The container's facts and state by id, for tables. Errors: `not-found`, `failed`.
+    pub async fn look(&self, id: &str) -> Result<(Found, ContainerDetails), Error> {
+        let container = self.inspect(id).await.map_err(Trouble::into_read_error)?;
+        Ok((found(&container), convert::details(&self.name, &container)))
+    }
+
+    /// Container events from `since` on (absent: from now on), without end. A broken connection ends it with an error.
+    pub fn follow_events(&self, since: Option<jiff::Timestamp>) -> impl Stream<Item = Result<EngineEvent, Error>> + Send {
+        let filters = HashMap::from([("type".to_owned(), vec!["container".to_owned()])]);
+        let options = EventsOptions { since: since.map(instant), until: None, filters: Some(filters) };
+        self.docker.events(Some(options)).filter_map(|message| async move {
+            match message {
+                Ok(message) => EngineEvent::from_message(message).map(Ok),
+                Err(fault) => Some(Err(Trouble::from_fault(fault).into_read_error())),
+            }
+        })
+    }
+
+    async fn inspect(&self, id: &str) -> Result<models::ContainerInspectResponse, Trouble> {
+        check_name(id).map_err(Trouble::Told)?;
+        Box::pin(self.read(self.docker.inspect_container(id, None))).await
+    }
+
+    /// A call under the read timeout.
+    async fn read<T>(&self, call: impl Future<Output = Result<T, Fault>>) -> Result<T, Trouble> {
+        match tokio::time::timeout(self.read_timeout, call).await {
+            Ok(answer) => answer.map_err(Trouble::from_fault),
+            Err(_) => {
+                let ms = self.read_timeout.as_millis();
+                Err(Trouble::Told(Error::timeout(format!("docker host `{}` did not answer within {ms} ms", self.name))))
+            }
+        }
+    }
+
+    pub(in crate::driver) async fn fixed(&self, id: &str) -> Result<Arc<Fixed>, Error> {
+        if let Some(fixed) = self.fixed.lock().expect("nothing panics while holding it").get(id) {
+            return Ok(fixed.clone());
+        }
+        let container = self.inspect(id).await.map_err(Trouble::into_read_error)?;
+        let fixed = Arc::new(Fixed {
+            tty: container.config.as_ref().and_then(|config| config.tty).unwrap_or(false),
+            volumes_from: container.host_config.and_then(|config| config.volumes_from).unwrap_or_default(),
+        });
+        let mut known = self.fixed.lock().expect("nothing panics while holding it");
+        if known.len() >= FIXED_MAX {
+            known.clear();
+        }
+        known.insert(id.to_owned(), fixed.clone());
+        Ok(fixed)
+    }
+
+    /// The bytes of a container's log, as Docker frames them.
+    pub(in crate::driver) async fn raw_log(&self, id: &str, query: &str) -> Result<hyper::body::Incoming, Error> {
+        check_name(id)?;
+        let path = format!("/containers/{id}/logs?{query}");
+        let response = self.read(self.wire.get(&path)).await.map_err(Trouble::into_read_error)?;
+        Ok(response.into_body())
+    }
+}
+
+fn found(container: &models::ContainerInspectResponse) -> Found {
+    Found {
+        id: container.id.clone().unwrap_or_default(),
+        name: convert::name(container),
+        facts: convert::facts(container),
+        state: convert::state(container),
+    }
+}
+
+/// Docker also takes any prefix of an id; a short one is more likely a misspelt name.
+fn is_meant(name: &str, container: &models::ContainerInspectResponse) -> bool {
+    let id = container.id.as_deref().unwrap_or_default();
+    convert::name(container) == name || (name.len() >= ID_PREFIX_MIN && id.starts_with(name))
+}
+
+/// Names go into a URL path unescaped, so only Docker's own alphabet passes.
+fn check_name(name: &str) -> Result<(), Error> {
+    let mut bytes = name.bytes();
+    let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if first && name.len() <= NAME_BYTES_MAX && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    Err(Error::invalid(format!("`{}` is no container name: letters, digits, `_`, `.` and `-`", shown.escape_debug())))
+}
+
+/// One event of an engine about a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineEvent {
+    /// The engine's clock.
+    pub at: jiff::Timestamp,
+    /// Such as `die` or `health_status: unhealthy`.
+    pub action: String,
+    /// Container id.
+    pub id: String,
+    /// Container name.
+    pub name: String,
+    /// The container's labels.
+    pub labels: BTreeMap<String, String>,
+    /// Of `die`.
+    pub exit_code: Option<i32>,
+    /// Of `kill`: name or number of the signal.
+    pub signal: Option<String>,
+}
+
+/// Attributes of events that are no labels.
+const ATTRIBUTES: [&str; 6] = ["name", "image", "exitCode", "signal", "execDuration", "execID"];
+
+impl EngineEvent {
+    fn from_message(message: models::EventMessage) -> Option<EngineEvent> {
+        let actor = message.actor?;
+        let attributes = actor.attributes.unwrap_or_default();
+        let nanos = message.time_nano.map(i128::from).or(message.time.map(|s| i128::from(s) * 1_000_000_000))?;
+        Some(EngineEvent {
+            at: jiff::Timestamp::from_nanosecond(nanos).ok()?,
+            action: message.action?.trim().to_owned(),
+            id: actor.id?,
+            name: attributes.get("name").cloned().unwrap_or_default(),
+            exit_code: attributes.get("exitCode").and_then(|code| code.parse().ok()),
+            signal: attributes.get("signal").cloned(),
+            labels: attributes.into_iter().filter(|(key, _)| !ATTRIBUTES.contains(&key.as_str())).collect(),
+        })
+    }
+
+    /// Bookkeeping of health checks and of readers like us, which says nothing about the container.
+    pub fn is_noise(&self) -> bool {
+        self.action.starts_with("exec_") || matches!(self.action.as_str(), "top" | "attach" | "detach" | "resize")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_reach_another_path_are_no_names() {
+        for bad in ["", "..", "a/../b", "a?x=1", "-a", "a b", "ä", "a%2f", "a#"] {
+            assert_eq!(check_name(bad).expect_err("refused").kind, ErrorKind::Invalid, "{bad}");
+        }
+        check_name("web_1.a-b").expect("a name");
+    }
+
+    #[test]
+    fn a_short_hex_name_is_not_an_id_prefix() {
+        let container: models::ContainerInspectResponse =
+            serde_json::from_value(serde_json::json!({"Id": "cafe0123456789abcdef", "Name": "/web"})).expect("an answer");
+        assert!(!is_meant("cafe", &container));
+        assert!(is_meant("cafe01234567", &container) && is_meant("web", &container));
+    }
+}

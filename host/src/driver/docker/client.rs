@@ -1,0 +1,245 @@
+//! The wire to one Docker engine: an endpoint, one connection a request, the API version both sides speak.
+//!
+//! bollard gives the types and calls; the transport below it is ours because three things must be seen that its own
+//! transports hide: whether the engine was reached at all (then nothing happened), whether it answered `304 not
+//! modified`, and the bytes of a log before anyone believes the lengths in them. The version is put into the path here
+//! too: bollard's URL joining drops it. Deliberately not here: what the calls mean, deadlines of effects, TLS and ssh
+//! (both only need another arm in [`Wire::dial`]).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::errors::Error as Fault;
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker, body_full};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use sandbook_core::error::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Mutex;
+
+/// How long connecting may take when the configuration does not say: a socket answers at once or is dead.
+pub const CONNECT_MS_DEFAULT: u64 = 5_000;
+/// How long a read may take when the configuration does not say.
+pub const READ_MS_DEFAULT: u64 = 10_000;
+/// bollard's own timeout counts to the response head; ours is tighter and per call, so this one only must not interfere.
+const BOLLARD_TIMEOUT_SECONDS: u64 = 3_600;
+/// Bytes of a version answer at the most: a real one has 1 KiB.
+const VERSION_BYTES_MAX: usize = 256 * 1024;
+
+/// Where an engine listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `unix:///path`.
+    Unix(PathBuf),
+    /// `tcp://host:port`, plain.
+    Tcp(String),
+}
+
+impl Endpoint {
+    /// Parses `unix:///path` or `tcp://host:port`. Errors: `invalid`, naming what is supported.
+    pub fn parse(text: &str) -> Result<Endpoint, Error> {
+        if let Some(path) = text.strip_prefix("unix://") {
+            return if path.starts_with('/') {
+                Ok(Endpoint::Unix(PathBuf::from(path)))
+            } else {
+                Err(Error::invalid(format!("endpoint `{text}` needs an absolute path, such as unix:///var/run/docker.sock")))
+            };
+        }
+        if let Some(address) = text.strip_prefix("tcp://") {
+            let address = address.trim_end_matches('/');
+            let port = address.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then_some(port));
+            return match port.and_then(|port| port.parse::<u16>().ok()) {
+                Some(port) if port > 0 => Ok(Endpoint::Tcp(address.to_owned())),
+                Some(_) | None => Err(Error::invalid(format!("endpoint `{text}` needs a port, such as tcp://10.0.0.5:2375"))),
+            };
+        }
+        Err(Error::invalid(format!("endpoint `{text}` is neither unix:///path nor tcp://host:port")))
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
+            Endpoint::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
+}
+
+/// What both sides speak, and what the engine calls itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versions {
+    /// Of the API, such as `1.41`: the lower of what engine and client know.
+    pub api: String,
+    /// Of the engine, such as `20.10.24`.
+    pub engine: String,
+}
+
+/// One engine's endpoint. Cheap to clone; negotiates once and again after it could not be reached.
+#[derive(Debug, Clone)]
+pub(super) struct Wire {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    endpoint: Endpoint,
+    connect_timeout: Duration,
+    read_timeout: Duration,
+    versions: Mutex<Option<Versions>>,
+}
+
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+impl Wire {
+    pub(super) fn new(endpoint: Endpoint, connect_timeout: Duration, read_timeout: Duration) -> Wire {
+        Wire { inner: Arc::new(Inner { endpoint, connect_timeout, read_timeout, versions: Mutex::new(None) }) }
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.inner.endpoint
+    }
+
+    /// bollard on this wire. Never connects by itself.
+    pub(super) fn docker(&self) -> Docker {
+        let wire = self.clone();
+        let transport = move |request: BollardRequest| {
+            let wire = wire.clone();
+            async move { wire.send(request).await }
+        };
+        Docker::connect_with_custom_transport(transport, Some("http://docker"), BOLLARD_TIMEOUT_SECONDS, API_DEFAULT_VERSION)
+            .expect("building a client on a custom transport does no I/O and cannot fail")
+    }
+
+    /// Versions, negotiated at the first call and after the engine was lost.
+    pub(super) async fn versions(&self) -> Result<Versions, Fault> {
+        let mut slot = self.inner.versions.lock().await;
+        if let Some(versions) = slot.as_ref() {
+            return Ok(versions.clone());
+        }
+        let negotiated = tokio::time::timeout(self.inner.read_timeout, self.negotiate())
+            .await
+            .map_err(|_| Fault::RequestTimeoutError)??;
+        *slot = Some(negotiated.clone());
+        Ok(negotiated)
+    }
+
+    /// Forgets the version: the engine behind the endpoint may be another one after a restart.
+    pub(super) async fn forget(&self) {
+        *self.inner.versions.lock().await = None;
+    }
+
+    async fn negotiate(&self) -> Result<Versions, Fault> {
+        let response = self.exchange(get("/version")).await?;
+        let status = response.status();
+        let body = http_body_util::Limited::new(response.into_body(), VERSION_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| Fault::from(std::io::Error::other(error.to_string())))?.to_bytes();
+        if !status.is_success() {
+            return Err(Fault::DockerResponseServerError {
+                status_code: status.as_u16(),
+                message: String::from_utf8_lossy(&body).into_owned(),
+            });
+        }
+        let answer: serde_json::Value = serde_json::from_slice(&body)?;
+        let text = |key: &str| answer.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let theirs = parse_version(&text("ApiVersion")).ok_or(Fault::APIVersionParseError {})?;
+        let ours = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
+        let (major, minor) = theirs.min(ours);
+        Ok(Versions { api: format!("{major}.{minor}"), engine: text("Version") })
+    }
+
+    /// A bollard request, versioned. `304` comes back as an error so that callers see it.
+    async fn send(&self, request: BollardRequest) -> Result<Response<Incoming>, Fault> {
+        let versions = self.versions().await?;
+        let (mut parts, body) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        parts.uri = Uri::try_from(format!("/v{}{path}", versions.api))?;
+        let response = self.exchange(Request::from_parts(parts, body)).await?;
+        if response.status() == hyper::StatusCode::NOT_MODIFIED {
+            return Err(Fault::DockerResponseServerError { status_code: 304, message: "already so".to_owned() });
+        }
+        Ok(response)
+    }
+
+    /// A GET whose body is read raw; errors of the engine become faults with its message.
+    pub(super) async fn get(&self, path: &str) -> Result<Response<Incoming>, Fault> {
+        let response = self.send(get(path)).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = http_body_util::Limited::new(response.into_body(), VERSION_BYTES_MAX).collect().await;
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        let message = serde_json::from_slice::<serde_json::Value>(&body)
+            .ok()
+            .and_then(|value| value.get("message").and_then(|text| text.as_str()).map(str::to_owned))
+            .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
+        Err(Fault::DockerResponseServerError { status_code: status.as_u16(), message })
+    }
+
+    async fn exchange(&self, mut request: BollardRequest) -> Result<Response<Incoming>, Fault> {
+        let stream = match tokio::time::timeout(self.inner.connect_timeout, self.dial()).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(self.unreached(&error.to_string()).await),
+            Err(_) => return Err(self.unreached("no connection within the connect timeout").await),
+        };
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with the response: one connection a request, so a cut request cuts nothing else.
+        tokio::spawn(async move {
+            let _ = connection.with_upgrades().await;
+        });
+        let host = hyper::header::HeaderValue::from_static("docker");
+        request.headers_mut().insert(hyper::header::HOST, host);
+        Ok(sender.send_request(request).await?)
+    }
+
+    async fn dial(&self) -> std::io::Result<Box<dyn Io>> {
+        match &self.inner.endpoint {
+            Endpoint::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+            Endpoint::Tcp(address) => {
+                let stream = TcpStream::connect(address.as_str()).await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
+
+    /// The fault that says nothing was sent. See [`super::fault::Trouble`].
+    async fn unreached(&self, why: &str) -> Fault {
+        // Not while negotiating, which holds the lock: then there is nothing to forget.
+        if let Ok(mut slot) = self.inner.versions.try_lock() {
+            *slot = None;
+        }
+        let message = format!("cannot connect to {}: {why}", self.inner.endpoint);
+        Fault::from(std::io::Error::new(std::io::ErrorKind::NotConnected, message))
+    }
+}
+
+fn get(path: &str) -> BollardRequest {
+    Request::builder().uri(path).body(body_full(Bytes::new())).expect("paths here are built from checked parts")
+}
+
+fn parse_version(text: &str) -> Option<(usize, usize)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_parse_or_say_what_is_missing() {
+        assert_eq!(Endpoint::parse("unix:///a/b").expect("valid").to_string(), "unix:///a/b");
+        assert_eq!(Endpoint::parse("tcp://h:2375/").expect("valid"), Endpoint::Tcp("h:2375".to_owned()));
+        for bad in ["unix://a", "tcp://h", "tcp://:1", "tcp://h:0", "ssh://h", ""] {
+            assert!(Endpoint::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

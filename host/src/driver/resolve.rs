@@ -1,0 +1,74 @@
+//! From what a guest wrote to who is meant: canonical target, subject, facts and pre-image, looked up afresh.
+//!
+//! Deliberately not here: whether the guest may know. The gate makes unknown and ungranted names answer alike.
+
+use sandbook_core::effect::Scope;
+use sandbook_core::error::Error;
+use sandbook_core::target::{Kind, Resolved, Target};
+
+use super::Live;
+
+impl Live {
+    /// Who an effect's scope means, for a run on `own_host`.
+    ///
+    /// A container is `name`, an id, `project/service`, or each of these after `host/` where the first part is a
+    /// configured host. Errors: `not-found`; `invalid` for a service with several containers, listing them, and for
+    /// what is no name or URL; `failed` or `timeout` when the engine does not answer.
+    pub async fn resolve(&self, own_host: &str, scope: &Scope<'_>) -> Result<Resolved, Error> {
+        match scope {
+            Scope::Container(reference) => self.resolve_container(own_host, reference).await,
+            Scope::Host => Ok(plain(own_host, Kind::Host, self.host(own_host)?.name(), own_host)),
+            Scope::Url(text) => {
+                let url = url::Url::parse(text).map_err(|error| Error::invalid(format!("url `{text}`: {error}")))?;
+                let host = url.host_str().ok_or_else(|| Error::invalid(format!("url `{text}` has no host")))?;
+                let place = match url.port_or_known_default() {
+                    Some(port) => format!("{host}:{port}"),
+                    None => host.to_owned(),
+                };
+                Ok(plain(own_host, Kind::None, &place, &format!("net/{place}")))
+            }
+            Scope::Net(host, port) => {
+                let host = host.to_lowercase();
+                let place = match port {
+                    Some(port) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+                    Some(port) => format!("{host}:{port}"),
+                    None => host,
+                };
+                Ok(plain(own_host, Kind::None, &place, &format!("net/{place}")))
+            }
+            Scope::Channel(name) => {
+                let name = self.notifier.channel(*name)?;
+                Ok(plain(own_host, Kind::None, name, &format!("channel/{name}")))
+            }
+            Scope::Memory => Ok(plain(own_host, Kind::None, "memory", "memory")),
+            Scope::Metrics => Ok(plain(own_host, Kind::None, "metrics", "metrics")),
+            Scope::Run => Ok(plain(own_host, Kind::None, "run", "run")),
+        }
+    }
+
+    async fn resolve_container(&self, own_host: &str, reference: &str) -> Result<Resolved, Error> {
+        let reference = reference.strip_prefix('/').unwrap_or(reference);
+        let (host, name) = match reference.split_once('/') {
+            Some((host, name)) if self.hosts.contains_key(host) => (host, name),
+            Some(_) | None => (own_host, reference),
+        };
+        let found = self.host(host)?.find(name).await?;
+        let before = serde_json::to_value(&found.state)
+            .map_err(|error| Error::failed(format!("the state of `{name}` cannot be written: {error}")))?;
+        Ok(Resolved {
+            subject: found.facts.subject(host, &found.name),
+            target: Target { host: host.to_owned(), kind: Kind::Container, name: found.name, id: Some(found.id) },
+            facts: Some(found.facts),
+            before: Some(before),
+        })
+    }
+}
+
+fn plain(host: &str, kind: Kind, name: &str, subject: &str) -> Resolved {
+    Resolved {
+        target: Target { host: host.to_owned(), kind, name: name.to_owned(), id: None },
+        subject: subject.to_owned(),
+        facts: None,
+        before: None,
+    }
+}

@@ -1,0 +1,426 @@
+//! `perform`: does what the gate says, and is the only caller of drivers.
+//!
+//! One [`Attempt`] is one execution of a run's guest. Its session is the gate; everything the gate wants appended is
+//! appended before the step it belongs to, and nothing is driven, answered or waited for without a step that says so.
+//! A fault of the daemon itself (journal, disk) ends the attempt and is never seen by the guest.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+use sandbook_core::effect::docker::ContainerState;
+use sandbook_core::effect::{Class, Effect, Recovery};
+use sandbook_core::error::{Error, ErrorKind};
+use sandbook_core::gate::{Claim, Fault, Next, Permit, Recovered, Session, Step, Verdict};
+use sandbook_core::journal::Record;
+use sandbook_core::recovery;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::parts::Parts;
+use crate::driver::Steps;
+use crate::guest::{Perform, Stopped};
+use crate::policy;
+use crate::store::{self, Intend, Scope as WindowScope, Window};
+
+/// Waits up to this long, in milliseconds, keep the guest: dropping and replaying it costs a millisecond and a commit.
+const INLINE_WAIT_MS: u64 = 1_000;
+/// How far back attempts are counted for policy.
+const ATTEMPTS_SINCE_MS: u64 = 86_400_000;
+
+/// Why an attempt was stopped before its guest was through.
+#[derive(Debug)]
+pub enum Why {
+    /// It waits until then (milliseconds since 1970); the guest is dropped and resumes by replay.
+    Waits(u64),
+    /// A person is asked.
+    Asks(Box<Claim>),
+    /// The gate ended the run.
+    Ended(Fault),
+    /// Somebody cancelled it.
+    Cancelled(String),
+    /// The daemon itself failed; the run goes on with another attempt.
+    Broken(anyhow::Error),
+}
+
+/// One execution of a run's guest.
+pub struct Attempt {
+    run: String,
+    parts: Arc<Parts>,
+    session: tokio::sync::Mutex<Session>,
+    /// Engine and manifest brakes of this run.
+    windows: Vec<Window>,
+    labels: BTreeMap<String, String>,
+    why: Mutex<Option<Why>>,
+    stop: Notify,
+    stopped: AtomicBool,
+    journal_time_ms: AtomicU64,
+    replaying: AtomicBool,
+    waiting: AtomicBool,
+    /// Changes really driven in this attempt or recorded before.
+    changes: AtomicU64,
+    accepted: Instant,
+    first_effect: AtomicBool,
+}
+
+impl Attempt {
+    /// An attempt over a session. `accepted` is when the trigger was heard, for the time to the first effect.
+    pub fn new(parts: Arc<Parts>, session: Session, windows: Vec<Window>, accepted: Instant) -> Arc<Attempt> {
+        let header = &session.journal().header;
+        let labels = header.alert.as_ref().map(|alert| alert.labels.clone()).unwrap_or_default();
+        Arc::new(Attempt {
+            run: header.run.clone(),
+            journal_time_ms: AtomicU64::new(session.journal().now),
+            replaying: AtomicBool::new(session.replaying()),
+            session: tokio::sync::Mutex::new(session),
+            parts,
+            windows,
+            labels,
+            why: Mutex::new(None),
+            stop: Notify::new(),
+            stopped: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
+            accepted,
+            first_effect: AtomicBool::new(false),
+        })
+    }
+
+    /// Stops it: its guest gets no more answers. The first reason stays.
+    pub fn stop(&self, why: Why) {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.stopped.store(true, Ordering::Release);
+        self.stop.notify_waiters();
+    }
+
+    /// Why it was stopped, if it was.
+    pub fn take_why(&self) -> Option<Why> {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Changes of the world in this attempt.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// The session, once the guest is through.
+    pub async fn session(&self) -> tokio::sync::MutexGuard<'_, Session> {
+        self.session.lock().await
+    }
+
+    async fn answer(&self, effect: Effect) -> Result<Result<Value, Error>, Why> {
+        let mut session = self.session.lock().await;
+        let mut next = session.begin(effect, self.parts.clock.now());
+        loop {
+            let Next { records, durable, step } = next;
+            if !records.is_empty() {
+                self.append(records, durable).await?;
+            }
+            self.journal_time_ms.store(session.journal().now, Ordering::Relaxed);
+            next = match step {
+                Step::Answer(answer) => {
+                    self.replaying.store(session.replaying(), Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Step::Resolve(effect) => {
+                    let host = session.journal().header.host.clone();
+                    let resolved = self.parts.driver.resolve(&host, &effect.scope()).await;
+                    session.resolved(resolved, self.parts.clock.now())
+                }
+                Step::Authorize(claim) => {
+                    let verdict = self.authorize(&session, &claim).await?;
+                    session.authorized(verdict, self.parts.clock.now())
+                }
+                Step::Intend(claim) => self.intend(&mut session, &claim).await?,
+                Step::Drive(permit) => self.drive(&mut session, permit).await?,
+                Step::Wait(until) => {
+                    self.wait(until).await?;
+                    session.woken(self.parts.clock.now())
+                }
+                Step::Ask(claim) => return Err(Why::Asks(claim)),
+                Step::Recover(claim, how) => {
+                    let recovered = self.recover(&session, &claim, how).await?;
+                    session.recovered(recovered, self.parts.clock.now())
+                }
+                Step::End(fault) => return Err(Why::Ended(fault)),
+            };
+        }
+    }
+
+    async fn append(&self, records: Vec<Record>, durable: bool) -> Result<(), Why> {
+        self.parts.store.append(&self.run, records, durable).await.map_err(broken)
+    }
+
+    async fn authorize(&self, session: &Session, claim: &Claim) -> Result<Verdict, Why> {
+        let header = &session.journal().header;
+        let attempts = if claim.effect.class() == Class::Mutate {
+            let filter = store::AttemptFilter {
+                runbook: Some(header.runbook.clone()),
+                subject: Some(claim.resolved.subject.clone()),
+                since: Some(self.parts.clock.now().unix_ms.saturating_sub(ATTEMPTS_SINCE_MS)),
+                limit: store::PAGE_MAX,
+                ..store::AttemptFilter::default()
+            };
+            self.parts.store.attempts(filter).await.map_err(broken)?.len() as u64
+        } else {
+            0
+        };
+        let now = jiff::Timestamp::from_millisecond(i64::try_from(self.parts.clock.now().unix_ms).unwrap_or(i64::MAX))
+            .unwrap_or_default()
+            .to_zoned(jiff::tz::TimeZone::system());
+        Ok(self.parts.policy().decide(&policy::Request {
+            runbook: &header.runbook,
+            digest: &header.digest,
+            stage: header.stage,
+            origin: header.origin,
+            effect: &claim.effect,
+            resolved: &claim.resolved,
+            alert_labels: &self.labels,
+            attempts,
+            now: policy::Moment::from(&now),
+        }))
+    }
+
+    async fn intend(&self, session: &mut Session, claim: &Claim) -> Result<Next, Why> {
+        let now = self.parts.clock.now();
+        let Some(record) = session.intent(now) else {
+            return Err(Why::Ended(Fault::Confused("an intent without an effect in hand")));
+        };
+        if claim.effect.class() != Class::Mutate {
+            // Notifications and requests are exempt from brakes and stop-all; their intent is durable all the same.
+            self.append(vec![record.clone()], true).await?;
+            return Ok(session.intended(Ok(record), now));
+        }
+        let mut windows = self.windows.clone();
+        windows.extend(claim.limits.iter().map(|limit| Window {
+            scope: WindowScope::Policy(limit.key.clone()),
+            count: limit.count,
+            window_ms: limit.window_ms,
+            label: format!("the limit of policy {}", limit.key),
+        }));
+        let header = &session.journal().header;
+        let intend = Intend {
+            runbook: header.runbook.clone(),
+            subject: claim.resolved.subject.clone(),
+            host: claim.resolved.target.host.clone(),
+            target: claim.resolved.target.to_string(),
+            effect: claim.effect.name().to_owned(),
+            at: now.unix_ms,
+            windows,
+            policy: claim.limits.iter().map(|limit| limit.key.clone()).collect(),
+        };
+        let taken = self.parts.store.intend(&self.run, record.clone(), intend).await.map_err(broken)?;
+        Ok(session.intended(taken.map(|()| record), self.parts.clock.now()))
+    }
+
+    async fn drive(&self, session: &mut Session, permit: Permit) -> Result<Next, Why> {
+        let (effect, class) = (permit.effect().name(), permit.effect().class());
+        if class == Class::Mutate {
+            self.note_first_effect();
+        }
+        if let Some(next) = self.remember(session, &permit).await? {
+            return Ok(next(permit, session));
+        }
+        let began = Instant::now();
+        let result = match self.engine_answer(&permit, session).await? {
+            Some(answer) => answer,
+            None => {
+                let steps = Recorder { attempt: self, session: tokio::sync::Mutex::new(session) };
+                let result = self.parts.driver.drive(&permit, &steps).await;
+                drop(steps);
+                result
+            }
+        };
+        self.parts.metrics.effect(effect, &result, began.elapsed());
+        if class == Class::Mutate && result.is_ok() {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+        let lost = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout) && permit.effect().recovery() == Recovery::Look;
+        if lost {
+            let settled = self.look_after_timeout(&permit).await;
+            return Ok(session.settle(permit, settled.unwrap_or(result), self.parts.clock.now()));
+        }
+        Ok(session.settle(permit, result, self.parts.clock.now()))
+    }
+
+    /// A change whose answer was lost is looked at, never repeated.
+    async fn look_after_timeout(&self, permit: &Permit) -> Option<Result<Value, Error>> {
+        let before: ContainerState = serde_json::from_value(permit.resolved()?.before.clone()?).ok()?;
+        let resolved = self.parts.driver.resolve(permit.host(), &permit.effect().scope()).await.ok()?;
+        let after: ContainerState = serde_json::from_value(resolved.before?).ok()?;
+        match recovery::look(permit.effect(), &before, &after, false) {
+            Recovered::Done(value) => Some(Ok(value)),
+            Recovered::NotDone | Recovered::Unknown(_) => None,
+        }
+    }
+
+    fn note_first_effect(&self) {
+        if !self.first_effect.swap(true, Ordering::Relaxed) {
+            self.parts.metrics.first_effect(self.accepted.elapsed());
+        }
+    }
+
+    /// What the engine answers itself: memory reads, clock and random.
+    async fn engine_answer(&self, permit: &Permit, session: &Session) -> Result<Option<Result<Value, Error>>, Why> {
+        let simulated = permit.route() == sandbook_core::gate::Route::Simulated;
+        Ok(match permit.effect() {
+            Effect::Now(_) => Some(Ok(json!(self.parts.clock.now().unix_ms))),
+            Effect::RandomU64(_) if !simulated => Some(match getrandom::u64() {
+                Ok(number) => Ok(json!(number)),
+                Err(error) => Err(Error::failed(format!("random.random-u64: {error}"))),
+            }),
+            Effect::StateGet(op) => {
+                let runbook = &session.journal().header.runbook;
+                let value = self.parts.store.memory_get(runbook, &op.key).await.map_err(broken)?;
+                Some(Ok(value.map_or(Value::Null, Value::String)))
+            }
+            _ => None,
+        })
+    }
+
+    /// Memory is written in the same transaction as its outcome.
+    #[allow(clippy::type_complexity, reason = "a continuation, used once")]
+    async fn remember(
+        &self,
+        session: &mut Session,
+        permit: &Permit,
+    ) -> Result<Option<Box<dyn FnOnce(Permit, &mut Session) -> Next + Send>>, Why> {
+        let now = self.parts.clock.now();
+        let runbook = session.journal().header.runbook.clone();
+        let settled = match permit.effect() {
+            Effect::StatePut(op) => {
+                let record = session.preview(permit, Ok(Value::Null), now);
+                let put = self.parts.store.memory_put(&self.run, record, &runbook, &op.key, &op.value);
+                put.await.map_err(broken)?.map(|()| Value::Null)
+            }
+            Effect::StateCompareAndPut(op) => {
+                let (yes, no) = (
+                    session.preview(permit, Ok(json!(true)), now),
+                    session.preview(permit, Ok(json!(false)), now),
+                );
+                let build: store::RecordOf = Box::new(move |put| if put { yes } else { no });
+                let expected = op.expected.as_deref();
+                let put =
+                    self.parts.store.memory_compare_and_put(&self.run, &runbook, &op.key, expected, &op.value, build);
+                put.await.map_err(broken)?.map(|put| json!(put))
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Box::new(move |permit, session| {
+            let stored = settled.is_ok();
+            let next = session.settle(permit, settled, now);
+            // On success the transaction appended the record already.
+            if stored { Next { records: Vec::new(), ..next } } else { next }
+        })))
+    }
+
+    async fn wait(&self, until: u64) -> Result<(), Why> {
+        let left = until.saturating_sub(self.parts.clock.now().unix_ms);
+        if left > INLINE_WAIT_MS && !self.parts.clock.is_virtual() {
+            return Err(Why::Waits(until));
+        }
+        self.waiting.store(true, Ordering::Relaxed);
+        self.parts.clock.sleep_until(until).await;
+        self.waiting.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Settles an intent without an outcome as its effect declares, never by blind repetition.
+    async fn recover(&self, session: &Session, claim: &Claim, how: Recovery) -> Result<Recovered, Why> {
+        let unknown = |why: &str| Ok(Recovered::Unknown(why.to_owned()));
+        match how {
+            Recovery::Again | Recovery::Transaction => Ok(Recovered::NotDone),
+            Recovery::Ask => unknown("only a person can tell whether it happened"),
+            Recovery::Key if claim.effect.class() != Class::Mutate => Ok(Recovered::NotDone),
+            Recovery::Key => unknown("whether the program ran inside the container is not known"),
+            Recovery::Look => {
+                let slot = &session.journal().slots[claim.slot as usize];
+                let now = self.parts.clock.now().unix_ms;
+                let horizon_at = slot.horizon_at.unwrap_or(now);
+                let before = claim.resolved.before.clone().and_then(|json| serde_json::from_value(json).ok());
+                let Some(before) = before else { return unknown("its state before was not recorded") };
+                let host = session.journal().header.host.clone();
+                let resolved = match self.parts.driver.resolve(&host, &claim.effect.scope()).await {
+                    Ok(resolved) => resolved,
+                    Err(error) if error.kind == ErrorKind::Timeout => return Err(Why::Waits(now + 5_000)),
+                    Err(error) => return unknown(&error.to_string()),
+                };
+                if resolved.target.id != claim.resolved.target.id {
+                    return unknown("the container was replaced meanwhile");
+                }
+                let Some(after) = resolved.before.and_then(|json| serde_json::from_value(json).ok()) else {
+                    return unknown("its state is not visible");
+                };
+                match recovery::look(&claim.effect, &before, &after, now >= horizon_at) {
+                    Recovered::Unknown(_) if now < horizon_at => Err(Why::Waits(horizon_at)),
+                    recovered => Ok(recovered),
+                }
+            }
+        }
+    }
+}
+
+fn broken(error: store::Error) -> Why {
+    Why::Broken(error.into())
+}
+
+/// Journals a driver's sub-steps inside its slot.
+struct Recorder<'a> {
+    attempt: &'a Attempt,
+    session: tokio::sync::Mutex<&'a mut Session>,
+}
+
+impl Steps for Recorder<'_> {
+    fn step<'a>(&'a self, data: Value) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let now = self.attempt.parts.clock.now();
+            let record = self.session.lock().await.step(data, now);
+            let record = record.map_err(|fault| Error::failed(fault.to_string()))?;
+            let appended = self.attempt.parts.store.append(&self.attempt.run, vec![record], true).await;
+            appended.map_err(|error| Error::failed(error.to_string()))
+        })
+    }
+}
+
+impl Perform for Attempt {
+    fn perform(&self, effect: Effect) -> BoxFuture<'_, Result<Result<Value, Error>, Stopped>> {
+        Box::pin(async move {
+            if self.stopped.load(Ordering::Acquire) {
+                return Err(Stopped);
+            }
+            match self.answer(effect).await {
+                Ok(answer) => Ok(answer),
+                Err(why) => {
+                    self.stop(why);
+                    Err(Stopped)
+                }
+            }
+        })
+    }
+
+    fn journal_time_ms(&self) -> u64 {
+        self.journal_time_ms.load(Ordering::Relaxed)
+    }
+
+    fn replaying(&self) -> bool {
+        self.replaying.load(Ordering::Relaxed)
+    }
+
+    fn waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    fn stopped(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            loop {
+                let notified = self.stop.notified();
+                if self.stopped.load(Ordering::Acquire) {
+                    return;
+                }
+                notified.await;
+            }
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! What the daemon remembers: episodes, runs and their journals, versions, brakes, questions, pauses and the audit.
+//!
+//! [`Store`] is the whole of it, without a word of SQL in it, so that another database can stand behind it;
+//! [`Sqlite`] is the embedded one. When a call that writes answers `Ok`, what it wrote is on disk, and after a crash
+//! either all of one call is there or nothing of it. The one exception says so: [`Store::append`] without `durable`.
+//! Dropping the future of a call never tears it: the call happens whole or not at all.
+//!
+//! Deliberately not here: what may follow what in a journal (the core's law), what an alert starts (the matcher), and
+//! who may do what (the API). Deliberately not stored: secrets.
+
+use std::path::Path;
+
+use futures::future::BoxFuture;
+use sandbook_core::error::Error as CoreError;
+use sandbook_core::journal::Record;
+use sandbook_core::run::Stage;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+mod approvals;
+mod audit;
+mod brakes;
+mod dir;
+mod error;
+mod facade;
+pub mod id;
+mod intake;
+mod journal;
+mod memory;
+mod model;
+mod pauses;
+mod prune;
+mod readers;
+mod row;
+mod runs;
+mod schema;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+mod versions;
+mod writer;
+
+pub use error::Error;
+pub use model::*;
+pub use pauses::PAUSES_MAX;
+pub use sqlite::{EVENTS_MAX, Sqlite};
+pub use writer::{BATCH_MAX, WRITES_QUEUED_MAX};
+
+/// Result of a call.
+pub type Result<T> = std::result::Result<T, Error>;
+/// What every call returns.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T>>;
+/// Builds a record from whether a compare-and-put took place. Runs inside the transaction: quick, and no I/O.
+pub type RecordOf = Box<dyn FnOnce(bool) -> Record + Send>;
+
+/// Everything that is remembered. See the module for what a crash can do.
+pub trait Store: Send + Sync {
+    /// Takes alerts and queues the runs of those that begin an episode, all in one transaction: on `Ok` every one of
+    /// them survives a crash, on `Err` none is there. The same alerts again start nothing.
+    fn accept(&self, incoming: Vec<Incoming>) -> Answer<'_, Vec<Accepted>>;
+    /// Episodes, newest first, and the cursor of the next page.
+    fn episodes(&self, filter: EpisodeFilter) -> Answer<'_, (Vec<EpisodeRow>, Option<String>)>;
+    /// By id or unique beginning of one.
+    fn episode(&self, id: &str) -> Answer<'_, Option<EpisodeRow>>;
+    /// Says in a sentence what came of it. False when there is no such episode.
+    fn set_episode_outcome(&self, id: &str, outcome: &str) -> Answer<'_, bool>;
+
+    /// Queues a run. The same id twice is an error.
+    fn create_run(&self, run: NewRun) -> Answer<'_, ()>;
+    /// Queued runs: greatest priority first, then oldest. Claim one with [`Store::update_run`] from `queued`.
+    fn queued(&self, limit: u32) -> Answer<'_, Vec<RunRow>>;
+    /// Changes a run, unless it is in none of the patch's `from` states (or does not exist): then false.
+    fn update_run(&self, id: &str, patch: RunPatch) -> Answer<'_, bool>;
+    /// By id, unique beginning of one, or `last`.
+    fn run(&self, id: &str) -> Answer<'_, Option<RunRow>>;
+    /// Runs, newest first, and the cursor of the next page.
+    fn runs(&self, filter: RunFilter) -> Answer<'_, (Vec<RunRow>, Option<String>)>;
+    /// Every run whose state is not final, oldest first: what a start has to look after.
+    fn open_runs(&self) -> Answer<'_, Vec<RunRow>>;
+    /// Waiting runs whose time has come, longest due first.
+    fn due_waiting(&self, now: u64) -> Answer<'_, Vec<RunRow>>;
+
+    /// Appends records in order. `durable`: on `Ok` they and all before them are on disk. Otherwise they may be held
+    /// back until the run's next durable write and are lost in a crash before it; never some without those before.
+    /// On `Err` nothing that was held back is kept: end the attempt and read [`Store::records`] again.
+    fn append(&self, run: &str, records: Vec<Record>, durable: bool) -> Answer<'_, ()>;
+    /// Appends, changes the run and asks a question in one transaction. False, and nothing happened, when the run is
+    /// in none of the patch's `from` states.
+    fn checkpoint(&self, run: &str, checkpoint: Checkpoint) -> Answer<'_, bool>;
+    /// Checks stop-all, pauses and every window, counts the attempt and appends the intent, in one transaction. When
+    /// something holds it back: `Ok(Err(limited))`, nothing is counted and nothing appended.
+    fn intend(&self, run: &str, record: Record, intend: Intend) -> Answer<'_, std::result::Result<(), CoreError>>;
+    /// All records, those held back included (they are on disk then). For whoever goes on with the run.
+    fn records(&self, run: &str) -> Answer<'_, Vec<Record>>;
+    /// Durable records whose number is greater than `seq` (`None`: all), with their numbers. For observers.
+    fn records_after(&self, run: &str, seq: Option<u64>) -> Answer<'_, Vec<(u64, Record)>>;
+    /// What becomes durable from now on. A slow observer misses some ([`EVENTS_MAX`]) and asks `records_after`.
+    fn subscribe(&self) -> broadcast::Receiver<Event>;
+
+    /// A value of a runbook's memory.
+    fn memory_get(&self, runbook: &str, key: &str) -> Answer<'_, Option<String>>;
+    /// Sets it and appends the record, in one transaction. `Ok(Err(limited))` and nothing happened when the runbook
+    /// has as many keys as it may.
+    fn memory_put(
+        &self,
+        run: &str,
+        record: Record,
+        runbook: &str,
+        key: &str,
+        value: &str,
+    ) -> Answer<'_, std::result::Result<(), CoreError>>;
+    /// Sets it if it is still as expected (`None`: absent), and appends the record built from whether it was, in one
+    /// transaction.
+    fn memory_compare_and_put(
+        &self,
+        run: &str,
+        runbook: &str,
+        key: &str,
+        expected: Option<&str>,
+        value: &str,
+        record: RecordOf,
+    ) -> Answer<'_, std::result::Result<bool, CoreError>>;
+
+    /// Stores a version with its package, unless its name and version have other bytes.
+    fn put_version(&self, version: VersionRow) -> Answer<'_, PutVersion>;
+    /// Of one runbook, newest first, without packages.
+    fn versions(&self, name: &str) -> Answer<'_, Vec<VersionRow>>;
+    /// By unique beginning of the digest, with or without `sha256:`.
+    fn version(&self, name: &str, digest: &str) -> Answer<'_, Option<VersionRow>>;
+    /// Of every runbook, by name, newest first, without packages.
+    fn all_versions(&self) -> Answer<'_, Vec<VersionRow>>;
+    /// Tar of the files.
+    fn package(&self, digest: &str) -> Answer<'_, Option<Vec<u8>>>;
+    /// Sets how far a version is trusted. What was before stays in the history. False when there is no such version.
+    fn set_stage(&self, name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> Answer<'_, bool>;
+    /// The latest of every version that ever had one.
+    fn stages(&self) -> Answer<'_, Vec<StageRow>>;
+    /// All of one runbook, newest first.
+    fn stage_history(&self, name: &str) -> Answer<'_, Vec<StageRow>>;
+    /// Digest of the version that runs: of those with the highest stage, the one that was given its stage last.
+    fn current(&self, name: &str) -> Answer<'_, Option<String>>;
+
+    /// Adds a line to the audit; answers with its number.
+    fn audit(&self, who: &str, what: &str, subject: &str, details: Value, at: u64) -> Answer<'_, u64>;
+    /// Newest first, and the cursor of the next page.
+    fn audit_rows(
+        &self,
+        since: Option<u64>,
+        limit: u32,
+        cursor: Option<String>,
+    ) -> Answer<'_, (Vec<AuditRow>, Option<String>)>;
+    /// Recomputes every hash. Cannot see that lines are missing at the end: compare the count with one kept elsewhere.
+    fn verify_audit(&self) -> Answer<'_, AuditCheck>;
+
+    /// Stores a question by itself; usually it comes with a [`Checkpoint`].
+    fn put_approval(&self, approval: Approval) -> Answer<'_, ()>;
+    /// By id or unique beginning of one.
+    fn approval(&self, id: &str) -> Answer<'_, Option<Approval>>;
+    /// Newest first; expired ones without an answer count as open.
+    fn approvals(&self, open_only: bool) -> Answer<'_, Vec<Approval>>;
+    /// Answers a question if it is open and not expired. Exactly one of several answers counts.
+    fn decide_approval(&self, id: &str, approved: bool, by: &str, reason: &str, at: u64) -> Answer<'_, Decided>;
+    /// Withdraws the open questions of a run; answers with how many.
+    fn withdraw_approvals(&self, run: &str, reason: &str, at: u64) -> Answer<'_, u64>;
+
+    /// Adds a pause; its globs must be valid.
+    fn add_pause(&self, pause: Pause) -> Answer<'_, ()>;
+    /// Those not over at `now`, newest first.
+    fn pauses(&self, now: u64) -> Answer<'_, Vec<Pause>>;
+    /// False when there is none of that id.
+    fn delete_pause(&self, id: &str) -> Answer<'_, bool>;
+    /// The stop switch: set while `Some`.
+    fn stopped(&self) -> Answer<'_, Option<Stop>>;
+    /// Sets or clears the stop switch. From the answer on no intent passes.
+    fn set_stop(&self, stop: Option<Stop>) -> Answer<'_, ()>;
+    /// Counted attempts, newest first.
+    fn attempts(&self, filter: AttemptFilter) -> Answer<'_, Vec<AttemptRow>>;
+
+    /// Removes what ended before: finished runs with their journals and questions, episodes, attempts. The audit,
+    /// versions and memory stay. In small transactions, so that others get their turn; a crash leaves the rest.
+    fn prune(&self, before: u64) -> Answer<'_, Pruned>;
+    /// Writes a consistent copy into a file that must not exist, while everything goes on.
+    fn backup(&self, file: &Path) -> Answer<'_, ()>;
+    /// Whether writing works.
+    fn health(&self) -> Health;
+    /// Figures for metrics.
+    fn stats(&self) -> Stats;
+}

@@ -1,0 +1,208 @@
+//! The tables, as a list of migrations that only ever grows.
+//!
+//! A file's `user_version` says how many of them it has; opening applies the rest, each in one transaction. A released
+//! migration is never edited: a test holds the hash of each. Records are keyed by (run, number) in one tree, so that
+//! reading a journal is one walk. Deliberately not here: foreign keys between what is pruned separately.
+
+use rusqlite::Connection;
+
+use super::{Error, Result};
+
+/// All migrations, oldest first.
+pub(super) const MIGRATIONS: &[&str] = &[RUNS, OPERATORS];
+
+/// Alerts, runs, journals, brakes and memory.
+const RUNS: &str = "
+CREATE TABLE episodes (
+    id TEXT PRIMARY KEY NOT NULL,
+    fingerprint TEXT NOT NULL,
+    name TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    annotations TEXT NOT NULL,
+    starts_at INTEGER NOT NULL,      -- earliest start it was heard with
+    starts_latest INTEGER NOT NULL,  -- latest start it was heard with
+    heard_firing INTEGER NOT NULL,   -- last heard firing while it was open
+    first_heard INTEGER NOT NULL,
+    last_heard INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    resolved_at INTEGER,
+    ends_at INTEGER,                 -- as the sender says
+    superseded INTEGER NOT NULL DEFAULT 0,
+    source TEXT NOT NULL,
+    matched TEXT NOT NULL,
+    snapshot TEXT NOT NULL,
+    outcome TEXT
+) STRICT;
+CREATE INDEX episodes_fingerprint ON episodes (fingerprint, id);
+CREATE INDEX episodes_heard ON episodes (first_heard, id);
+CREATE INDEX episodes_open ON episodes (first_heard, id) WHERE resolved_at IS NULL;
+CREATE INDEX episodes_resolved ON episodes (resolved_at) WHERE resolved_at IS NOT NULL;
+
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY NOT NULL,
+    runbook TEXT NOT NULL,
+    version TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    trigger TEXT NOT NULL,
+    episode TEXT,
+    parameters TEXT NOT NULL,
+    target_hint TEXT NOT NULL,
+    target TEXT,
+    target_key TEXT,                 -- host/name
+    target_name TEXT,
+    subject TEXT,
+    priority INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER,
+    outcome TEXT,
+    sentence TEXT,
+    verification TEXT,
+    wake_at INTEGER,
+    error TEXT,
+    crashes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX runs_at ON runs (at, id);
+CREATE INDEX runs_state ON runs (state, at, id);
+CREATE INDEX runs_runbook ON runs (runbook, at, id);
+CREATE INDEX runs_target_key ON runs (target_key, at, id) WHERE target_key IS NOT NULL;
+CREATE INDEX runs_target_name ON runs (target_name, at, id) WHERE target_name IS NOT NULL;
+CREATE INDEX runs_episode ON runs (episode, at, id) WHERE episode IS NOT NULL;
+CREATE INDEX runs_queued ON runs (priority DESC, at, id) WHERE state = 'queued';
+CREATE INDEX runs_wake ON runs (wake_at) WHERE state = 'waiting' AND wake_at IS NOT NULL;
+CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE records (
+    run TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL,
+    runbook TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    host TEXT NOT NULL,
+    effect TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX attempts_runbook_subject ON attempts (runbook, subject, at);
+CREATE INDEX attempts_subject ON attempts (subject, at);
+CREATE INDEX attempts_runbook ON attempts (runbook, at);
+CREATE INDEX attempts_host ON attempts (host, at);
+CREATE INDEX attempts_at ON attempts (at);
+CREATE TABLE attempts_policy (
+    policy TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    PRIMARY KEY (policy, at, attempt)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempts_policy_at ON attempts_policy (at);
+
+CREATE TABLE memory (
+    runbook TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (runbook, key)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Versions, stages, questions, pauses, the stop switch and the audit.
+const OPERATORS: &str = "
+CREATE TABLE versions (
+    seq INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    source TEXT NOT NULL,
+    manifest TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    by TEXT NOT NULL,
+    UNIQUE (name, digest),
+    UNIQUE (name, version)
+) STRICT;
+CREATE TABLE packages (digest TEXT PRIMARY KEY NOT NULL, bytes BLOB NOT NULL) STRICT;
+
+CREATE TABLE stages (
+    seq INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    by TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX stages_version ON stages (name, digest, seq);
+
+CREATE TABLE approvals (
+    id TEXT PRIMARY KEY NOT NULL,
+    run TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    runbook TEXT NOT NULL,
+    effect TEXT NOT NULL,
+    arguments TEXT NOT NULL,
+    target TEXT,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    decision TEXT,
+    decided_by TEXT,
+    decided_reason TEXT,
+    decided_at INTEGER
+) STRICT;
+CREATE INDEX approvals_at ON approvals (at, id);
+CREATE INDEX approvals_open ON approvals (at, id) WHERE decision IS NULL;
+CREATE INDEX approvals_run ON approvals (run);
+
+CREATE TABLE pauses (
+    id TEXT PRIMARY KEY NOT NULL,
+    selector TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    by TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX pauses_until ON pauses (until);
+
+CREATE TABLE stop (
+    one INTEGER PRIMARY KEY NOT NULL CHECK (one = 1),
+    by TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY NOT NULL,
+    at INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    what TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    details TEXT NOT NULL,
+    hash TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_at ON audit (at, seq);
+";
+
+/// Brings a file up to date. A crash leaves it at one of the versions in between.
+pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<()> {
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > known {
+        return Err(Error::Newer { found, known });
+    }
+    let done = usize::try_from(found).map_err(|_| Error::Damaged(format!("schema version {found}")))?;
+    for (index, migration) in migrations.iter().enumerate().skip(done) {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", index + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! `Default` for every record of options, so that a call names only what it sets.
+
+use crate::{docker, http, logs, net, notify};
+
+macro_rules! defaults {
+    ($($record:path { $($field:ident),* })*) => {$(
+        impl Default for $record {
+            fn default() -> Self {
+                Self { $($field: Default::default()),* }
+            }
+        }
+    )*};
+}
+
+defaults! {
+    docker::ContainerFilter { all, name, labels, project, service }
+    docker::EventFilter { container, since_ms, limit }
+    docker::StopOptions { grace_ms }
+    docker::KillOptions { signal }
+    docker::ExecOptions { timeout_ms, user, workdir }
+    docker::Resources { memory_bytes, memory_swap_bytes, cpus, pids }
+    logs::TailOptions { lines, since_ms }
+    logs::SearchOptions { since_ms, limit, context, cursor }
+    net::ProbeOptions { timeout_ms, expect_status, expect_body }
+    net::CheckOptions { timeout_ms }
+    http::GetOptions { headers, timeout_ms }
+    http::RequestOptions { headers, body, timeout_ms, idempotent }
+    notify::Message { channel, title, text, severity, dedup_key }
+}

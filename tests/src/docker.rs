@@ -1,0 +1,288 @@
+//! A real Docker engine of its own for one test: own data, own socket, no network, an image made from `busybox-static`.
+//!
+//! Nothing is pulled: the image is one file and its links. Containers fall ill on request ([`Container::sicken`],
+//! [`Container::crash`]) and a restart heals them, which is what most runbooks are about. The engine is spoken to in plain
+//! HTTP, so a fault in the daemon's own Docker client cannot hide here.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::http::Client;
+use crate::process::{Leashed, require};
+use crate::wait;
+
+/// A cold engine is up in 0.3 s; a loaded machine is given a hundred times that.
+const UP_WITHIN: Duration = Duration::from_secs(30);
+/// A container reaches a state it was asked for, health checks included.
+const STATE_WITHIN: Duration = Duration::from_secs(30);
+/// Between two health checks, in nanoseconds as Docker wants it: shorter only adds load.
+const HEALTH_INTERVAL_NS: u64 = 500_000_000;
+/// The image of every container.
+pub const IMAGE: &str = "sandbook-busybox:latest";
+
+/// What a container runs: well while `/ok` is there, gone once `/crash` is; both are put right by starting again.
+const SERVICE: &str = "
+rm -f /crash; touch /ok; trap 'exit 0' TERM; echo started
+while [ ! -e /crash ]; do sleep 0.1; done
+echo 'fatal: cannot go on' >&2; exit 3";
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Dockerd {
+    process: Leashed,
+    api: Client,
+    socket: PathBuf,
+    _folder: TempDir,
+}
+
+impl Dockerd {
+    /// Starts an engine with the image in it.
+    #[track_caller]
+    pub fn start() -> Dockerd {
+        let folder = TempDir::with_prefix("sandbook-docker-").expect("a temporary folder");
+        let engine = Dockerd::start_in(folder);
+        engine.import_busybox();
+        engine
+    }
+
+    #[track_caller]
+    fn start_in(folder: TempDir) -> Dockerd {
+        require("dockerd", "docker.io");
+        let at = |name: &str| folder.path().join(name).to_str().expect("temporary paths are text").to_owned();
+        let (data, exec, pid) = (at("data"), at("exec"), at("pid"));
+        let socket = folder.path().join("docker.sock");
+        let host = format!("unix://{}", socket.display());
+        let group = rustix::process::getgid().as_raw().to_string();
+        // No bridge and no packet filter: tests need no network, and several engines on one machine would share both.
+        #[rustfmt::skip]
+        let command = [
+            "dockerd", "--data-root", &data, "--exec-root", &exec, "--pidfile", &pid, "--host", &host, "--group", &group,
+            "--bridge=none", "--iptables=false", "--ip6tables=false",
+        ];
+        let log = folder.path().join("dockerd.log");
+        let process = Leashed::start("dockerd", &command, &log, true, Some(&folder.path().join("data")));
+        let engine = Dockerd { process, api: Client::unix(&socket), socket, _folder: folder };
+        wait::until("dockerd to answer", UP_WITHIN, || engine.process.log_tail(), || engine.ping());
+        engine
+    }
+
+    fn ping(&self) -> Result<(), String> {
+        match self.api.send("GET", "/_ping", &[], "") {
+            Ok(answer) if answer.status == 200 => Ok(()),
+            Ok(answer) => Err(answer.text()),
+            Err(error) => Err(format!("{error:#}")),
+        }
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Its address as Sandbook's configuration has it.
+    pub fn endpoint(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// Its API.
+    pub fn api(&self) -> &Client {
+        &self.api
+    }
+
+    #[track_caller]
+    fn import_busybox(&self) {
+        let query = "/images/create?fromSrc=-&repo=sandbook-busybox&tag=latest";
+        let headers = [("content-type", "application/x-tar")];
+        let answer = self.api.send("POST", query, &headers, busybox_tar()).expect("dockerd answers").expect(200);
+        assert!(!answer.text().contains("errorDetail"), "the image was refused: {}", answer.text());
+    }
+
+    /// A container that is healthy and stays so until asked otherwise.
+    #[track_caller]
+    pub fn service(&self, name: &str) -> Container<'_> {
+        self.create(name, &json!({}))
+    }
+
+    /// The same with labels as compose writes them.
+    #[track_caller]
+    pub fn compose_service(&self, project: &str, service: &str, number: u32) -> Container<'_> {
+        let name = format!("{project}-{service}-{number}");
+        let labels = json!({
+            "com.docker.compose.project": project,
+            "com.docker.compose.service": service,
+            "com.docker.compose.container-number": number.to_string(),
+        });
+        self.create(&name, &json!({"Labels": labels}))
+    }
+
+    /// A service container with fields of Docker's create request changed; started and healthy unless it has no check.
+    #[track_caller]
+    pub fn create(&self, name: &str, changes: &Value) -> Container<'_> {
+        let mut request = json!({
+            "Image": IMAGE,
+            "Cmd": ["sh", "-c", SERVICE],
+            "Healthcheck": {
+                "Test": ["CMD-SHELL", "test -e /ok || { echo 'the file /ok is gone'; exit 1; }"],
+                "Interval": HEALTH_INTERVAL_NS, "Timeout": 5_000_000_000_u64, "Retries": 2,
+            },
+            "HostConfig": {"NetworkMode": "none"},
+        });
+        merge(&mut request, changes);
+        let answer = self.api.post(&format!("/containers/create?name={name}"), &request).expect(201);
+        let id = answer.json()["Id"].as_str().expect("dockerd names what it creates").to_owned();
+        let container = Container { engine: self, name: name.to_owned(), id };
+        container.engine.api.post(&format!("/containers/{name}/start"), &json!({})).expect(204);
+        if request["Healthcheck"]["Test"][0] != "NONE" {
+            container.await_health("healthy");
+        }
+        container
+    }
+
+    /// How often Docker did that to a container (`restart`, `start`, `die`), from its own record of events.
+    pub fn events(&self, container: &str, action: &str) -> usize {
+        let filters = json!({"type": ["container"], "container": [container], "event": [action]}).to_string();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        let answer = self.api.get(&format!("/events?since=0&until={now}&filters={}", percent(&filters))).expect(200);
+        answer.text().lines().filter(|line| !line.trim().is_empty()).count()
+    }
+}
+
+impl Drop for Dockerd {
+    fn drop(&mut self) {
+        // Removed first: an engine that ends would otherwise give each container its whole stop grace.
+        if let Ok(answer) = self.api.send("GET", "/containers/json?all=1", &[], "")
+            && let Ok(Value::Array(containers)) = serde_json::from_slice(&answer.body)
+        {
+            for container in containers {
+                let id = container["Id"].as_str().unwrap_or_default();
+                let _ = self.api.send("DELETE", &format!("/containers/{id}?force=1"), &[], "");
+            }
+        }
+        self.process.stop();
+    }
+}
+
+/// A container of an engine.
+#[derive(Debug)]
+pub struct Container<'engine> {
+    engine: &'engine Dockerd,
+    name: String,
+    id: String,
+}
+
+impl Container<'_> {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Everything Docker says of it.
+    #[track_caller]
+    pub fn inspect(&self) -> Value {
+        self.engine.api.get(&format!("/containers/{}/json", self.name)).expect(200).json()
+    }
+
+    /// When it was last started.
+    #[track_caller]
+    pub fn started_at(&self) -> String {
+        self.inspect()["State"]["StartedAt"].as_str().expect("Docker says when").to_owned()
+    }
+
+    /// Makes its health check fail, and waits until Docker has noticed.
+    #[track_caller]
+    pub fn sicken(&self) {
+        self.exec(&["rm", "-f", "/ok"]);
+        self.await_health("unhealthy");
+    }
+
+    /// Makes it exit with code 3, and waits until it has.
+    #[track_caller]
+    pub fn crash(&self) {
+        self.exec(&["touch", "/crash"]);
+        self.await_state("exited");
+    }
+
+    /// Runs a command in it and waits for its end.
+    #[track_caller]
+    pub fn exec(&self, argv: &[&str]) {
+        let request = json!({"Cmd": argv, "AttachStdout": true, "AttachStderr": true});
+        let created = self.engine.api.post(&format!("/containers/{}/exec", self.name), &request).expect(201).json();
+        let id = created["Id"].as_str().expect("dockerd names an exec");
+        self.engine.api.post(&format!("/exec/{id}/start"), &json!({"Detach": false})).expect(200);
+    }
+
+    /// Waits for `healthy`, `unhealthy` or `starting`.
+    #[track_caller]
+    pub fn await_health(&self, health: &str) {
+        self.await_field(&format!("{} to be {health}", self.name), "/State/Health/Status", health);
+    }
+
+    /// Waits for `running`, `exited` and the like.
+    #[track_caller]
+    pub fn await_state(&self, state: &str) {
+        self.await_field(&format!("{} to be {state}", self.name), "/State/Status", state);
+    }
+
+    #[track_caller]
+    fn await_field(&self, what: &str, pointer: &str, wanted: &str) {
+        let context = || self.engine.process.log_tail();
+        wait::until(what, STATE_WITHIN, context, || {
+            let inspected = self.inspect();
+            let seen = inspected.pointer(pointer).and_then(Value::as_str).unwrap_or("nothing");
+            if seen == wanted { Ok(()) } else { Err(format!("{seen}: {}", inspected["State"])) }
+        });
+    }
+}
+
+/// `bin/busybox` and a link for each of its applets.
+fn busybox_tar() -> Vec<u8> {
+    require("busybox", "busybox-static");
+    let program = std::fs::read("/bin/busybox").expect("the package busybox-static installs /bin/busybox");
+    let listed = std::process::Command::new("/bin/busybox").arg("--list").output().expect("busybox runs");
+    let applets = String::from_utf8(listed.stdout).expect("applets have plain names");
+    let mut image = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_size(program.len() as u64);
+    image.append_data(&mut header, "bin/busybox", program.as_slice()).expect("memory takes everything");
+    for applet in applets.lines().filter(|applet| *applet != "busybox") {
+        let mut link = tar::Header::new_gnu();
+        link.set_entry_type(tar::EntryType::Symlink);
+        link.set_mode(0o777);
+        link.set_size(0);
+        image.append_link(&mut link, format!("bin/{applet}"), "busybox").expect("memory takes everything");
+    }
+    image.into_inner().expect("memory takes everything")
+}
+
+/// Objects are merged, everything else replaced.
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
+}
+
+/// A text as it stands in a query.
+pub fn percent(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => out.push(byte as char),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
