@@ -116,7 +116,10 @@ impl Live {
         let bytes = answer.as_ref().map_or(0, |value| value.to_string().len());
         if bytes > info.output_bytes_max {
             let max = info.output_bytes_max;
-            return Err(Error::limited(format!("{}: the answer has {bytes} bytes, at most {max} are allowed; ask for less", info.name)));
+            return Err(Error::limited(format!(
+                "{}: the answer has {bytes} bytes, at most {max} are allowed; ask for less",
+                info.name
+            )));
         }
         answer
     }
@@ -134,13 +137,19 @@ impl Live {
             },
             Effect::StartContainer(_) => with(self, call, async |host, id| host.start(id).await).await,
             Effect::StopContainer(op) => with(self, call, async |host, id| host.stop(id, &op.options).await).await,
-            Effect::RestartContainer(op) => with(self, call, async |host, id| host.restart(id, &op.options).await).await,
+            Effect::RestartContainer(op) => {
+                with(self, call, async |host, id| host.restart(id, &op.options).await).await
+            }
             Effect::KillContainer(op) => with(self, call, async |host, id| host.kill(id, &op.options).await).await,
             Effect::PauseContainer(_) => with(self, call, async |host, id| host.pause(id).await).await,
             Effect::UnpauseContainer(_) => with(self, call, async |host, id| host.unpause(id).await).await,
             Effect::Exec(op) => with(self, call, async |host, id| host.exec(id, op, steps).await).await,
-            Effect::UpdateResources(op) => with(self, call, async |host, id| host.update(id, &op.resources).await).await,
-            Effect::TailContainer(op) => with(self, call, async |host, id| logs::tail(host, id, &op.options).await).await,
+            Effect::UpdateResources(op) => {
+                with(self, call, async |host, id| host.update(id, &op.resources).await).await
+            }
+            Effect::TailContainer(op) => {
+                with(self, call, async |host, id| logs::tail(host, id, &op.options).await).await
+            }
             Effect::SearchContainer(op) => {
                 with(self, call, async |host, id| logs::search(host, id, &op.pattern, &op.options).await).await
             }
@@ -225,7 +234,9 @@ fn key(call: Call<'_>) -> String {
 fn late(effect: &Effect, budget: Duration) -> Error {
     let (name, ms) = (effect.name(), budget.as_millis());
     match effect.class() {
-        Class::Mutate | Class::Tell => Error::timeout(format!("{name}: no answer within {ms} ms; it may still have happened")),
+        Class::Mutate | Class::Tell => {
+            Error::timeout(format!("{name}: no answer within {ms} ms; it may still have happened"))
+        }
         Class::Egress if effect.recovery().writes_intent() => {
             Error::timeout(format!("{name}: no answer within {ms} ms; it may still have happened"))
         }

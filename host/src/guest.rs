@@ -24,6 +24,8 @@ mod convert;
 mod engine;
 mod invoke;
 mod link;
+#[cfg(test)]
+mod tests;
 mod wasi;
 
 pub use audit::{Audit, Import};

@@ -193,7 +193,10 @@ impl Watched {
             connection.engine_version = Some(versions.engine);
         }
         // The stream is opened before the listing: what happens in between is in one of them.
-        let mut events = Box::pin(self.host.follow_events(*last));
+        let mut events = match self.host.follow_events(*last).await {
+            Ok(events) => Box::pin(events),
+            Err(error) => return error,
+        };
         let from = *last;
         if let Err(error) = self.resync().await {
             return error;
@@ -222,14 +225,21 @@ impl Watched {
     }
 
     async fn resync(&self) -> Result<(), Error> {
-        let ids = self.host.ids().await?;
-        self.table().keep_only(&ids);
-        let mut looks = futures::stream::iter(ids.into_iter().take(CONTAINERS_MAX + 1))
+        let mut ids = self.host.ids().await?;
+        {
+            let mut table = self.table();
+            table.keep_only(&ids);
+            // Those already shown stay; a full host does not change its choice at every connection.
+            ids.sort_by_key(|id| !table.shows(id));
+        }
+        let mut looks = futures::stream::iter(ids.clone().into_iter().take(CONTAINERS_MAX))
             .map(|id| async move { self.refresh(&id).await })
             .buffer_unordered(INSPECTIONS_AT_ONCE);
         while let Some(look) = looks.next().await {
             look?;
         }
+        drop(looks);
+        self.table().drop_rest(&ids[ids.len().min(CONTAINERS_MAX)..]);
         Ok(())
     }
 

@@ -91,7 +91,7 @@ impl Daemon {
         if let Some(more) = &daemon.setup.config {
             let head = format!("listen = \"127.0.0.1:{port}\"\ndata_dir = \"./{DATA}\"\n");
             let docker = format!("[docker.hosts.local]\nendpoint = \"{}\"\n", daemon.docker_endpoint());
-            daemon.write("sandbook.toml", &format!("{head}{more}\n{docker}"));
+            daemon.write("sandbook.toml", format!("{head}{more}\n{docker}"));
         }
         for (name, text) in &daemon.setup.files {
             daemon.write(name, text);
@@ -109,13 +109,23 @@ impl Daemon {
     pub fn restart(&mut self) {
         self.spawn();
         let api = Client::tcp(self.port);
-        wait::until("the daemon to answer /health", UP_WITHIN, || self.log_tail(), || {
-            match api.send("GET", "/health", &[], "") {
-                Ok(answer) if answer.status == 200 => Ok(()),
-                Ok(answer) => Err(answer.text()),
-                Err(error) => Err(format!("{error:#}")),
-            }
-        });
+        let mut child = self.child.take().expect("it was just started");
+        wait::until(
+            "the daemon to answer /health",
+            UP_WITHIN,
+            || self.log_tail(),
+            || {
+                if let Ok(Some(status)) = child.try_wait() {
+                    panic!("the daemon ended at start with {status}\n{}", self.log_tail());
+                }
+                match api.send("GET", "/health", &[], "") {
+                    Ok(answer) if answer.status == 200 => Ok(()),
+                    Ok(answer) => Err(answer.text()),
+                    Err(error) => Err(format!("{error:#}")),
+                }
+            },
+        );
+        self.child = Some(child);
     }
 
     /// Starts the process and waits for nothing.
@@ -262,13 +272,18 @@ impl Daemon {
     /// [`Daemon::ended`] with another deadline.
     #[track_caller]
     pub fn ended_within(&self, run: &str, within: Duration) -> Value {
-        wait::until(&format!("run {run} to end"), within, || self.log_tail(), || {
-            let found = self.api().get(&format!("/v1/runs/{run}")).expect(200).json();
-            match found["state"].as_str() {
-                Some("succeeded" | "failed" | "cancelled" | "needs-attention") => Ok(found),
-                Some(_) | None => Err(found.to_string()),
-            }
-        })
+        wait::until(
+            &format!("run {run} to end"),
+            within,
+            || self.log_tail(),
+            || {
+                let found = self.api().get(&format!("/v1/runs/{run}")).expect(200).json();
+                match found["state"].as_str() {
+                    Some("succeeded" | "failed" | "cancelled" | "needs-attention") => Ok(found),
+                    Some(_) | None => Err(found.to_string()),
+                }
+            },
+        )
     }
 
     /// Runs, newest first.

@@ -144,8 +144,10 @@ impl Dockerd {
     /// How often Docker did that to a container (`restart`, `start`, `die`), from its own record of events.
     pub fn events(&self, container: &str, action: &str) -> usize {
         let filters = json!({"type": ["container"], "container": [container], "event": [action]}).to_string();
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
-        let answer = self.api.get(&format!("/events?since=0&until={now}&filters={}", percent(&filters))).expect(200);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        // To the nanosecond: an event of this very second counts, and a moment to come would be waited for.
+        let until = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
+        let answer = self.api.get(&format!("/events?since=0&until={until}&filters={}", percent(&filters))).expect(200);
         answer.text().lines().filter(|line| !line.trim().is_empty()).count()
     }
 }

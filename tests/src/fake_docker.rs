@@ -197,7 +197,8 @@ async fn answer(request: Request<Incoming>, state: Shared) -> Result<Response<Bo
 /// The next scripted fault for that request.
 fn fault(state: &Shared, method: &str, path: &str) -> Option<Fault> {
     let mut state = lock(state);
-    let rule = state.rules.iter_mut().find(|rule| rule.times > 0 && rule.method == method && path.ends_with(&rule.suffix))?;
+    let rule =
+        state.rules.iter_mut().find(|rule| rule.times > 0 && rule.method == method && path.ends_with(&rule.suffix))?;
     rule.times -= 1;
     Some(rule.fault.clone())
 }
@@ -214,13 +215,21 @@ impl State {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         match (method, parts.as_slice()) {
             (_, ["_ping"]) => plain(200, "OK".to_owned()),
-            ("GET", ["version"]) => reply(200, &json!({"Version": "20.10.24", "ApiVersion": API_VERSION, "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"})),
-            ("GET", ["info"]) => reply(200, &json!({"ID": "FAKE", "Name": "fake", "ServerVersion": "20.10.24", "Containers": self.containers.len()})),
+            ("GET", ["version"]) => reply(
+                200,
+                &json!({"Version": "20.10.24", "ApiVersion": API_VERSION, "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"}),
+            ),
+            ("GET", ["info"]) => reply(
+                200,
+                &json!({"ID": "FAKE", "Name": "fake", "ServerVersion": "20.10.24", "Containers": self.containers.len()}),
+            ),
             ("GET", ["containers", "json"]) => reply(200, &self.containers.iter().map(Model::listed).collect()),
-            (_, ["containers", reference, rest @ ..]) => match self.containers.iter_mut().find(|model| model.is(reference)) {
-                Some(model) => model.answer(method, rest),
-                None => reply(404, &json!({"message": format!("No such container: {reference}")})),
-            },
+            (_, ["containers", reference, rest @ ..]) => {
+                match self.containers.iter_mut().find(|model| model.is(reference)) {
+                    Some(model) => model.answer(method, rest),
+                    None => reply(404, &json!({"message": format!("No such container: {reference}")})),
+                }
+            }
             (_, _) => reply(404, &json!({"message": "page not found"})),
         }
     }
@@ -285,7 +294,10 @@ impl Model {
 
 fn reply(status: u16, value: &Value) -> Response<Body> {
     let response = Response::builder().status(status).header("content-type", "application/json");
-    response.header("api-version", API_VERSION).body(Full::new(Bytes::from(value.to_string())).boxed()).expect("plain parts")
+    response
+        .header("api-version", API_VERSION)
+        .body(Full::new(Bytes::from(value.to_string())).boxed())
+        .expect("plain parts")
 }
 
 fn plain(status: u16, body: String) -> Response<Body> {

@@ -123,7 +123,8 @@ impl Prometheus {
     /// The result vector of an instant query.
     #[track_caller]
     pub fn query(&self, promql: &str) -> Vec<Value> {
-        let answer = self.api.get(&format!("/api/v1/query?query={}", crate::docker::percent(promql))).expect(200).json();
+        let answer =
+            self.api.get(&format!("/api/v1/query?query={}", crate::docker::percent(promql))).expect(200).json();
         answer["data"]["result"].as_array().cloned().unwrap_or_default()
     }
 
@@ -186,13 +187,16 @@ fn is_about(found: &Value, alert: &str, container: &str) -> bool {
 
 #[track_caller]
 fn await_ready(name: &str, api: &Client, process: &Leashed) {
-    wait::until(&format!("{name} to be ready"), UP_WITHIN, || process.log_tail(), || {
-        match api.send("GET", "/-/ready", &[], "") {
+    wait::until(
+        &format!("{name} to be ready"),
+        UP_WITHIN,
+        || process.log_tail(),
+        || match api.send("GET", "/-/ready", &[], "") {
             Ok(answer) if answer.status == 200 => Ok(()),
             Ok(answer) => Err(answer.text()),
             Err(error) => Err(format!("{error:#}")),
-        }
-    });
+        },
+    );
 }
 
 fn copy_folder(from: &Path, to: &Path) {

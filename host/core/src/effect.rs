@@ -80,8 +80,9 @@ impl Class {
     /// Whether the operator has a say beyond the manifest's request.
     pub fn needs_operator(self) -> bool {
         match self {
-            Class::Ambient | Class::Note | Class::State | Class::Wait | Class::Observe => false,
-            Class::Egress | Class::Tell | Class::Mutate => true,
+            Class::Ambient | Class::Note | Class::State | Class::Wait => false,
+            // A read needs no permit, but the operator may forbid it.
+            Class::Observe | Class::Egress | Class::Tell | Class::Mutate => true,
         }
     }
 }

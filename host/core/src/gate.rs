@@ -21,6 +21,8 @@ use crate::target::{Kind, Resolved, Target};
 
 mod bounds;
 mod permit;
+#[cfg(test)]
+mod tests;
 
 pub use bounds::{Fault, OVERRUN_MAX};
 pub use permit::{Permit, Route};

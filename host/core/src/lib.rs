@@ -16,6 +16,7 @@
 #![warn(missing_docs)]
 
 pub mod alert;
+pub mod code;
 pub mod duration;
 pub mod effect;
 pub mod error;

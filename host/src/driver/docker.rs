@@ -4,7 +4,7 @@
 //! resolved here and afresh every time, only what Docker never changes about an id is remembered. Deliberately not
 //! here: authority. Whoever calls has a permit, or only reads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,20 +12,22 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error as Fault;
 use bollard::models;
-use bollard::query_parameters::EventsOptions;
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use sandbook_core::effect::docker::{ContainerDetails, ContainerState};
 use sandbook_core::error::{Error, ErrorKind};
 use sandbook_core::target::Facts;
 
+pub mod throwaway;
 mod change;
 mod client;
 pub(in crate::driver) mod convert;
+mod event;
 mod exec;
 pub(in crate::driver) mod fault;
 mod read;
 
 pub use client::{CONNECT_MS_DEFAULT, Endpoint, READ_MS_DEFAULT, Versions};
+pub use event::EngineEvent;
 pub use exec::ExecState;
 pub(in crate::driver) use read::instant;
 
@@ -152,7 +154,10 @@ impl Host {
     pub async fn find(&self, name: &str) -> Result<Found, Error> {
         let name = name.trim_start_matches('/');
         if let Some((project, service)) = name.split_once('/') {
-            let labels = [(sandbook_core::target::LABEL_PROJECT, project), (sandbook_core::target::LABEL_SERVICE, service)];
+            check_name(project)?;
+            check_name(service)?;
+            let labels =
+                [(sandbook_core::target::LABEL_PROJECT, project), (sandbook_core::target::LABEL_SERVICE, service)];
             return self.find_service(name, &labels).await;
         }
         check_name(name)?;
@@ -196,16 +201,15 @@ impl Host {
         Ok((found(&container), convert::details(&self.name, &container)))
     }
 
-    /// Container events from `since` on (absent: from now on), without end. A broken connection ends it with an error.
-    pub fn follow_events(&self, since: Option<jiff::Timestamp>) -> impl Stream<Item = Result<EngineEvent, Error>> + Send {
-        let filters = HashMap::from([("type".to_owned(), vec!["container".to_owned()])]);
-        let options = EventsOptions { since: since.map(instant), until: None, filters: Some(filters) };
-        self.docker.events(Some(options)).filter_map(|message| async move {
-            match message {
-                Ok(message) => EngineEvent::from_message(message).map(Ok),
-                Err(fault) => Some(Err(Trouble::from_fault(fault).into_read_error())),
-            }
-        })
+    /// Container events from `since` on (absent: from now on), without end. Returns once the engine has answered, so
+    /// that whatever happens after that is in the stream. A broken connection ends it with an error. Errors: `failed`.
+    pub async fn follow_events(
+        &self,
+        since: Option<jiff::Timestamp>,
+    ) -> Result<impl Stream<Item = Result<EngineEvent, Error>> + Send + use<>, Error> {
+        let path = event::path(since);
+        let response = self.read(self.wire.get(&path)).await.map_err(Trouble::into_read_error)?;
+        Ok(event::stream(response.into_body()))
     }
 
     async fn inspect(&self, id: &str) -> Result<models::ContainerInspectResponse, Trouble> {
@@ -269,55 +273,14 @@ fn is_meant(name: &str, container: &models::ContainerInspectResponse) -> bool {
 fn check_name(name: &str) -> Result<(), Error> {
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    if first && name.len() <= NAME_BYTES_MAX && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
+    if first
+        && name.len() <= NAME_BYTES_MAX
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+    {
         return Ok(());
     }
     let shown: String = name.chars().take(80).collect();
     Err(Error::invalid(format!("`{}` is no container name: letters, digits, `_`, `.` and `-`", shown.escape_debug())))
-}
-
-/// One event of an engine about a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineEvent {
-    /// The engine's clock.
-    pub at: jiff::Timestamp,
-    /// Such as `die` or `health_status: unhealthy`.
-    pub action: String,
-    /// Container id.
-    pub id: String,
-    /// Container name.
-    pub name: String,
-    /// The container's labels.
-    pub labels: BTreeMap<String, String>,
-    /// Of `die`.
-    pub exit_code: Option<i32>,
-    /// Of `kill`: name or number of the signal.
-    pub signal: Option<String>,
-}
-
-/// Attributes of events that are no labels.
-const ATTRIBUTES: [&str; 6] = ["name", "image", "exitCode", "signal", "execDuration", "execID"];
-
-impl EngineEvent {
-    fn from_message(message: models::EventMessage) -> Option<EngineEvent> {
-        let actor = message.actor?;
-        let attributes = actor.attributes.unwrap_or_default();
-        let nanos = message.time_nano.map(i128::from).or(message.time.map(|s| i128::from(s) * 1_000_000_000))?;
-        Some(EngineEvent {
-            at: jiff::Timestamp::from_nanosecond(nanos).ok()?,
-            action: message.action?.trim().to_owned(),
-            id: actor.id?,
-            name: attributes.get("name").cloned().unwrap_or_default(),
-            exit_code: attributes.get("exitCode").and_then(|code| code.parse().ok()),
-            signal: attributes.get("signal").cloned(),
-            labels: attributes.into_iter().filter(|(key, _)| !ATTRIBUTES.contains(&key.as_str())).collect(),
-        })
-    }
-
-    /// Bookkeeping of health checks and of readers like us, which says nothing about the container.
-    pub fn is_noise(&self) -> bool {
-        self.action.starts_with("exec_") || matches!(self.action.as_str(), "top" | "attach" | "detach" | "resize")
-    }
 }
 
 #[cfg(test)]
@@ -335,7 +298,8 @@ mod tests {
     #[test]
     fn a_short_hex_name_is_not_an_id_prefix() {
         let container: models::ContainerInspectResponse =
-            serde_json::from_value(serde_json::json!({"Id": "cafe0123456789abcdef", "Name": "/web"})).expect("an answer");
+            serde_json::from_value(serde_json::json!({"Id": "cafe0123456789abcdef", "Name": "/web"}))
+                .expect("an answer");
         assert!(!is_meant("cafe", &container));
         assert!(is_meant("cafe01234567", &container) && is_meant("web", &container));
     }

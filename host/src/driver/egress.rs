@@ -35,9 +35,13 @@ enum Port {
 impl Allow {
     /// Parses a list. Errors: `invalid`, naming the pattern and what is wrong with it.
     pub fn new<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>) -> Result<Allow, Error> {
-        let patterns: Vec<Pattern> = patterns.into_iter().map(|text| Pattern::parse(text.as_ref())).collect::<Result<_, _>>()?;
+        let patterns: Vec<Pattern> =
+            patterns.into_iter().map(|text| Pattern::parse(text.as_ref())).collect::<Result<_, _>>()?;
         if patterns.len() > PATTERNS_MAX {
-            return Err(Error::invalid(format!("{} egress patterns, at most {PATTERNS_MAX} are allowed", patterns.len())));
+            return Err(Error::invalid(format!(
+                "{} egress patterns, at most {PATTERNS_MAX} are allowed",
+                patterns.len()
+            )));
         }
         Ok(Allow { patterns })
     }
@@ -69,7 +73,8 @@ impl Allow {
 
 impl Pattern {
     fn parse(text: &str) -> Result<Pattern, Error> {
-        let bad = |why: &str| Error::invalid(format!("egress pattern `{text}` {why}; write `host`, `host:port` or `host:*`"));
+        let bad =
+            |why: &str| Error::invalid(format!("egress pattern `{text}` {why}; write `host`, `host:port` or `host:*`"));
         let trimmed = text.trim();
         let (host, port) = match trimmed.strip_prefix('[') {
             Some(rest) => {
@@ -77,7 +82,13 @@ impl Pattern {
                 if inside.parse::<Ipv6Addr>().is_err() {
                     return Err(bad("has no IPv6 address in its brackets"));
                 }
-                (inside, after.strip_prefix(':').or(after.is_empty().then_some("")).ok_or_else(|| bad("goes on after `]`"))?)
+                (
+                    inside,
+                    after
+                        .strip_prefix(':')
+                        .or(after.is_empty().then_some(""))
+                        .ok_or_else(|| bad("goes on after `]`"))?,
+                )
             }
             None => match trimmed.split_once(':') {
                 Some((_, port)) if port.contains(':') => return Err(bad("is an IPv6 address without brackets")),
@@ -158,7 +169,8 @@ mod tests {
     fn patterns_match_hosts_and_ports() {
         let allow = Allow::new(["web-*:8080", "Status.example.org", "10.0.0.5:*", "[FD00::1]:443", "*.internal:9?9x"]);
         assert!(allow.is_err(), "ports have no wildcards inside");
-        let allow = Allow::new(["web-*:8080", "Status.example.org", "10.0.0.5:*", "[FD00::1]:443", "*.internal:99"]).expect("valid");
+        let allow = Allow::new(["web-*:8080", "Status.example.org", "10.0.0.5:*", "[FD00::1]:443", "*.internal:99"])
+            .expect("valid");
         for (host, port) in [
             ("web-1", 8080),
             ("WEB-abc", 8080),

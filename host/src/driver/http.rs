@@ -101,7 +101,10 @@ fn headers(given: Option<&BTreeMap<String, String>>) -> Result<HeaderMap, Error>
         }
         let parsed = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
         let Some((name, value)) = parsed else {
-            return Err(Error::invalid(format!("header `{}` has characters a header cannot have", name.escape_debug())));
+            return Err(Error::invalid(format!(
+                "header `{}` has characters a header cannot have",
+                name.escape_debug()
+            )));
         };
         headers.insert(name, value);
     }

@@ -10,7 +10,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use regex::Regex;
 use sandbook_core::effect::logs::{
-    MATCHES_DEFAULT, Match, Matches, PAGE_BYTES_MAX, Page, SEARCH_SINCE_MS_DEFAULT, SearchOptions, TAIL_LINES_DEFAULT, TailOptions,
+    MATCHES_DEFAULT, Match, Matches, PAGE_BYTES_MAX, Page, SEARCH_SINCE_MS_DEFAULT, SearchOptions, TAIL_LINES_DEFAULT,
+    TailOptions,
 };
 use sandbook_core::error::{Error, truncate_at_char};
 
@@ -27,13 +28,16 @@ const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
 const PAGE_JSON_BYTES_MAX: usize = 480 * 1024;
 /// Bytes of a context line: forty of them stand around one match.
 const CONTEXT_LINE_BYTES_MAX: usize = 2 * 1024;
+/// Pieces asked for beyond the lines wanted: Docker counts each 16 KiB of a long line as one.
+const TAIL_PIECES_EXTRA: u32 = 64;
 /// As in the catalogue, where the pattern was validated with it.
 const PATTERN_SIZE_MAX: usize = 1 << 20;
 
 /// The last lines of a container's log, as the container wrote them.
 pub(super) async fn tail(host: &Host, id: &str, options: &TailOptions) -> Result<Page, Error> {
     let wanted = options.lines.unwrap_or(TAIL_LINES_DEFAULT);
-    let mut query = format!("stdout=1&stderr=1&timestamps=1&tail={wanted}");
+    let asked = wanted.saturating_add(TAIL_PIECES_EXTRA);
+    let mut query = format!("stdout=1&stderr=1&timestamps=1&tail={asked}");
     if let Some(since_ms) = options.since_ms {
         query.push_str(&format!("&since={}", instant(ago(since_ms))));
     }
@@ -41,6 +45,12 @@ pub(super) async fn tail(host: &Host, id: &str, options: &TailOptions) -> Result
     let mut kept: VecDeque<String> = VecDeque::new();
     let (mut bytes, mut json_bytes, mut truncated) = (0, 0, false);
     while let Some(line) = reader.next().await? {
+        if kept.len() == wanted as usize
+            && let Some(dropped) = kept.pop_front()
+        {
+            bytes -= dropped.len() + 1;
+            json_bytes -= json_len(&dropped) + 2;
+        }
         truncated |= line.cut;
         bytes += line.text.len() + 1;
         json_bytes += json_len(&line.text) + 2;

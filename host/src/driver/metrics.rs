@@ -95,7 +95,9 @@ impl Prometheus {
                 items.into_iter().map(|item| sample(item.metric, item.value.unwrap_or_default())).collect()
             }
             "scalar" => Ok(vec![sample(BTreeMap::new(), parse(data.result)?)?]),
-            kind => Err(Error::invalid(format!("promql gives a {kind}; an instant query must give a vector or a scalar"))),
+            kind => {
+                Err(Error::invalid(format!("promql gives a {kind}; an instant query must give a vector or a scalar")))
+            }
         }
     }
 
@@ -146,13 +148,19 @@ impl Prometheus {
         }
         let trouble = |error: reqwest::Error| match error.is_timeout() {
             true => Error::timeout("prometheus did not answer in time"),
-            false => Error::failed(format!("prometheus at {} cannot be asked: {}", self.base.authority(), web::reason(error))),
+            false => Error::failed(format!(
+                "prometheus at {} cannot be asked: {}",
+                self.base.authority(),
+                web::reason(error)
+            )),
         };
         let response = request.send().await.map_err(trouble)?;
         let status = response.status();
         let (bytes, cut) = web::body(response, ANSWER_BYTES_MAX).await.map_err(trouble)?;
         if cut {
-            return Err(Error::limited(format!("the answer has more than {ANSWER_BYTES_MAX} bytes; aggregate in the query")));
+            return Err(Error::limited(format!(
+                "the answer has more than {ANSWER_BYTES_MAX} bytes; aggregate in the query"
+            )));
         }
         let answer: Answer = serde_json::from_slice(&bytes)
             .map_err(|_| Error::failed(format!("prometheus answered {status} with something that is not its API")))?;
@@ -166,12 +174,15 @@ impl Prometheus {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Error> {
-    serde_json::from_value(value).map_err(|error| Error::failed(format!("prometheus' answer has an unknown shape: {error}")))
+    serde_json::from_value(value)
+        .map_err(|error| Error::failed(format!("prometheus' answer has an unknown shape: {error}")))
 }
 
 fn bounded(series: usize) -> Result<(), Error> {
     if series > SERIES_MAX {
-        return Err(Error::limited(format!("the query gives {series} series, at most {SERIES_MAX} are allowed; aggregate in the query")));
+        return Err(Error::limited(format!(
+            "the query gives {series} series, at most {SERIES_MAX} are allowed; aggregate in the query"
+        )));
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sandbook_core::effect::net::{
-    CHECK_MS_DEFAULT, CheckResult, DnsLookup, HttpProbe, LookupResult, PROBE_BODY_BYTES_MAX, PROBE_MS_DEFAULT, ProbeResult, TcpCheck,
+    CHECK_MS_DEFAULT, CheckResult, DnsLookup, HttpProbe, LookupResult, PROBE_BODY_BYTES_MAX, PROBE_MS_DEFAULT,
+    ProbeResult, TcpCheck,
 };
 use sandbook_core::error::{Error, truncate_at_char};
 
@@ -54,7 +55,13 @@ impl Net {
     }
 
     /// Why an answer is not the expected one; empty if it is.
-    async fn judge(&self, op: &HttpProbe, status: u16, response: reqwest::Response, body: Option<&regex::Regex>) -> String {
+    async fn judge(
+        &self,
+        op: &HttpProbe,
+        status: u16,
+        response: reqwest::Response,
+        body: Option<&regex::Regex>,
+    ) -> String {
         match op.options.expect_status {
             Some(expected) if status != expected => return format!("status {status}, expected {expected}"),
             None if !(200..300).contains(&status) => return format!("status {status}, expected 200 to 299"),

@@ -64,7 +64,9 @@ impl Notifier {
     /// The channel a message goes to. Errors: `not-found`, listing what is configured.
     pub fn channel(&self, name: Option<&str>) -> Result<&str, Error> {
         let Some(name) = name.or(self.escalation.as_deref()) else {
-            return Err(Error::not_found("no escalation channel is configured; set [notify] escalation or name a channel"));
+            return Err(Error::not_found(
+                "no escalation channel is configured; set [notify] escalation or name a channel",
+            ));
         };
         match self.channels.get_key_value(name) {
             Some((known, _)) => Ok(known),
@@ -149,7 +151,9 @@ impl Notifier {
             }
             (None, Some(url), _) => url.clone(),
             (None, None, ChannelKind::Pagerduty) => PAGERDUTY_URL.to_owned(),
-            (None, None, ChannelKind::Slack | ChannelKind::Webhook) => return Err("has neither url_file nor url".to_owned()),
+            (None, None, ChannelKind::Slack | ChannelKind::Webhook) => {
+                return Err("has neither url_file nor url".to_owned());
+            }
         };
         let url = Url::parse(&url).map_err(|error| format!("its url is none: {error}"))?;
         let body = match channel.kind {
@@ -167,8 +171,9 @@ impl Notifier {
     }
 
     async fn secret(&self, file: &Path) -> Result<String, String> {
-        let secret =
-            tokio::fs::read_to_string(file).await.map_err(|error| format!("secret file {}: {error}", file.display()))?;
+        let secret = tokio::fs::read_to_string(file)
+            .await
+            .map_err(|error| format!("secret file {}: {error}", file.display()))?;
         let secret = secret.trim().to_owned();
         if secret.is_empty() {
             return Err(format!("secret file {} is empty", file.display()));

@@ -36,7 +36,8 @@ impl Secrets {
 
     /// All of them, longest first, so that one that contains another goes first.
     pub fn all(&self) -> Vec<String> {
-        let mut all: Vec<String> = self.known.read().expect("nothing panics while holding it").iter().cloned().collect();
+        let mut all: Vec<String> =
+            self.known.read().expect("nothing panics while holding it").iter().cloned().collect();
         all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         all
     }
@@ -83,7 +84,8 @@ mod tests {
         secrets.remember("hunter22\n");
         secrets.remember("hunter22-long");
         secrets.remember("abc");
-        let mut value = serde_json::json!({"a": ["x hunter22-long y"], "hunter22": {"b": "hunter22"}, "abc": "abc", "n": 1});
+        let mut value =
+            serde_json::json!({"a": ["x hunter22-long y"], "hunter22": {"b": "hunter22"}, "abc": "abc", "n": 1});
         redact(&mut value, &secrets.all());
         assert_eq!(
             value,

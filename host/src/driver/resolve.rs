@@ -3,6 +3,7 @@
 //! Deliberately not here: whether the guest may know. The gate makes unknown and ungranted names answer alike.
 
 use sandbook_core::effect::Scope;
+use sandbook_core::effect::docker::ContainerFilter;
 use sandbook_core::error::Error;
 use sandbook_core::target::{Kind, Resolved, Target};
 
@@ -44,6 +45,16 @@ impl Live {
             Scope::Metrics => Ok(plain(own_host, Kind::None, "metrics", "metrics")),
             Scope::Run => Ok(plain(own_host, Kind::None, "run", "run")),
         }
+    }
+
+    /// Names of the containers of a compose service `project/service`, running or not, on that host.
+    pub async fn members(&self, host: &str, service: &str) -> Result<Vec<String>, Error> {
+        let (project, service) = match service.split_once('/') {
+            Some((project, service)) => (Some(project.to_owned()), service.to_owned()),
+            None => (None, service.to_owned()),
+        };
+        let filter = ContainerFilter { all: Some(true), project, service: Some(service), ..ContainerFilter::default() };
+        Ok(self.host(host)?.list(&filter).await?.into_iter().map(|member| member.name).collect())
     }
 
     async fn resolve_container(&self, own_host: &str, reference: &str) -> Result<Resolved, Error> {

@@ -197,7 +197,7 @@ fn grantable(effect: &str) -> Result<&'static Info, (String, String)> {
     let instead = match info.class {
         Class::Mutate => return Ok(info),
         Class::Observe => {
-            format!("a read needs no grant: name it in `effects` under [requests] of the runbook's manifest")
+            "a read needs no grant: name it in `effects` under [requests] of the runbook's manifest".to_owned()
         }
         Class::Egress => "list the host: `hosts` under [egress] in the configuration".to_owned(),
         Class::Tell => "configure the channel: [notify.channels.NAME] in the configuration".to_owned(),

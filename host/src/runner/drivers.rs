@@ -18,6 +18,8 @@ use crate::driver::{Live, Steps};
 pub trait Driver: Send + Sync {
     /// What a reference means on that host, looked up afresh.
     fn resolve<'a>(&'a self, own_host: &'a str, scope: &'a Scope<'a>) -> BoxFuture<'a, Result<Resolved, Error>>;
+    /// Names of the containers of a compose service `project/service` on that host.
+    fn members<'a>(&'a self, host: &'a str, service: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
     /// Drives an effect that passed the gate.
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>>;
 }
@@ -25,6 +27,9 @@ pub trait Driver: Send + Sync {
 impl Driver for Live {
     fn resolve<'a>(&'a self, own_host: &'a str, scope: &'a Scope<'a>) -> BoxFuture<'a, Result<Resolved, Error>> {
         Box::pin(Live::resolve(self, own_host, scope))
+    }
+    fn members<'a>(&'a self, host: &'a str, service: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        Box::pin(Live::members(self, host, service))
     }
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
         Box::pin(Live::drive(self, permit, steps))
@@ -38,6 +43,16 @@ impl Driver for Simulated {
     fn resolve<'a>(&'a self, own_host: &'a str, scope: &'a Scope<'a>) -> BoxFuture<'a, Result<Resolved, Error>> {
         let resolved = self.0.lock().unwrap_or_else(PoisonError::into_inner).resolve(own_host, scope);
         Box::pin(std::future::ready(resolved))
+    }
+    fn members<'a>(&'a self, host: &'a str, service: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let member = |container: &sandbook_core::world::Container| {
+            let facts = container.facts();
+            format!("{}/{}", facts.project.unwrap_or_default(), facts.service.unwrap_or_default()) == service
+        };
+        let containers = world.hosts.get(host).into_iter().flat_map(|host| &host.containers);
+        let members = containers.filter(|(_, container)| member(container)).map(|(name, _)| name.clone()).collect();
+        Box::pin(std::future::ready(Ok(members)))
     }
     fn drive<'a>(&'a self, permit: &'a Permit, _steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
         let answer =

@@ -29,7 +29,7 @@ pub struct Parts {
     /// The mode of runs that may act: live, or simulate over a simulated world.
     pub acting: Mode,
     /// Ceilings of every run.
-    pub ceilings: Limits,
+    pub ceilings: crate::config::Limits,
     /// Brakes of the engine.
     pub brakes: Brakes,
     policy: RwLock<Arc<Policy>>,
@@ -46,6 +46,8 @@ pub struct Brakes {
     pub per_runbook: Vec<Rate>,
     /// Per host.
     pub per_host: Vec<Rate>,
+    /// How long a target is left alone after acting, when the manifest does not say, in milliseconds.
+    pub settle_ms: u64,
 }
 
 impl Parts {
@@ -58,7 +60,7 @@ impl Parts {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         acting: Mode,
-        ceilings: Limits,
+        ceilings: crate::config::Limits,
         brakes: Brakes,
         policy: Policy,
     ) -> Arc<Parts> {
@@ -94,19 +96,7 @@ impl Parts {
 
     /// The limits of a run: the manifest's where it narrows, never above the ceilings.
     pub fn limits(&self, manifest: &Manifest) -> Limits {
-        let (asked, max) = (&manifest.limits, &self.ceilings);
-        let default = Limits::default();
-        let bytes = |asked: Option<sandbook_core::duration::Bytes>, default: u64, max: u64| asked.map_or(default, |b| b.0).min(max);
-        Limits {
-            memory_bytes: bytes(asked.memory, default.memory_bytes, max.memory_bytes),
-            cpu_ms: asked.cpu.map_or(default.cpu_ms, |d| d.0).min(max.cpu_ms),
-            wall_ms: asked.wall.map_or(default.wall_ms, |d| d.0).min(max.wall_ms),
-            effects: asked.effects.unwrap_or(default.effects).min(max.effects),
-            result_bytes: bytes(asked.result, default.result_bytes, max.result_bytes),
-            journal_bytes: bytes(asked.journal, default.journal_bytes, max.journal_bytes),
-            denials: asked.denials.unwrap_or(default.denials).min(max.denials),
-            notes_bytes: bytes(asked.notes, default.notes_bytes, max.notes_bytes),
-        }
+        self.ceilings.of(&manifest.limits)
     }
 }
 

@@ -28,7 +28,13 @@ impl DataDir {
         let lock = lock(dir)?;
         let database = dir.join(DATABASE_FILE);
         // SQLite gives its two side files the rights of the database.
-        private(OpenOptions::new().create(true).append(true)).open(&database).map_err(|error| Error::io(&database, &error))?;
+        private(OpenOptions::new().create(true).append(true))
+            .open(&database)
+            .map_err(|error| Error::io(&database, &error))?;
+        // New names are only on disk once the directories are.
+        for dir in [Some(dir), dir.parent()].into_iter().flatten() {
+            let _ = File::open(dir).and_then(|dir| dir.sync_all());
+        }
         Ok(DataDir { database, _lock: lock })
     }
 }
@@ -54,8 +60,7 @@ fn lock(dir: &Path) -> Result<File> {
         }
         Err(TryLockError::Error(error)) => return Err(io(&error)),
     }
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let text = format!("pid {} on {host} since {}\n", std::process::id(), jiff::Timestamp::now());
+    let text = format!("pid {} since {}\n", std::process::id(), jiff::Timestamp::now());
     file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).map_err(|error| io(&error))?;
     Ok(file)
 }

@@ -2,8 +2,8 @@
 //!
 //! A word or JSON that cannot be read means a damaged file, never an empty value.
 
-use rusqlite::Row;
 use rusqlite::types::Type;
+use rusqlite::{Connection, Row, ToSql};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -87,6 +87,76 @@ pub(super) fn cut_page<T>(rows: &mut Vec<T>, page: usize, place: impl Fn(&T) -> 
     }
     rows.truncate(page);
     rows.last().map(place).map(|(at, id)| format!("{at}.{id}"))
+}
+
+/// The conditions of a filter. Only constant text can be added, so nothing foreign becomes SQL.
+pub(super) struct Where {
+    sql: String,
+    values: Vec<Box<dyn ToSql>>,
+}
+
+impl Where {
+    /// The text up to the conditions.
+    pub(super) fn new(select: &'static str) -> Where {
+        Where { sql: format!("{select} WHERE 1"), values: Vec::new() }
+    }
+
+    /// One more condition with one value, if there is one.
+    pub(super) fn and(&mut self, condition: &'static str, value: Option<impl ToSql + 'static>) {
+        if let Some(value) = value {
+            self.sql.push_str(" AND ");
+            self.sql.push_str(condition);
+            self.values.push(Box::new(value));
+        }
+    }
+
+    /// A condition with two values.
+    pub(super) fn and_two(&mut self, condition: &'static str, values: Option<(i64, String)>) {
+        if let Some((first, second)) = values {
+            self.and(condition, Some(first));
+            self.values.push(Box::new(second));
+        }
+    }
+
+    /// A condition without a value.
+    pub(super) fn and_plain(&mut self, condition: &'static str) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+    }
+
+    /// Reads at most `limit` rows in that order.
+    pub(super) fn rows<T>(
+        mut self,
+        sql: &Connection,
+        order: &'static str,
+        limit: usize,
+        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        self.sql.push_str(order);
+        self.sql.push_str(" LIMIT ?");
+        self.values.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let mut statement = sql.prepare_cached(&self.sql)?;
+        let rows = statement.query_map(rusqlite::params_from_iter(self.values), row)?;
+        rows.map(|row| row.map_err(Error::from)).collect()
+    }
+}
+
+/// The row with that id, else the one row whose id begins with it. `select` takes the first two of the range `?1` to
+/// `?2`, by id.
+pub(super) fn unique<T>(
+    sql: &Connection,
+    select: &'static str,
+    prefix: &str,
+    mut row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>> {
+    if prefix.is_empty() {
+        return Ok(None);
+    }
+    let mut statement = sql.prepare_cached(select)?;
+    let mut rows = statement.query([prefix, &after_prefix(prefix)])?;
+    let Some(first) = rows.next()? else { return Ok(None) };
+    let (exact, found) = (first.get::<_, String>("id")? == prefix, row(first)?);
+    if exact || rows.next()?.is_none() { Ok(Some(found)) } else { Err(Error::Ambiguous(prefix.to_owned())) }
 }
 
 /// The end of the range of ids that begin with `prefix`.

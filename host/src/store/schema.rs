@@ -14,7 +14,8 @@ pub(super) const MIGRATIONS: &[&str] = &[RUNS, OPERATORS];
 /// Alerts, runs, journals, brakes and memory.
 const RUNS: &str = "
 CREATE TABLE episodes (
-    id TEXT PRIMARY KEY NOT NULL,
+    seq INTEGER PRIMARY KEY,         -- order of beginning, whatever the clock did
+    id TEXT NOT NULL UNIQUE,
     fingerprint TEXT NOT NULL,
     name TEXT NOT NULL,
     labels TEXT NOT NULL,
@@ -33,7 +34,7 @@ CREATE TABLE episodes (
     snapshot TEXT NOT NULL,
     outcome TEXT
 ) STRICT;
-CREATE INDEX episodes_fingerprint ON episodes (fingerprint, id);
+CREATE INDEX episodes_fingerprint ON episodes (fingerprint, seq);
 CREATE INDEX episodes_heard ON episodes (first_heard, id);
 CREATE INDEX episodes_open ON episodes (first_heard, id) WHERE resolved_at IS NULL;
 CREATE INDEX episodes_resolved ON episodes (resolved_at) WHERE resolved_at IS NOT NULL;
@@ -201,7 +202,7 @@ pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Resul
     for (index, migration) in migrations.iter().enumerate().skip(done) {
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", index + 1)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(index).unwrap_or(i64::MAX - 1) + 1)?;
         transaction.commit()?;
     }
     Ok(())

@@ -60,9 +60,10 @@ impl<T: Send, F: FnOnce(&mut Tx<'_>) -> Result<T> + Send> Write for Call<T, F> {
     }
 
     fn answer(self: Box<Self>, committed: Result<()>) {
-        let lost = || Err(Error::Defect("a write was committed without a result".to_owned()));
+        let Call { result, reply, .. } = *self;
+        let lost = || Error::Defect("a write was committed without a result".to_owned());
         // A caller that no longer waits does not need the answer.
-        let _ = self.reply.send(committed.and_then(|()| self.result.map_or_else(lost, Ok)));
+        let _ = reply.send(committed.and_then(|()| result.ok_or_else(lost)));
     }
 }
 
@@ -90,11 +91,18 @@ impl Gauge {
         let ms = began.elapsed().as_secs_f64() * 1e3;
         let mut inner = self.lock();
         let (stats, last_error, failing) = &mut *inner;
-        *failing = result.is_err();
+        // Said once when it begins and once when it ends: a full disk must not fill the log too.
+        let failed_before = std::mem::replace(failing, result.is_err());
         if let Err(error) = result {
+            if !failed_before {
+                tracing::error!(%error, "store.commit fails from now on: {error}");
+            }
             stats.commits_failed += 1;
             *last_error = Some(error.to_string());
             return;
+        }
+        if failed_before {
+            tracing::info!("store.commit works again");
         }
         stats.commits += 1;
         stats.writes += writes;
@@ -171,7 +179,6 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, writes = batch.len(), "store.commit failed: {error}");
                 for write in batch {
                     write.answer(Err(error.clone()));
                 }

@@ -14,12 +14,18 @@ const METRICS: [(&str, &str, &str, Value); 7] = [
     ("sandbook_container_running", "gauge", "1 when the container runs.", |container| {
         Some(f64::from(u8::from(matches!(container.state.status, Status::Running))))
     }),
-    ("sandbook_container_restarts_total", "counter", "Restarts by the engine's restart policy since creation.", |container| {
-        Some(f64::from(container.state.restart_count))
-    }),
-    ("sandbook_container_oom_kills_total", "counter", "Kills for memory seen since this daemon started.", |container| {
-        Some(container.oom_kills as f64)
-    }),
+    (
+        "sandbook_container_restarts_total",
+        "counter",
+        "Restarts by the engine's restart policy since creation.",
+        |container| Some(f64::from(container.state.restart_count)),
+    ),
+    (
+        "sandbook_container_oom_kills_total",
+        "counter",
+        "Kills for memory seen since this daemon started.",
+        |container| Some(container.oom_kills as f64),
+    ),
     ("sandbook_container_last_exit_code", "gauge", "Exit code of the last exit seen.", |container| {
         container.last_exit_code.map(f64::from)
     }),

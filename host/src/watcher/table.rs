@@ -81,8 +81,17 @@ impl ContainerTable {
         let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
         self.containers.retain(|id, _| ids.contains(id.as_str()));
         self.memory.retain(|id, _| ids.contains(id.as_str()));
-        let over = ids.len().saturating_sub(CONTAINERS_MAX);
-        self.dropped = ids.iter().filter(|id| !self.containers.contains_key(**id)).rev().take(over).map(|id| (*id).to_owned()).collect();
+        self.dropped.clear();
+    }
+
+    /// Whether it has a line.
+    pub(super) fn shows(&self, id: &str) -> bool {
+        self.containers.contains_key(id)
+    }
+
+    /// Counts containers that are listed but have no line.
+    pub(super) fn drop_rest(&mut self, ids: &[String]) {
+        self.dropped.extend(ids.iter().filter(|id| !self.containers.contains_key(*id)).cloned());
     }
 
     /// Forgets one.
@@ -105,7 +114,8 @@ impl ContainerTable {
             // What happened before this daemon looked: the last exit is known, who asked for it is not.
             memory.oom_kills = u64::from(details.state.oom_killed);
             memory.last_exit_code = details.state.exit_code;
-            memory.unexpected = details.state.exit_code.is_some_and(|code| is_failure(code) && code != 137 || details.state.oom_killed);
+            memory.unexpected =
+                details.state.exit_code.is_some_and(|code| is_failure(code) && code != 137 || details.state.oom_killed);
         }
         let container = Container {
             host: details.host,
@@ -146,7 +156,10 @@ impl ContainerTable {
             "oom" => memory.oom_kills += 1,
             "die" => {
                 memory.last_exit_code = event.exit_code;
-                let asked = memory.asked_at.take().is_some_and(|asked| event.at.as_second() - asked.as_second() <= ASKED_SECONDS);
+                let asked = memory
+                    .asked_at
+                    .take()
+                    .is_some_and(|asked| event.at.as_second() - asked.as_second() <= ASKED_SECONDS);
                 memory.unexpected = event.exit_code.is_some_and(is_failure) && !asked;
             }
             "start" => memory.asked_at = None,
@@ -210,7 +223,11 @@ mod tests {
         assert!(unexpected(&[event("die", Some(1), None, 1)]));
         assert!(!unexpected(&[event("die", Some(0), None, 1)]));
         assert!(!unexpected(&[event("die", Some(143), None, 1)]));
-        assert!(!unexpected(&[event("kill", None, Some("15"), 1), event("kill", None, Some("9"), 11), event("die", Some(137), None, 11)]));
+        assert!(!unexpected(&[
+            event("kill", None, Some("15"), 1),
+            event("kill", None, Some("9"), 11),
+            event("die", Some(137), None, 11)
+        ]));
         assert!(unexpected(&[event("kill", None, Some("HUP"), 1), event("die", Some(1), None, 2)]));
         assert!(unexpected(&[event("kill", None, Some("TERM"), 1), event("die", Some(1), None, 1_000)]));
         assert!(unexpected(&[event("oom", None, None, 1), event("die", Some(137), None, 1)]));

@@ -5,7 +5,9 @@
 
 use bollard::errors::Error as Fault;
 use bollard::models;
-use bollard::query_parameters::{KillContainerOptions, RestartContainerOptions, StartContainerOptions, StopContainerOptions};
+use bollard::query_parameters::{
+    KillContainerOptions, RestartContainerOptions, StartContainerOptions, StopContainerOptions,
+};
 use sandbook_core::effect::docker::{Change, KillOptions, Resources, Status, StopOptions};
 use sandbook_core::error::{Error, ErrorKind};
 

@@ -47,7 +47,9 @@ impl Endpoint {
             return if path.starts_with('/') {
                 Ok(Endpoint::Unix(PathBuf::from(path)))
             } else {
-                Err(Error::invalid(format!("endpoint `{text}` needs an absolute path, such as unix:///var/run/docker.sock")))
+                Err(Error::invalid(format!(
+                    "endpoint `{text}` needs an absolute path, such as unix:///var/run/docker.sock"
+                )))
             };
         }
         if let Some(address) = text.strip_prefix("tcp://") {
@@ -55,7 +57,9 @@ impl Endpoint {
             let port = address.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then_some(port));
             return match port.and_then(|port| port.parse::<u16>().ok()) {
                 Some(port) if port > 0 => Ok(Endpoint::Tcp(address.to_owned())),
-                Some(_) | None => Err(Error::invalid(format!("endpoint `{text}` needs a port, such as tcp://10.0.0.5:2375"))),
+                Some(_) | None => {
+                    Err(Error::invalid(format!("endpoint `{text}` needs a port, such as tcp://10.0.0.5:2375")))
+                }
             };
         }
         Err(Error::invalid(format!("endpoint `{text}` is neither unix:///path nor tcp://host:port")))
@@ -113,8 +117,13 @@ impl Wire {
             let wire = wire.clone();
             async move { wire.send(request).await }
         };
-        Docker::connect_with_custom_transport(transport, Some("http://docker"), BOLLARD_TIMEOUT_SECONDS, API_DEFAULT_VERSION)
-            .expect("building a client on a custom transport does no I/O and cannot fail")
+        Docker::connect_with_custom_transport(
+            transport,
+            Some("http://docker"),
+            BOLLARD_TIMEOUT_SECONDS,
+            API_DEFAULT_VERSION,
+        )
+        .expect("building a client on a custom transport does no I/O and cannot fail")
     }
 
     /// Versions, negotiated at the first call and after the engine was lost.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models;
 use sandbook_core::effect::docker::{
-    ContainerDetails, ContainerState, ContainerSummary, Health, HealthProbe, Limits, Mount, PROBE_BYTES_MAX, Stats, Status,
+    ContainerDetails, ContainerState, ContainerSummary, Health, HealthProbe, Limits, Mount, PROBE_BYTES_MAX, Stats,
+    Status,
 };
 use sandbook_core::error::truncate_at_char;
 use sandbook_core::target::{Facts, LABEL_PROJECT, LABEL_SERVICE};
@@ -146,8 +147,10 @@ pub(super) fn details(host: &str, container: &models::ContainerInspectResponse) 
 }
 
 fn environment_names(environment: &[String]) -> Vec<String> {
-    let mut names: Vec<String> =
-        environment.iter().map(|line| line.split_once('=').map_or(line.as_str(), |(name, _)| name).to_owned()).collect();
+    let mut names: Vec<String> = environment
+        .iter()
+        .map(|line| line.split_once('=').map_or(line.as_str(), |(name, _)| name).to_owned())
+        .collect();
     names.sort();
     names.dedup();
     names
@@ -289,7 +292,8 @@ fn cpu_percent(now: Option<&models::ContainerCpuStats>, before: Option<&models::
     let used = total_now.saturating_sub(total_before) as f64;
     let elapsed = system_now.saturating_sub(system_before) as f64;
     // cgroup v1 engines list every core, v2 engines give only their number.
-    let listed = now.and_then(|now| now.cpu_usage.as_ref()).and_then(|usage| usage.percpu_usage.as_ref()).map_or(0, Vec::len);
+    let listed =
+        now.and_then(|now| now.cpu_usage.as_ref()).and_then(|usage| usage.percpu_usage.as_ref()).map_or(0, Vec::len);
     let cores = now.and_then(|now| now.online_cpus).filter(|cores| *cores > 0).map_or(listed as f64, f64::from);
     if elapsed > 0.0 { used / elapsed * cores * 100.0 } else { 0.0 }
 }
@@ -308,7 +312,8 @@ fn memory_used(memory: &models::ContainerMemoryStats) -> u64 {
 }
 
 fn block_bytes(sample: &models::ContainerStatsResponse, op: &str) -> u64 {
-    let entries = sample.blkio_stats.as_ref().and_then(|stats| stats.io_service_bytes_recursive.as_deref()).unwrap_or_default();
+    let entries =
+        sample.blkio_stats.as_ref().and_then(|stats| stats.io_service_bytes_recursive.as_deref()).unwrap_or_default();
     // v1 writes `Read`, v2 `read`.
     entries
         .iter()
@@ -351,10 +356,13 @@ mod tests {
 
     #[test]
     fn a_first_sample_or_a_reset_counter_is_zero_and_not_absurd() {
-        let first = sample(json!({"cpu_stats": {"cpu_usage": {"total_usage": 600}, "system_cpu_usage": 2_000, "online_cpus": 4},
-            "precpu_stats": {"cpu_usage": {"total_usage": 0}}}));
+        let first = sample(
+            json!({"cpu_stats": {"cpu_usage": {"total_usage": 600}, "system_cpu_usage": 2_000, "online_cpus": 4},
+            "precpu_stats": {"cpu_usage": {"total_usage": 0}}}),
+        );
         assert_eq!(stats(&first, 0).cpu_percent, 0.0);
-        let reset = sample(json!({"cpu_stats": {"cpu_usage": {"total_usage": 5}, "system_cpu_usage": 2_000, "online_cpus": 4},
+        let reset =
+            sample(json!({"cpu_stats": {"cpu_usage": {"total_usage": 5}, "system_cpu_usage": 2_000, "online_cpus": 4},
             "precpu_stats": {"cpu_usage": {"total_usage": 600}, "system_cpu_usage": 1_000}}));
         assert_eq!(stats(&reset, 0).cpu_percent, 0.0);
     }
@@ -372,7 +380,10 @@ mod tests {
         assert_eq!(details.environment_names, ["A", "PASSWORD"]);
         assert!(!serde_json::to_string(&details).expect("JSON").contains("hunter22"));
         assert_eq!((details.state.exit_code, details.state.finished_at, details.state.restart_count), (None, None, 2));
-        assert_eq!((details.restart_policy.as_str(), details.limits.cpus, details.limits.pids), ("on-failure:3", 0.5, 0));
+        assert_eq!(
+            (details.restart_policy.as_str(), details.limits.cpus, details.limits.pids),
+            ("on-failure:3", 0.5, 0)
+        );
         assert_eq!(details.project.as_deref(), Some("shop"));
     }
 }

@@ -41,7 +41,8 @@ impl Host {
             ..ExecConfig::default()
         };
         // Creating runs nothing, so its failure is a plain one.
-        let created = self.docker.create_exec(id, config).await.map_err(|fault| Trouble::from(fault).into_read_error())?;
+        let created =
+            self.docker.create_exec(id, config).await.map_err(|fault| Trouble::from(fault).into_read_error())?;
         steps.step(serde_json::json!({ "exec": created.id, "container": id })).await?;
         let timeout_ms = op.options.timeout_ms.unwrap_or(EXEC_MS_DEFAULT);
         let run = Box::pin(self.run_exec(&created.id));
@@ -73,7 +74,9 @@ impl Host {
         }
         let ended = self.docker.inspect_exec(exec).await.map_err(lost)?;
         let Some(code) = ended.exit_code.filter(|_| ended.running != Some(true)) else {
-            return Err(Error::timeout(format!("the connection to exec {exec} ended before the program did; it may still run")));
+            return Err(Error::timeout(format!(
+                "the connection to exec {exec} ended before the program did; it may still run"
+            )));
         };
         Ok(ExecResult {
             exit_code: i32::try_from(code).unwrap_or(-1),
@@ -90,7 +93,9 @@ impl Host {
                 Some(code) => ExecState::Ended(i32::try_from(code).unwrap_or(-1)),
                 None => ExecState::NotStarted,
             }),
-            Err(Trouble::Told(error)) if error.kind == sandbook_core::error::ErrorKind::NotFound => Ok(ExecState::Unknown),
+            Err(Trouble::Told(error)) if error.kind == sandbook_core::error::ErrorKind::NotFound => {
+                Ok(ExecState::Unknown)
+            }
             Err(trouble) => Err(trouble.into_read_error()),
         }
     }

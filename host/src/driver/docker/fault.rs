@@ -23,8 +23,12 @@ impl Trouble {
     pub(super) fn from_fault(fault: Fault) -> Trouble {
         match fault {
             Fault::DockerResponseServerError { status_code: 304, .. } => Trouble::NotModified,
-            Fault::DockerResponseServerError { status_code, message } => Trouble::Told(told(status_code, message.trim())),
-            Fault::IOError { err } if err.kind() == std::io::ErrorKind::NotConnected => Trouble::Unreached(err.to_string()),
+            Fault::DockerResponseServerError { status_code, message } => {
+                Trouble::Told(told(status_code, message.trim()))
+            }
+            Fault::IOError { err } if err.kind() == std::io::ErrorKind::NotConnected => {
+                Trouble::Unreached(err.to_string())
+            }
             Fault::RequestTimeoutError => Trouble::Lost("docker did not answer in time".to_owned()),
             other => Trouble::Lost(format!("docker's answer was cut or unreadable: {}", chain(&other))),
         }

@@ -8,8 +8,8 @@ use bollard::models;
 use bollard::query_parameters::{EventsOptions, ListContainersOptions, StatsOptions, TopOptions};
 use futures::StreamExt;
 use sandbook_core::effect::docker::{
-    ContainerFilter, ContainerSummary, Dependency, Dependent, EVENTS_DEFAULT, EVENTS_SINCE_MS_DEFAULT, Event, EventFilter,
-    PROCESSES_MAX, Processes, Stats,
+    ContainerFilter, ContainerSummary, Dependency, Dependent, EVENTS_DEFAULT, EVENTS_SINCE_MS_DEFAULT, Event,
+    EventFilter, PROCESSES_MAX, Processes, Stats,
 };
 use sandbook_core::error::Error;
 use sandbook_core::target::{LABEL_PROJECT, LABEL_SERVICE};
@@ -40,7 +40,11 @@ impl Host {
         Ok(found)
     }
 
-    pub(super) async fn summaries(&self, all: bool, labels: Vec<String>) -> Result<Vec<models::ContainerSummary>, Trouble> {
+    pub(super) async fn summaries(
+        &self,
+        all: bool,
+        labels: Vec<String>,
+    ) -> Result<Vec<models::ContainerSummary>, Trouble> {
         let filters = (!labels.is_empty()).then(|| HashMap::from([("label".to_owned(), labels)]));
         let options = ListContainersOptions { all, filters, ..ListContainersOptions::default() };
         self.read(self.docker.list_containers(Some(options))).await
@@ -66,7 +70,11 @@ impl Host {
         let options = TopOptions { ps_args: PS_COLUMNS.to_owned() };
         let answer = match self.docker.top_processes(id, Some(options)).await {
             Ok(answer) => answer,
-            Err(_) => self.docker.top_processes(id, None).await.map_err(|fault| Trouble::from_fault(fault).into_read_error())?,
+            Err(_) => self
+                .docker
+                .top_processes(id, None)
+                .await
+                .map_err(|fault| Trouble::from_fault(fault).into_read_error())?,
         };
         let titles = answer.titles.unwrap_or_default();
         let mut rows = answer.processes.unwrap_or_default();
@@ -106,7 +114,8 @@ impl Host {
                         reasons.push(Dependency::VolumesFrom);
                     }
                     let line = convert::summary(self.name(), &other);
-                    let dependent = |why| Dependent { name: line.name.clone(), id: line.id.clone(), why, status: line.status };
+                    let dependent =
+                        |why| Dependent { name: line.name.clone(), id: line.id.clone(), why, status: line.status };
                     reasons.into_iter().map(dependent).collect()
                 }
             })
@@ -129,7 +138,11 @@ impl Host {
     }
 
     /// The newest events, oldest first. `exec_*` and `top` are left out: health checks alone would fill the page.
-    pub(in crate::driver) async fn recent_events(&self, filter: &EventFilter, id: Option<&str>) -> Result<Vec<Event>, Error> {
+    pub(in crate::driver) async fn recent_events(
+        &self,
+        filter: &EventFilter,
+        id: Option<&str>,
+    ) -> Result<Vec<Event>, Error> {
         let now = jiff::Timestamp::now();
         let back = i64::try_from(filter.since_ms.unwrap_or(EVENTS_SINCE_MS_DEFAULT)).unwrap_or(i64::MAX);
         let since = now.checked_sub(jiff::SignedDuration::from_millis(back)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
@@ -169,7 +182,8 @@ fn depends_on(other: &models::ContainerSummary, project: Option<&str>, service: 
     let label = |key: &str| other.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
     let (Some(project), Some(service)) = (project, service) else { return false };
     label(LABEL_PROJECT) == Some(project)
-        && label(LABEL_DEPENDS_ON).is_some_and(|list| list.split(',').any(|item| item.split(':').next() == Some(service)))
+        && label(LABEL_DEPENDS_ON)
+            .is_some_and(|list| list.split(',').any(|item| item.split(':').next() == Some(service)))
 }
 
 fn zombie(titles: &[String], row: &[String]) -> bool {

@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn frames_come_apart_at_any_byte() {
-        let bytes = [frame(1, &format!("{T} out\n")), frame(2, &format!("{T} err\r\n")), frame(1, &format!("{T} \n"))].concat();
+        let bytes =
+            [frame(1, &format!("{T} out\n")), frame(2, &format!("{T} err\r\n")), frame(1, &format!("{T} \n"))].concat();
         for step in 1..bytes.len() {
             let mut lines = Lines::new(false);
             bytes.chunks(step).for_each(|chunk| lines.feed(chunk));
@@ -203,7 +204,10 @@ mod tests {
         lines.feed(format!("{T} a\nno time here\n").as_bytes());
         lines.feed(b"\xff\xfe\n");
         let all: Vec<Line> = std::iter::from_fn(|| lines.pop()).collect();
-        assert_eq!(all.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["a", "no time here", "\u{fffd}\u{fffd}"]);
+        assert_eq!(
+            all.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(),
+            ["a", "no time here", "\u{fffd}\u{fffd}"]
+        );
         assert!(all.iter().all(|line| line.at.to_string() == T));
     }
 }

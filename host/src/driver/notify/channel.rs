@@ -56,7 +56,9 @@ impl Channel {
             }
         }
         match self.kind {
-            ChannelKind::Pagerduty if self.routing_key_file.is_none() => return bad("needs routing_key_file".to_owned()),
+            ChannelKind::Pagerduty if self.routing_key_file.is_none() => {
+                return bad("needs routing_key_file".to_owned());
+            }
             ChannelKind::Slack | ChannelKind::Webhook if self.url.is_none() && self.url_file.is_none() => {
                 return bad("needs url_file (or url)".to_owned());
             }
@@ -71,7 +73,9 @@ impl Channel {
         for piece in self.body.as_deref().unwrap_or_default().split("{{").skip(1) {
             match piece.split_once("}}") {
                 Some((word, _)) if WORDS.contains(&word.trim()) => {}
-                Some((word, _)) => return bad(format!("has `{{{{{word}}}}}` in its body; there are: {}", WORDS.join(", "))),
+                Some((word, _)) => {
+                    return bad(format!("has `{{{{{word}}}}}` in its body; there are: {}", WORDS.join(", ")));
+                }
                 None => return bad("has `{{` without `}}` in its body".to_owned()),
             }
         }

@@ -1,0 +1,287 @@
+//! The composition root: the only place that knows every part.
+//!
+//! Deliberately not here: behaviour. Parts are built, wired and started; what they do stands with them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result, bail};
+use sandbook_core::problem::Problem;
+use sandbook_core::run::Mode;
+use sandbook_core::world::World;
+
+use crate::auth::Auth;
+use crate::clock::{Clock, System, Virtual};
+use crate::config::{self, Config};
+use crate::driver::{Hosts, Live, docker, egress, metrics as prometheus, notify, redact};
+use crate::guest::{Compiler, Options, Sandbox};
+use crate::intake::Intake;
+use crate::library::Library;
+use crate::metrics::Metrics;
+use crate::policy::Policy;
+use crate::runner::drivers::{Driver, Simulated};
+use crate::runner::{Brakes, HostMatch, Parts, Runner};
+use crate::store::{Sqlite, Store};
+use crate::watcher::Watcher;
+
+mod demo;
+mod serve;
+
+pub use demo::{DemoOptions, demo};
+pub use serve::{ServeOptions, serve};
+
+/// Where grants go when the configuration names no policy folder, below the data directory.
+const OWN_POLICY: &str = "policy";
+/// Where compiled components are kept, below the data directory.
+const CACHE: &str = "compiled";
+
+/// The running daemon.
+pub struct App {
+    /// As configured.
+    pub config: Arc<Config>,
+    /// Remembers everything.
+    pub store: Arc<dyn Store>,
+    /// Packages, versions and stages.
+    pub library: Arc<Library>,
+    /// Executes runs.
+    pub runner: Arc<Runner>,
+    /// Takes triggers.
+    pub intake: Arc<Intake>,
+    /// Follows Docker; absent over a simulated world.
+    pub watcher: Option<Arc<Watcher>>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Knows callers.
+    pub auth: Arc<Auth>,
+    /// When it was started, in milliseconds since 1970.
+    pub started_at_ms: u64,
+    /// Which daemon this is, among several and across restarts.
+    pub instance: String,
+    /// Sends notifications; absent over a simulated world.
+    notifier: Option<notify::Notifier>,
+}
+
+/// What the daemon acts on.
+pub enum Stage {
+    /// The configured Docker hosts.
+    Real,
+    /// A simulated world, whose time is data.
+    Simulated(Arc<Mutex<World>>),
+}
+
+impl App {
+    /// Builds and wires every part; starts nothing.
+    ///
+    /// # Errors
+    /// What cannot be built, and what to do about it.
+    pub async fn build(config: Config, stage: Stage, store: Arc<dyn Store>, compiler: Compiler) -> Result<Arc<App>> {
+        let config = Arc::new(config);
+        let metrics = Arc::new(Metrics::new()?);
+        let cache_dir = cache_dir(&config, &stage);
+        let sandbox = Sandbox::new(Options { cache_dir, compiler })?;
+        let secrets = redact::Secrets::default();
+        let policy = load_policy(&config).map_err(|problems| anyhow::anyhow!("{}", list(&problems)))?;
+        let Surroundings { driver, clock, watcher, notifier, acting, host_names } = world(&config, stage, secrets)?;
+        let parts = Parts::new(
+            store.clone(),
+            sandbox.clone(),
+            driver,
+            clock,
+            metrics.clone(),
+            acting,
+            config.limits.clone(),
+            brakes(&config),
+            policy,
+        );
+        let started_at_ms = parts.clock.now().unix_ms;
+        let library = Library::new(store.clone(), sandbox, config.clone());
+        let hosts = host_matches(&config, &host_names);
+        let workers = config.workers.count as usize;
+        let runner = Runner::new(parts, library.clone(), hosts, workers, config.workers.queue as usize);
+        let intake = Intake::new(store.clone(), library.clone(), runner.clone(), config.routes.clone());
+        let auth = Arc::new(Auth::load(&config, &config.data_dir)?);
+        let instance = crate::store::id::new("d");
+        Ok(Arc::new(App { config, store, library, runner, intake, watcher, metrics, auth, started_at_ms, instance, notifier }))
+    }
+
+    /// Reads the policy folders again. On problems the policy in force stays.
+    ///
+    /// # Errors
+    /// Every problem, with file, line and column.
+    pub fn reload_policy(&self) -> Result<(), Vec<Problem>> {
+        match load_policy(&self.config) {
+            Ok(policy) => {
+                self.runner.parts().set_policy(policy);
+                Ok(())
+            }
+            Err(problems) => {
+                self.metrics.reload_failures.with_label_values(&["policy"]).inc();
+                Err(problems)
+            }
+        }
+    }
+
+    /// Folder that `sandbook grant` writes to.
+    pub fn grants_dir(&self) -> PathBuf {
+        self.config.policy.dirs.first().cloned().unwrap_or_else(|| self.config.data_dir.join(OWN_POLICY))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.runner.parts().clock.now().unix_ms
+    }
+}
+
+struct Surroundings {
+    driver: Arc<dyn Driver>,
+    clock: Arc<dyn Clock>,
+    watcher: Option<Arc<Watcher>>,
+    notifier: Option<notify::Notifier>,
+    acting: Mode,
+    host_names: Vec<String>,
+}
+
+fn world(config: &Config, stage: Stage, secrets: redact::Secrets) -> Result<Surroundings> {
+    match stage {
+        Stage::Simulated(world) => {
+            let host_names = world.lock().map(|world| world.hosts.keys().cloned().collect()).unwrap_or_default();
+            Ok(Surroundings {
+                driver: Arc::new(Simulated(world.clone())),
+                clock: Arc::new(Virtual(world)),
+                watcher: None,
+                notifier: None,
+                acting: Mode::Simulate,
+                host_names,
+            })
+        }
+        Stage::Real => {
+            let hosts = docker_hosts(config)?;
+            let allow = Arc::new(egress::Allow::new(&config.egress.hosts)?);
+            let source = config.prometheus.url.clone().map(|url| prometheus::Source { url, token_file: config.prometheus.token_file.clone() });
+            let source = source.map(|source| prometheus::Prometheus::new(&source, secrets.clone())).transpose()?;
+            let notifier = notifier(config, &secrets)?;
+            let live = Live::new(hosts.clone(), allow, source, self::notifier(config, &secrets)?, secrets);
+            Ok(Surroundings {
+                driver: Arc::new(live),
+                clock: Arc::new(System),
+                watcher: Some(Arc::new(Watcher::start(&hosts))),
+                notifier: Some(notifier),
+                acting: Mode::Live,
+                host_names: config.docker.hosts.keys().cloned().collect(),
+            })
+        }
+    }
+}
+
+fn docker_hosts(config: &Config) -> Result<Arc<Hosts>> {
+    let mut hosts = Hosts::new();
+    for (name, host) in &config.docker.hosts {
+        let settings = docker::Settings::new(&host.endpoint).with_context(|| format!("[docker.hosts.{name}]"))?;
+        let settings = docker::Settings {
+            connect_timeout: host.connect_timeout.to_std(),
+            read_timeout: host.read_timeout.to_std(),
+            ..settings
+        };
+        hosts.insert(name.clone(), Arc::new(docker::Host::new(name, settings)));
+    }
+    Ok(Arc::new(hosts))
+}
+
+fn notifier(config: &Config, secrets: &redact::Secrets) -> Result<notify::Notifier> {
+    let mut channels = BTreeMap::new();
+    for (name, channel) in &config.notify.channels {
+        let kind = match channel.kind {
+            config::ChannelKind::Slack => notify::ChannelKind::Slack,
+            config::ChannelKind::Pagerduty => notify::ChannelKind::Pagerduty,
+            config::ChannelKind::Webhook => notify::ChannelKind::Webhook,
+        };
+        let channel = notify::Channel {
+            kind,
+            url_file: channel.url_file.clone(),
+            url: channel.url.clone(),
+            routing_key_file: channel.routing_key_file.clone(),
+            body: channel.body.clone(),
+            headers: channel.headers.clone(),
+        };
+        channel.check(name)?;
+        channels.insert(name.clone(), channel);
+    }
+    let escalation = config.notify.escalation_channel().map(str::to_owned);
+    Ok(notify::Notifier::new(channels, escalation, secrets.clone()))
+}
+
+/// The policy of the configured folders and of the grants folder, with the operator's lists.
+fn load_policy(config: &Config) -> Result<Policy, Vec<Problem>> {
+    let mut dirs = config.policy.dirs.clone();
+    let own = config.data_dir.join(OWN_POLICY);
+    if dirs.is_empty() && own.is_dir() {
+        dirs.push(own);
+    }
+    let policy = Policy::load(&dirs, config.policy.label_grants)?;
+    let allow = egress::Allow::new(&config.egress.hosts).unwrap_or_default();
+    let permits = move |host: &str, port: Option<u16>| match port {
+        Some(port) => allow.permits(host, port),
+        None => allow.permits_name(host),
+    };
+    let escalation = config.notify.escalation_channel().map(str::to_owned);
+    Ok(policy.with_egress(Box::new(permits)).with_channels(config.notify.channels.keys().cloned(), escalation))
+}
+
+fn brakes(config: &Config) -> Brakes {
+    Brakes {
+        per_runbook_target: config.brakes.per_runbook_target.clone(),
+        per_target: config.brakes.per_target.clone(),
+        per_runbook: config.brakes.per_runbook.clone(),
+        per_host: config.brakes.per_host.clone(),
+        settle_ms: config.brakes.settle.0,
+    }
+}
+
+fn host_matches(config: &Config, names: &[String]) -> Vec<HostMatch> {
+    let matchers = |name: &String| config.docker.hosts.get(name).map(|host| host.matchers.clone()).unwrap_or_default();
+    names.iter().map(|name| HostMatch { name: name.clone(), matchers: matchers(name) }).collect()
+}
+
+/// Compiled components outlive a simulated world's data directory, so that a demo starts at once the second time.
+fn cache_dir(config: &Config, stage: &Stage) -> PathBuf {
+    match stage {
+        Stage::Real => config.data_dir.join(CACHE),
+        Stage::Simulated(_) => user_cache_dir(),
+    }
+}
+
+/// The user's cache folder for compiled components, or a temporary one.
+pub fn user_cache_dir() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .filter(|base| base.is_absolute())
+        .unwrap_or_else(std::env::temp_dir);
+    base.join("sandbook").join(CACHE)
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+    if config.store.url != "sqlite" {
+        bail!("[store] url = \"{}\" is not offered yet; use \"sqlite\"", config.store.url);
+    }
+    Ok(Arc::new(Sqlite::open(&config.data_dir)?))
+}
+
+/// This program, which compiles untrusted components in a child of its own.
+fn compiler() -> Compiler {
+    std::env::current_exe().map_or(Compiler::InProcess, Compiler::Child)
+}
+
+/// The exit code of a refusal to start because of the configuration.
+fn problems(problems: &[Problem]) -> ExitCode {
+    for problem in problems {
+        eprintln!("error[{}]: {problem}\n  help: {}", problem.code, problem.help);
+    }
+    ExitCode::from(2)
+}

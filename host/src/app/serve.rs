@@ -1,0 +1,233 @@
+//! `sandbook serve`: the daemon from start to a graceful end.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use sandbook_core::run::Stage as RunbookStage;
+
+use super::{App, Stage, compiler, list, open_store, problems};
+use crate::config::{Config, Happening};
+use crate::runner::Notice;
+use crate::{api, telemetry};
+
+/// How often retention is looked after.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+/// How often the policy folders are looked at.
+const POLICY_EVERY: Duration = Duration::from_secs(2);
+/// How long running requests get when the daemon is told to stop; runs continue from their journals at the next start.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Options of the command.
+#[derive(Debug, Clone, Default)]
+pub struct ServeOptions {
+    /// The configuration file; absent: the defaults.
+    pub config: Option<PathBuf>,
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting.
+pub async fn serve(options: ServeOptions) -> Result<ExitCode> {
+    let config = match Config::load(options.config.as_deref(), std::env::vars()) {
+        Ok(config) => config,
+        Err(found) => return Ok(problems(&found)),
+    };
+    telemetry::init(&config);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let store = open_store(&config)?;
+    let app = App::build(config, Stage::Real, store, compiler()).await?;
+    let listener = tokio::net::TcpListener::bind(app.config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; is another daemon running? set `listen`", app.config.listen))?;
+    start(&app).await?;
+    hello(&app, listener.local_addr().unwrap_or(app.config.listen));
+    let router = api::router(app.clone());
+    let served = axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>());
+    let served = served.with_graceful_shutdown(told_to_stop());
+    tokio::select! {
+        served = served => served.context("the listener failed")?,
+        () = async { told_to_stop().await; tokio::time::sleep(GRACE).await } => {}
+    }
+    tracing::info!("stopped; open runs continue from their journals at the next start");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts every part of a built daemon.
+pub(super) async fn start(app: &Arc<App>) -> Result<()> {
+    app.library.start().await?;
+    app.runner.start().await?;
+    tokio::spawn(warm(app.clone()));
+    tokio::spawn(prune(app.clone()));
+    tokio::spawn(watch_policy(app.clone()));
+    tokio::spawn(tell(app.clone()));
+    if app.watcher.is_some() {
+        tokio::spawn(docker_events(app.clone()));
+    }
+    Ok(())
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
+fn hello(app: &App, address: std::net::SocketAddr) {
+    let actives = app.library.snapshot();
+    let acting = actives.iter().filter(|active| active.stage >= RunbookStage::Ask).count();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = %app.config.data_dir.display(),
+        runbooks = actives.len(),
+        acting,
+        "listening on http://{address}"
+    );
+    if acting == 0 {
+        tracing::info!("no runbook may act yet: point Alertmanager here (`sandbook config alertmanager`), see `sandbook status`");
+    }
+}
+
+async fn warm(app: Arc<App>) {
+    if let Err(error) = app.runner.parts().sandbox.warm().await {
+        tracing::error!("the script interpreter does not compile: {error:#}");
+    }
+}
+
+async fn prune(app: Arc<App>) {
+    loop {
+        let keep = app.config.retention.runs.0.min(app.config.retention.episodes.0);
+        match app.store.prune(app.now_ms().saturating_sub(keep)).await {
+            Ok(pruned) if pruned.runs + pruned.episodes > 0 => {
+                tracing::info!(runs = pruned.runs, episodes = pruned.episodes, "removed what is older than [retention] keeps");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("old runs cannot be removed: {error}"),
+        }
+        tokio::time::sleep(PRUNE_EVERY).await;
+    }
+}
+
+async fn docker_events(app: Arc<App>) {
+    let Some(watcher) = &app.watcher else { return };
+    let mut events = watcher.subscribe();
+    loop {
+        match events.recv().await {
+            Ok(event) => app.intake.docker_event(&event).await,
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "Docker events came faster than they could be handled");
+            }
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Reads the policy again when a file changed; a broken one keeps the old policy and says why.
+async fn watch_policy(app: Arc<App>) {
+    let dirs = if app.config.policy.dirs.is_empty() { vec![app.grants_dir()] } else { app.config.policy.dirs.clone() };
+    let mut seen = stamp(&dirs);
+    loop {
+        tokio::time::sleep(POLICY_EVERY).await;
+        let now = stamp(&dirs);
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        match app.reload_policy() {
+            Ok(()) => {
+                tracing::info!("policy reloaded");
+                let details = serde_json::json!({ "dirs": dirs });
+                if let Err(error) = app.store.audit("engine", "policy", "reload", details, app.now_ms()).await {
+                    tracing::warn!("the audit cannot be written: {error}");
+                }
+            }
+            Err(found) => tracing::error!("the policy has problems and the old one stays in force:\n{}", list(&found)),
+        }
+    }
+}
+
+fn stamp(dirs: &[PathBuf]) -> Vec<(PathBuf, Option<std::time::SystemTime>, u64)> {
+    let mut files: Vec<_> = dirs
+        .iter()
+        .filter_map(|dir| std::fs::read_dir(dir).ok())
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "cedar"))
+        .map(|entry| {
+            let metadata = entry.metadata().ok();
+            let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+            (entry.path(), modified, metadata.map_or(0, |metadata| metadata.len()))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+/// Tells people what the configuration routes to them; never in the way of a run.
+async fn tell(app: Arc<App>) {
+    let mut notices = app.runner.notices();
+    loop {
+        match notices.recv().await {
+            Ok(notice) => {
+                let app = app.clone();
+                tokio::spawn(async move { tell_one(&app, &notice).await });
+            }
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "notifications came faster than they could be sent; the runs have everything");
+            }
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn tell_one(app: &App, notice: &Notice) {
+    let Some(notifier) = &app.notifier else { return };
+    let mut channels: Vec<&str> = app
+        .config
+        .notify
+        .routes
+        .iter()
+        .filter(|route| route.on.iter().any(|on| happened(*on, notice.event)))
+        .map(|route| route.channel.as_str())
+        .collect();
+    if notice.event == "escalated" {
+        channels.extend(app.config.notify.escalation_channel());
+    }
+    channels.sort_unstable();
+    channels.dedup();
+    let title = format!("{}: {} on {}", notice.event, notice.runbook, notice.target);
+    let text = format!("{}\nsandbook show {}", notice.sentence, notice.run);
+    let severity = match notice.event {
+        "acted" => sandbook_core::effect::notify::Severity::Info,
+        "needs-attention" | "contradicted" | "escalated" => sandbook_core::effect::notify::Severity::Critical,
+        _ => sandbook_core::effect::notify::Severity::Warning,
+    };
+    for channel in channels {
+        let key = format!("sandbook-{}-{}", notice.run, notice.event);
+        let sent = notifier.send_message(channel, &title, &text, severity, &key).await;
+        let word = if sent.is_ok() { "ok" } else { "failed" };
+        app.metrics.notifications.with_label_values(&[notice.event, word]).inc();
+        if let Err(error) = sent {
+            tracing::error!(run = %notice.run, channel, "a notification was not delivered: {error}");
+        }
+    }
+}
+
+fn happened(on: Happening, event: &str) -> bool {
+    on.name() == event || (on == Happening::Tripped && event == "limited")
+}

@@ -1,0 +1,493 @@
+//! The command line as data: every command, its arguments, and the words of its help.
+//!
+//! Doc comments are the help texts and, through [`super::reference`], the reference in `docs/reference/cli.md`.
+//! Deliberately not here: doing anything, and commands that do not exist yet.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sandbook_core::duration::{DurationMs, Rate};
+
+use super::author::{NewArgs, PathArgs, PushArgs};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 failed, 2 usage, 3 refused, 4 diverged, 5 would ask, 6 daemon unreachable.
+
+Start here:
+  sandbook demo --exit                     see a container being healed, nothing installed or touched
+  sandbook serve                           the daemon on 127.0.0.1:7070
+  sandbook config alertmanager             the receiver to paste into alertmanager.yml
+  sandbook status                          what is going on, and what to do next";
+
+/// A runbook engine an on-call engineer can trust with the Docker socket.
+///
+/// The daemon takes alerts, picks a runbook and runs it in a sandbox. A runbook never touches the world: it asks for an
+/// effect, and policy, brakes and stages decide.
+#[derive(Debug, Parser)]
+#[command(name = "sandbook", version, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub global: Global,
+    #[command(subcommand)]
+    #[allow(missing_docs)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Print JSON instead of words
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Configuration file of the daemon; commands that talk to it find its address and token with it
+    #[arg(long, global = true, value_name = "FILE", env = "SANDBOOK_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// Address of the daemon [default: http://127.0.0.1:7070, or what the configuration says]
+    #[arg(long, global = true, value_name = "URL", env = "SANDBOOK_SERVER", hide_env_values = true)]
+    pub server: Option<String>,
+    /// Token [default: the file `admin-token` of the local data directory]
+    #[arg(long, global = true, value_name = "TOKEN", env = "SANDBOOK_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon
+    ///
+    /// Without a configuration it listens on 127.0.0.1:7070, keeps its data in ./sandbook-data, uses the local Docker
+    /// socket and has the built-in runbooks in stage shadow: they see every alert and change nothing.
+    #[command(after_help = "Examples:\n  sandbook serve\n  sandbook serve --config sandbook.toml")]
+    Serve,
+    /// See an alert being handled: a sick container, a runbook, the heal, the timeline
+    #[command(after_help = "Examples:\n  sandbook demo --exit\n  sandbook demo --docker")]
+    Demo(DemoArgs),
+    /// What is going on, and the next sensible step
+    Status,
+    /// Alerts that arrived, what they matched, or why nothing did
+    Alerts(AlertsArgs),
+    /// Runbooks with stage, success rate and what they ask for
+    Runbooks(RunbooksArgs),
+    /// What the daemon can see: hosts and containers a runbook can be about
+    Targets,
+    /// Start a runbook: a folder that passes `check` as it is
+    #[command(after_help = "Examples:\n  sandbook new restart-predictor\n  sandbook new clean-queue --lang rhai")]
+    New(NewArgs),
+    /// Find every mistake in a package, without running it and without a daemon
+    #[command(after_help = "Examples:\n  sandbook check ./restart-predictor\n  sandbook check one-file.rhai --json")]
+    Check(PathArgs),
+    /// State a package's maximum power: what it can read, change and send, and what it cannot
+    Inspect(PathArgs),
+    /// Upload a package; it enters stage shadow
+    #[command(after_help = "Examples:\n  sandbook push ./restart-predictor\n  sandbook push one-file.rhai --stage draft")]
+    Push(PushArgs),
+    /// Trust a version with more: shadow, ask, live
+    #[command(after_help = "Examples:\n  sandbook promote restart-unhealthy ask --reason 'first week'\n  \
+                            sandbook promote restart-unhealthy@sha256:1f3a live --reason 'worked in shadow for a week'")]
+    Promote(PromoteArgs),
+    /// Trust a runbook with less; shadow unless said otherwise
+    Demote(DemoteArgs),
+    /// Put the previous version back
+    Rollback(RollbackArgs),
+    /// Permit one effect of one runbook on what is named, and nothing more
+    #[command(after_help = "Examples:\n  sandbook grant restart-unhealthy docker.restart-container --container 'web-*' --limit 3/1h\n  \
+                            sandbook grant restart-unhealthy docker.restart-container --service shop/cart --ask")]
+    Grant(GrantArgs),
+    /// What each runbook may do
+    Grants(GrantsArgs),
+    /// Which runbook and target an alert means, why, and why not the others
+    #[command(after_help = "Examples:\n  sandbook match alertname=ContainerUnhealthy name=web-1\n  \
+                            sandbook match --alert alert.json\n  amtool alert query -o json | sandbook match --alert -")]
+    Match(MatchArgs),
+    /// Start a run by hand
+    #[command(after_help = "Examples:\n  sandbook run restart-unhealthy web-1\n  \
+                            sandbook run restart-unhealthy web-1 grace=30s --watch")]
+    Run(RunArgs),
+    /// Runs, newest first
+    #[command(after_help = "Examples:\n  sandbook runs\n  sandbook runs --state needs-attention\n  sandbook runs --since 1d --target web-1")]
+    Runs(RunsArgs),
+    /// What happened in a run, why, and what next
+    #[command(after_help = "Examples:\n  sandbook show last\n  sandbook show last --full")]
+    Show(ShowArgs),
+    /// A run's records as they are kept
+    #[command(after_help = "Examples:\n  sandbook journal last\n  sandbook journal last --export run.json")]
+    Journal(JournalArgs),
+    /// Follow a run, or everything
+    Watch(WatchArgs),
+    /// End a run
+    Cancel(CancelArgs),
+    /// Settle a run that needs attention: whether its last change happened
+    Resume(ResumeArgs),
+    /// Questions that wait for a person
+    Approvals,
+    /// Let a run do what it asks for
+    Approve(DecideArgs),
+    /// Refuse what a run asks for
+    Deny(DecideArgs),
+    /// Keep runbooks from acting on something for a while
+    #[command(after_help = "A selector is a target's name, or runbook=…, target=…, host=… with `*`, joined by commas; `all` is everything.\n\n\
+                            Examples:\n  sandbook pause 'web-*' --for 30m --reason 'deploy'\n  \
+                            sandbook pause host=db1,runbook=restart-* --for 2h --reason 'maintenance'")]
+    Pause(PauseArgs),
+    /// Pauses in force
+    Pauses(PausesArgs),
+    /// Keep every runbook from changing anything, at once
+    #[command(after_help = "Examples:\n  sandbook stop-all --reason 'something is wrong'\n  sandbook stop-all --release")]
+    StopAll(StopAllArgs),
+    /// Brakes: what was attempted how often, and what tripped
+    Brakes,
+    /// Let a tripped brake go again
+    Rearm(RearmArgs),
+    /// Every effect a runbook can ask for
+    #[command(after_help = "Examples:\n  sandbook effects\n  sandbook effects docker.restart-container")]
+    Effects(EffectsArgs),
+    /// What an error code means and what to do
+    #[command(after_help = "Example:\n  sandbook explain SB0206")]
+    Explain(ExplainArgs),
+    /// Check and print the configuration, and what other programs need
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check the operator's policy
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Who did what: uploads, grants, stages, approvals, stops
+    Audit(AuditArgs),
+    /// Copy the daemon's database into a file, while it runs
+    Backup(BackupArgs),
+    /// Completions for a shell
+    #[command(after_help = "Example:\n  source <(sandbook completions bash)")]
+    Completions(CompletionsArgs),
+    /// Compile a component from stdin to stdout, within limits
+    #[command(hide = true)]
+    CompileComponent,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// On the real Docker engine, with a throw-away container of its own
+    #[arg(long)]
+    pub docker: bool,
+    /// End after the timeline instead of serving until Ctrl-C
+    #[arg(long)]
+    pub exit: bool,
+}
+
+/// `alerts`.
+#[derive(Debug, Args)]
+pub struct AlertsArgs {
+    /// Only those that still fire
+    #[arg(long)]
+    pub open: bool,
+    /// Only since then: a duration back or a time
+    #[arg(long, value_name = "1d|TIME")]
+    pub since: Option<String>,
+    /// How many at the most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: u32,
+}
+
+/// `runbooks`.
+#[derive(Debug, Args)]
+pub struct RunbooksArgs {
+    /// One runbook in detail, with its versions
+    pub runbook: Option<String>,
+}
+
+/// `promote`.
+#[derive(Debug, Args)]
+pub struct PromoteArgs {
+    /// Name or unique prefix, with @DIGEST for another version than the newest
+    #[arg(value_name = "RUNBOOK[@DIGEST]")]
+    pub runbook: String,
+    /// How far it is trusted
+    pub stage: StageWord,
+    /// Why; it stands in the audit
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// A stage a person can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StageWord {
+    /// Only plan and simulate
+    Draft,
+    /// Sees every alert, never acts
+    Shadow,
+    /// Acts, but every change asks a person
+    Ask,
+    /// Acts as policy permits
+    Live,
+}
+
+impl StageWord {
+    /// The word of the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            StageWord::Draft => "draft",
+            StageWord::Shadow => "shadow",
+            StageWord::Ask => "ask",
+            StageWord::Live => "live",
+        }
+    }
+}
+
+/// `demote`.
+#[derive(Debug, Args)]
+pub struct DemoteArgs {
+    /// Name or unique prefix
+    #[arg(value_name = "RUNBOOK[@DIGEST]")]
+    pub runbook: String,
+    /// How far it is still trusted
+    #[arg(default_value = "shadow")]
+    pub stage: StageWord,
+    /// Why; it stands in the audit
+    #[arg(long, default_value = "demoted by hand")]
+    pub reason: String,
+}
+
+/// `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Name or unique prefix
+    pub runbook: String,
+    /// Why; it stands in the audit
+    #[arg(long, default_value = "rolled back by hand")]
+    pub reason: String,
+}
+
+/// `grant`.
+#[derive(Debug, Args)]
+pub struct GrantArgs {
+    /// Name or unique prefix
+    pub runbook: String,
+    /// Which, such as docker.restart-container
+    pub effect: String,
+    /// Name of a container; `*` stands for any characters
+    #[arg(long, value_name = "GLOB")]
+    pub container: Option<String>,
+    /// Compose service
+    #[arg(long, value_name = "PROJECT/NAME")]
+    pub service: Option<String>,
+    /// Docker host by its name in the configuration
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// At most so often
+    #[arg(long, value_name = "3/1h")]
+    pub limit: Option<Rate>,
+    /// Ask a person each time
+    #[arg(long)]
+    pub ask: bool,
+}
+
+/// `grants`.
+#[derive(Debug, Args)]
+pub struct GrantsArgs {
+    /// Only of this runbook
+    pub runbook: Option<String>,
+}
+
+/// `match`.
+#[derive(Debug, Args)]
+pub struct MatchArgs {
+    /// Labels of an alert
+    #[arg(value_name = "LABEL=VALUE", required_unless_present = "alert")]
+    pub labels: Vec<String>,
+    /// An alert, or a message of alerts whose first is taken; `-` is stdin
+    #[arg(long, value_name = "FILE|-", conflicts_with = "labels")]
+    pub alert: Option<PathBuf>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Name or unique prefix
+    pub runbook: String,
+    /// A container, `host/container` or `host/project/service`, then parameters
+    #[arg(value_name = "TARGET|NAME=VALUE")]
+    pub words: Vec<String>,
+    /// Follow it to its end
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `runs`.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Only in this state
+    #[arg(long, value_parser = ["queued", "running", "waiting", "succeeded", "failed", "cancelled", "needs-attention"])]
+    pub state: Option<String>,
+    /// Only of this runbook
+    #[arg(long)]
+    pub runbook: Option<String>,
+    /// Only on this target
+    #[arg(long)]
+    pub target: Option<String>,
+    /// Only since then: a duration back or a time
+    #[arg(long, value_name = "1d|TIME")]
+    pub since: Option<String>,
+    /// How many at the most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: u32,
+    /// The page after: what the page before named
+    #[arg(long)]
+    pub cursor: Option<String>,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Which; `last` is the newest
+    #[arg(default_value = "last")]
+    pub run: String,
+    /// Whole arguments, results and evidence
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// `journal`.
+#[derive(Debug, Args)]
+pub struct JournalArgs {
+    /// Which; `last` is the newest
+    pub run: String,
+    /// Write run and records as JSON into a file; `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+}
+
+/// `watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Which; without it, everything
+    pub run: Option<String>,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// Which; `last` is the newest
+    pub run: String,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Which; `last` is the newest
+    pub run: String,
+    /// What a look at the world says about the change it stopped at
+    #[arg(long = "as", value_parser = ["done", "not-done"])]
+    pub settled_as: String,
+}
+
+/// `approve` and `deny`.
+#[derive(Debug, Args)]
+pub struct DecideArgs {
+    /// From `sandbook approvals`
+    pub id: String,
+    /// Why; it stands in the audit
+    #[arg(long, default_value = "")]
+    pub reason: String,
+}
+
+/// `pause`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// What is left alone
+    pub selector: String,
+    /// How long
+    #[arg(long = "for", value_name = "30m")]
+    pub duration: DurationMs,
+    /// Why; whoever finds nothing acting reads it
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// `pauses`.
+#[derive(Debug, Args)]
+pub struct PausesArgs {
+    /// End this one early
+    #[arg(long, value_name = "ID")]
+    pub end: Option<String>,
+}
+
+/// `stop-all`.
+#[derive(Debug, Args)]
+pub struct StopAllArgs {
+    /// Let runbooks act again
+    #[arg(long)]
+    pub release: bool,
+    /// Why; it stands in the audit
+    #[arg(long, default_value = "stopped by hand")]
+    pub reason: String,
+}
+
+/// `rearm`.
+#[derive(Debug, Args)]
+pub struct RearmArgs {
+    /// From `sandbook brakes`
+    pub id: String,
+}
+
+/// `effects`.
+#[derive(Debug, Args)]
+pub struct EffectsArgs {
+    /// One effect in detail
+    pub effect: Option<String>,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Such as SB0206
+    pub code: String,
+}
+
+/// `config …`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Find every mistake in the configuration, without starting anything
+    Check,
+    /// The configuration in force: file, environment and defaults
+    Print,
+    /// The receiver to paste into alertmanager.yml
+    Alertmanager,
+    /// Every key with its meaning and default
+    Reference,
+}
+
+/// `policy …`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Find every mistake in *.cedar files
+    Check {
+        /// Directories [default: those of the configuration]
+        dirs: Vec<PathBuf>,
+    },
+    /// The Cedar schema policies are validated against, for editors
+    Schema,
+}
+
+/// `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Only since then: a duration back or a time
+    #[arg(long, value_name = "90d|TIME", default_value = "90d")]
+    pub since: String,
+}
+
+/// `backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// Where to; must not exist
+    pub file: PathBuf,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// For which
+    pub shell: clap_complete::Shell,
+}
+

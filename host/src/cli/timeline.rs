@@ -1,0 +1,342 @@
+//! A run as a person reads it at three in the morning: what it was about and why, what it did and when, what came of
+//! it, and what to do next.
+//!
+//! Works from the API's JSON of a run and its journal and from nothing else, so that `show`, `demo` and a support
+//! bundle read the same. A field that is absent is left out, never guessed. Deliberately not here: fetching.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::screen::{Cell, Ink, Paint, Table};
+use super::text::{ago, between_ms, clean, count, digest, field, offset, shell, suggested, target, time, took};
+
+mod fold;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use fold::{Entry, Note, Slot, Story};
+
+/// Lines of an evidence shown without `--full`: the newest are at its end, but the first tell what it is.
+const EVIDENCE_LINES: usize = 6;
+/// Labels shown of an alert.
+const LABELS_MAX: usize = 8;
+
+/// How it is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// With colours.
+    pub ink: Ink,
+    /// Whole arguments, results and evidence.
+    pub full: bool,
+    /// What relative times refer to; without it none are shown.
+    pub now: Option<Timestamp>,
+}
+
+/// The whole story of a run.
+pub fn render(run: &Value, records: &[Value], options: Options) -> String {
+    let story = Story::fold(run, records);
+    let mut text = header(&story, options);
+    text.push('\n');
+    text.push_str(&timeline(&story, options));
+    text.push('\n');
+    text.push_str(&answers(&story, options));
+    text
+}
+
+/// What comes after this run, as a line to type. `show --json` readers and `watch` use it too.
+pub fn next_step(run: &Value, records: &[Value]) -> String {
+    next_of(&Story::fold(run, records))
+}
+
+fn header(story: &Story, options: Options) -> String {
+    let ink = options.ink;
+    let word = story.word();
+    let mut title = format!("{}  {}", ink.paint(Paint::Bold, &clean(&story.runbook)), ink.paint(paint_of(&word), &word));
+    if let Some(target) = &story.target {
+        title.push_str(&format!("  {}", clean(target)));
+    }
+    let mut lines = format!("{title}\n\n");
+    let mut fact = |name: &str, value: String| {
+        if !value.is_empty() {
+            lines.push_str(&format!("  {} {value}\n", ink.paint(Paint::Dim, &format!("{name:<9}"))));
+        }
+    };
+    fact("run", facts(&[clean(&story.run).into_owned(), clean(&field(&story.raw, "mode")).into_owned(), when(story, options)]));
+    let version = [clean(&story.version).into_owned(), digest(&story.digest)];
+    fact("version", facts(&[facts(&version).replace(" · ", " "), stage(story)]));
+    fact("why", why(story));
+    if let Some(parameters) = story.parameters.as_object().filter(|parameters| !parameters.is_empty()) {
+        let parameters: Vec<String> = parameters.iter().map(|(name, value)| words::pair(name, value, options.full)).collect();
+        fact("with", parameters.join(", "));
+    }
+    fact("outcome", outcome(story));
+    fact("verified", verified(story));
+    lines
+}
+
+/// What is known, joined.
+fn facts(parts: &[String]) -> String {
+    parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(" · ")
+}
+
+fn stage(story: &Story) -> String {
+    if story.stage.is_empty() { String::new() } else { format!("stage {}", clean(&story.stage)) }
+}
+
+fn when(story: &Story, options: Options) -> String {
+    let Some(begin) = story.began else { return String::new() };
+    let ago = options.now.map(|now| ago(&Value::from(begin.to_string()), now)).unwrap_or_default();
+    let span = story.ended.map(|end| format!("took {}", took(between_ms(begin, end)))).unwrap_or_default();
+    let span = if span.is_empty() && options.now.is_some() && !story.is_over() {
+        options.now.map(|now| format!("for {}", took(between_ms(begin, now)))).unwrap_or_default()
+    } else {
+        span
+    };
+    facts(&[ago, span])
+}
+
+/// What started it: the alert with the labels that name it, or whoever did.
+fn why(story: &Story) -> String {
+    let explained = clean(&story.why).into_owned();
+    if story.labels.is_empty() {
+        let trigger = match story.trigger.as_str() {
+            "manual" => "started by hand".to_owned(),
+            "schedule" => "its schedule".to_owned(),
+            "docker-event" => "an event of Docker".to_owned(),
+            other => clean(other).into_owned(),
+        };
+        return facts(&[trigger, explained]);
+    }
+    let mut shown: Vec<String> = Vec::new();
+    for (name, value) in story.labels.iter().filter(|(name, _)| name != "alertname").take(LABELS_MAX) {
+        shown.push(format!("{}=\"{}\"", clean(name), clean(value)));
+    }
+    let more = story.labels.iter().filter(|(name, _)| name != "alertname").count().saturating_sub(LABELS_MAX);
+    if more > 0 {
+        shown.push(format!("and {}", count(more, "more label")));
+    }
+    let alert = format!("alert {} {}", clean(&story.alert), shown.join(" "));
+    facts(&[alert.trim().to_owned(), explained])
+}
+
+fn outcome(story: &Story) -> String {
+    let sentence = clean(&story.sentence).into_owned();
+    let word = story.word();
+    if sentence.is_empty() { word } else { format!("{word}: {sentence}") }
+}
+
+fn verified(story: &Story) -> String {
+    match story.verification.as_str() {
+        "confirmed" => "confirmed: the condition holds".to_owned(),
+        "contradicted" => "contradicted: the condition failed or the alert fired again".to_owned(),
+        "pending" => "pending: not yet known whether it helped".to_owned(),
+        "unknown" => "unknown: nobody can tell whether it helped".to_owned(),
+        other => clean(other).into_owned(),
+    }
+}
+
+fn paint_of(word: &str) -> Paint {
+    match word {
+        "fixed" | "done" | "nothing-to-do" | "succeeded" => Paint::Good,
+        "failed" | "refused" | "cancelled" => Paint::Bad,
+        _ => Paint::Warn,
+    }
+}
+
+fn timeline(story: &Story, options: Options) -> String {
+    if story.entries.is_empty() {
+        return "  nothing is recorded of it yet\n".to_owned();
+    }
+    let mut table = Table::new(&["", "", "", "", "", ""]);
+    let mut below: Vec<Vec<String>> = Vec::new();
+    for entry in &story.entries {
+        let at = entry.at().zip(story.began).map(|(at, begin)| offset(between_ms(begin, at))).unwrap_or_default();
+        let at = Cell::new(format!("{at:>9}")).paint(Paint::Dim);
+        match entry {
+            Entry::Note(note) => {
+                table.row([at, Cell::new(note.what()).paint(Paint::Dim), Cell::new(note.line(options.full)).spill()]);
+                below.push(note_lines(note, options));
+            }
+            Entry::Slot(slot) => {
+                let (result, paint) = words::result(slot, options.full);
+                table.row([
+                    at,
+                    Cell::new(&slot.effect).paint(Paint::Bold),
+                    Cell::new(words::arguments(slot, story.target.as_deref(), options.full)),
+                    Cell::new(words::decision(slot)).paint(words::decision_paint(slot)),
+                    Cell::new(slot.took_ms().map(took).unwrap_or_default()).paint(Paint::Dim),
+                    Cell::new(result).paint(paint),
+                ]);
+                below.push(slot_lines(slot, options));
+            }
+        }
+    }
+    let rendered = table.render(options.ink);
+    let mut text = String::new();
+    // The first line holds headings, of which there are none.
+    for (line, below) in rendered.lines().skip(1).zip(below) {
+        text.push_str(&format!(" {line}\n"));
+        for line in below {
+            text.push_str(&format!("            {} {line}\n", options.ink.paint(Paint::Dim, "│")));
+        }
+    }
+    text
+}
+
+fn note_lines(note: &Note, options: Options) -> Vec<String> {
+    let Some(evidence) = &note.evidence else { return Vec::new() };
+    let all: Vec<&str> = evidence.lines().collect();
+    let kept = if options.full { all.len() } else { all.len().min(EVIDENCE_LINES) };
+    let mut lines: Vec<String> = all[..kept].iter().map(|line| indented(line)).collect();
+    if all.len() > kept {
+        lines.push(options.ink.paint(Paint::Dim, &format!("… {} (--full shows them)", count(all.len() - kept, "more line"))));
+    }
+    lines
+}
+
+/// A log's line: tabs keep their room, the rest is made harmless.
+fn indented(line: &str) -> String {
+    clean(&line.replace('\t', "    ")).into_owned()
+}
+
+fn slot_lines(slot: &Slot, options: Options) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(question) = &slot.question {
+        lines.push(format!("asked a person: {}", clean(question)));
+    }
+    if let Some((approved, by, reason)) = &slot.answered {
+        let verdict = if *approved { "approved" } else { "denied" };
+        let reason = if reason.is_empty() { String::new() } else { format!(": {}", clean(reason)) };
+        lines.push(format!("{verdict} by {}{reason}", clean(by)));
+    }
+    if slot.attempt > 1 {
+        lines.push(format!("attempt {}: the one before did nothing", slot.attempt));
+    }
+    if let Some(message) = slot.error_message().filter(|_| slot.refused()) {
+        let fix = suggested(message);
+        let reason = match &fix {
+            Some(_) => message.rfind("sandbook ").map_or(message, |at| message[..at].trim_end_matches([' ', ';', ':', '`', ','])),
+            None => message,
+        };
+        lines.push(format!("because {}", clean(reason)));
+        if let Some(fix) = fix {
+            lines.push(format!("{} {fix}", options.ink.paint(Paint::Good, "fix:")));
+        }
+    }
+    if options.full
+        && let Some(result) = &slot.result
+    {
+        lines.extend(format!("{result:#}").lines().map(indented));
+    }
+    lines
+}
+
+/// What happened, why, and what next: the three questions, answered in a sentence each.
+fn answers(story: &Story, options: Options) -> String {
+    let ink = options.ink;
+    let mut text = String::new();
+    for (question, answer) in
+        [("what happened", happened(story)), ("why", because(story)), ("what next", next_of(story))]
+    {
+        text.push_str(&format!("{} {answer}\n", ink.paint(Paint::Bold, &format!("{question:<13}"))));
+    }
+    text
+}
+
+fn happened(story: &Story) -> String {
+    let changes: Vec<String> = story
+        .slots()
+        .filter(|slot| slot.mutates())
+        .map(|slot| {
+            let on = slot.target.clone().unwrap_or_default();
+            let what = if slot.refused() {
+                format!("{} on {on} was refused", slot.effect)
+            } else if slot.error_message().is_some() {
+                format!("{} on {on} failed", slot.effect)
+            } else if slot.result.is_none() {
+                format!("{} on {on} is not settled", slot.effect)
+            } else {
+                format!("{} on {on}", slot.effect)
+            };
+            clean(what.trim()).into_owned()
+        })
+        .collect();
+    let reads = story.slots().count() - changes.len();
+    let did = if changes.is_empty() {
+        format!("nothing was changed ({})", count(reads, "other effect"))
+    } else {
+        format!("{} ({})", changes.join(", "), count(reads, "other effect"))
+    };
+    let sentence = clean(story.sentence.trim_end_matches('.')).into_owned();
+    let simulated = match field(&story.raw, "mode").as_str() {
+        "live" | "" => "",
+        "simulate" => "; in a simulated world",
+        "shadow" | "plan" => "; a dry run, nothing was driven",
+        _ => "; from its journal alone",
+    };
+    if sentence.is_empty() { format!("{did}{simulated}") } else { format!("{sentence}; {did}{simulated}") }
+}
+
+fn because(story: &Story) -> String {
+    if let Some(message) = story.refusal().and_then(Slot::error_message).filter(|_| !story.helped()) {
+        return clean(message.split("; sandbook ").next().unwrap_or(message)).into_owned();
+    }
+    if !story.error.is_empty() {
+        return clean(&story.error).into_owned();
+    }
+    why(story)
+}
+
+/// The one step that makes most sense now.
+fn next_of(story: &Story) -> String {
+    let run = shell(&story.run);
+    match story.state.as_str() {
+        "queued" | "running" => return format!("sandbook watch {run}"),
+        "waiting" => {
+            let asked = story.slots().any(|slot| slot.question.is_some() && slot.answered.is_none());
+            let step = if asked { "sandbook approvals".to_owned() } else { format!("sandbook watch {run}") };
+            return step;
+        }
+        "needs-attention" => return format!("look at {}, then sandbook resume {run} --as done|not-done", story.on()),
+        _ => {}
+    }
+    if let Some(line) = story.refusal().and_then(Slot::error_message).and_then(suggested).filter(|_| !story.helped()) {
+        return line;
+    }
+    let shadow = matches!(story.mode(), "shadow" | "plan");
+    match (story.outcome.as_str(), story.verification.as_str()) {
+        (_, "contradicted") => format!("it did not help: look at {} yourself, then sandbook journal {run}", story.on()),
+        ("fixed" | "done", _) if shadow => {
+            format!("sandbook promote {} ask --reason \"…\"", shell(&story.runbook))
+        }
+        ("fixed", "pending") => format!("nothing yet: it is verified; sandbook show {run}"),
+        ("fixed" | "done" | "nothing-to-do", _) => "nothing".to_owned(),
+        ("escalate", _) => format!("a person is needed: look at {}", story.on()),
+        ("no-target" | "ambiguous-target", _) => "sandbook targets, then name one by a label or a route".to_owned(),
+        ("limited", _) => "sandbook brakes".to_owned(),
+        ("refused", _) => format!("sandbook grants {}", shell(&story.runbook)),
+        (_, _) if story.state == "cancelled" => "nothing: it was cancelled".to_owned(),
+        (_, _) => format!("sandbook show {run} --full, then mend the runbook"),
+    }
+}
+
+/// The time of a record, for callers that print lines of their own.
+pub(super) fn at(record: &Value) -> Option<Timestamp> {
+    time(&record["at"])
+}
+
+/// A record on one line, for `journal` and `watch`.
+pub(super) fn line(record: &Value) -> [String; 4] {
+    let kind = field(record, "kind");
+    let slot = field(record, "slot");
+    let effect = fold::effect(record);
+    let on = target(&record["target"]);
+    let said = match kind.as_str() {
+        "note" => Note::of(record).line(false),
+        "ended" => facts(&[super::text::first_field(record, &["outcome", "state"]), field(record, "sentence")]).replace(" · ", ": "),
+        _ => words::record(record),
+    };
+    let what = if kind == "note" { Note::of(record).what() } else { effect };
+    [slot, kind, facts(&[what, on]).replace(" · ", " "), said]
+}

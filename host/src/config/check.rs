@@ -1,0 +1,282 @@
+//! What must hold beyond single values: what belongs together, what is safe, what exists.
+//!
+//! Deliberately not here: looking at files or hosts. What is checked here needs nothing but the text.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use sandbook_core::duration::{Bytes, DurationMs, Rate};
+use sandbook_core::effect::closest;
+use sandbook_core::manifest;
+use sandbook_core::problem::Problem;
+use url::Url;
+
+use super::tree::{Tree, join};
+use super::{
+    AuthMode, BAD_VALUE, ChannelKind, DUPLICATE, INLINE_SECRET, MISSING_KEY, OPEN, QUEUE_MAX, RANGE, RATES_MAX,
+    RETENTION_MS_MIN, ROUTES_MAX, SUSPECT, Sections, UNKNOWN_NAME, UNSUPPORTED, WORKERS_MAX,
+};
+use crate::driver::docker::Endpoint;
+use crate::driver::egress::Allow;
+
+/// Characters of a name the operator chooses.
+const NAME_CHARS_MAX: usize = 63;
+/// Timeouts of a Docker host, in milliseconds.
+const TIMEOUT_MS: (u64, u64) = (100, 120_000);
+/// Headers that carry secrets.
+const SECRET_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+
+struct Checker<'a> {
+    tree: &'a Tree,
+    problems: Vec<Problem>,
+}
+
+/// Warnings, or every problem including them, in the order of the text.
+pub(super) fn check(sections: &Sections, tree: &Tree) -> Result<Vec<Problem>, Vec<Problem>> {
+    let mut checker = Checker { tree, problems: Vec::new() };
+    checker.server(sections);
+    checker.docker(sections);
+    checker.runbooks(sections);
+    checker.brakes(sections);
+    checker.tokens(sections);
+    checker.notify(sections);
+    checker.outside(sections);
+    checker.limits(sections);
+    let mut problems = checker.problems;
+    problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+    if problems.iter().all(|problem| problem.warning) { Ok(problems) } else { Err(problems) }
+}
+
+impl Checker<'_> {
+    fn error(&mut self, code: &'static str, path: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(self.tree.problem(code, path, message.into(), help.into()));
+    }
+
+    fn warn(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
+        let problem = self.tree.problem(SUSPECT, path, message.into(), help.into());
+        self.problems.push(Problem { warning: true, ..problem });
+    }
+
+    fn range<T: PartialOrd + Display>(&mut self, path: &str, value: T, min: T, max: T) {
+        if value < min || value > max {
+            self.error(RANGE, path, format!("`{path}` is {value}, it must be from {min} to {max}"), "");
+        }
+    }
+
+    /// A name that stands in paths, variables and messages.
+    fn name(&mut self, path: &str, name: &str) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
+            let message = format!("{name:?} is no name: it must be 1 to {NAME_CHARS_MAX} letters, digits, -, _ and .");
+            self.error(BAD_VALUE, path, message, "");
+        }
+    }
+
+    fn runbook_name(&mut self, path: &str, name: &str) {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
+            let message = format!("{name:?} is no runbook's name: it must be 1 to {NAME_CHARS_MAX} of a-z, 0-9 and -");
+            self.error(BAD_VALUE, path, message, "");
+        }
+    }
+
+    fn url(&mut self, path: &str, text: Option<&String>) {
+        let Some(text) = text else { return };
+        match Url::parse(text) {
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                let message = format!("`{path}` has a user or password in it");
+                self.error(INLINE_SECRET, path, message, "put the secret into a file, and name it with the `_file` key");
+            }
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {}
+            Ok(_) | Err(_) => {
+                let message = format!("`{path}` is {text:?}, it must be a url like \"http://127.0.0.1:9090\"");
+                self.error(BAD_VALUE, path, message, "");
+            }
+        }
+    }
+
+    fn server(&mut self, sections: &Sections) {
+        if sections.auth.mode == AuthMode::Off && !sections.listen.ip().is_loopback() {
+            let message = format!("auth is off and {} can be reached from other machines", sections.listen);
+            self.error(OPEN, "auth.mode", message, "listen on 127.0.0.1, or write mode = \"token\"");
+        }
+        let tls = &sections.tls;
+        match (&tls.cert_file, &tls.key_file) {
+            (Some(_), None) => self.error(MISSING_KEY, "tls.cert_file", "`tls.cert_file` stands without `key_file`", "add key_file"),
+            (None, Some(_)) => self.error(MISSING_KEY, "tls.key_file", "`tls.key_file` stands without `cert_file`", "add cert_file"),
+            (None, None) if tls.client_ca_file.is_some() => {
+                let message = "`tls.client_ca_file` stands without a certificate of the daemon's own";
+                self.error(MISSING_KEY, "tls.client_ca_file", message, "add cert_file and key_file");
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        match sections.store.url.as_str() {
+            "sqlite" => {}
+            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                let message = "a store in PostgreSQL is not supported yet";
+                self.error(UNSUPPORTED, "store.url", message, "write url = \"sqlite\"");
+            }
+            other => self.error(BAD_VALUE, "store.url", format!("`store.url` is {other:?}, it must be \"sqlite\""), ""),
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&sections.log.level) {
+            let message = format!("`log.level` cannot be read: {error}");
+            self.error(BAD_VALUE, "log.level", message, "write error, warn, info, debug or trace");
+        }
+    }
+
+    fn docker(&mut self, sections: &Sections) {
+        let hosts = &sections.docker.hosts;
+        for (name, host) in hosts {
+            let path = join("docker.hosts", name);
+            self.name(&path, name);
+            let endpoint = join(&path, "endpoint");
+            if host.endpoint.starts_with("ssh://") {
+                let help = "forward the socket (ssh -L /run/docker-web1.sock:/var/run/docker.sock web1) and write unix:///run/docker-web1.sock";
+                self.error(UNSUPPORTED, &endpoint, format!("`{endpoint}`: ssh endpoints are not supported yet"), help);
+            } else if let Err(error) = Endpoint::parse(&host.endpoint) {
+                self.error(BAD_VALUE, &endpoint, error.message, "");
+            }
+            self.url(&join(&path, "prometheus"), host.prometheus.as_ref());
+            let (min, max) = (DurationMs(TIMEOUT_MS.0), DurationMs(TIMEOUT_MS.1));
+            self.range(&join(&path, "connect_timeout"), host.connect_timeout, min, max);
+            self.range(&join(&path, "read_timeout"), host.read_timeout, min, max);
+        }
+        let open: Vec<&String> = hosts.iter().filter(|(_, host)| host.matchers.is_empty()).map(|(name, _)| name).collect();
+        if let [first, second, ..] = open[..] {
+            let message = format!("docker hosts `{first}` and `{second}` have no `match`: their alerts cannot be told apart");
+            self.warn(&join("docker.hosts", second), message, "add match = ['instance=~\"web1:.*\"']");
+        }
+    }
+
+    fn runbooks(&mut self, sections: &Sections) {
+        let routes = sections.routes.len();
+        if routes > ROUTES_MAX {
+            self.error(RANGE, "routes", format!("there are {routes} routes, at most {ROUTES_MAX} are allowed"), "");
+        }
+        for (index, route) in sections.routes.iter().enumerate() {
+            let path = format!("routes[{index}]");
+            self.runbook_name(&join(&path, "runbook"), &route.runbook);
+            if route.matchers.is_empty() {
+                let help = "add match = ['alertname=\"…\"']; alertname=~\".+\" would be every alert";
+                self.warn(&path, format!("route {} has no matchers and never matches", index + 1), help);
+            }
+        }
+        for name in sections.runbooks.stages.keys() {
+            self.runbook_name(&join("runbooks.stages", name), name);
+        }
+        for (key, dirs) in [("runbooks.dirs", &sections.runbooks.dirs), ("policy.dirs", &sections.policy.dirs)] {
+            for (index, dir) in dirs.iter().enumerate() {
+                if dirs[..index].contains(dir) {
+                    let message = format!("`{key}` names {} twice", dir.display());
+                    self.error(DUPLICATE, &format!("{key}[{index}]"), message, "remove one");
+                }
+            }
+        }
+    }
+
+    fn brakes(&mut self, sections: &Sections) {
+        let brakes = &sections.brakes;
+        let mut rates = |key: &str, rates: &[Rate]| {
+            if rates.len() > RATES_MAX {
+                let message = format!("`brakes.{key}` has {} rates, at most {RATES_MAX} are allowed", rates.len());
+                self.error(RANGE, &join("brakes", key), message, "");
+            }
+        };
+        rates("per_runbook_target", &brakes.per_runbook_target);
+        rates("per_target", &brakes.per_target);
+        rates("per_runbook", &brakes.per_runbook);
+        rates("per_host", &brakes.per_host);
+        self.range("brakes.storm.min", brakes.storm.min, 1, 10_000);
+        self.range("brakes.storm.window", brakes.storm.window, DurationMs(1_000), DurationMs(24 * 3_600_000));
+        let share = brakes.storm.share;
+        if !(share > 0.0 && share <= 1.0) {
+            self.error(RANGE, "brakes.storm.share", format!("`brakes.storm.share` is {share}, it must be above 0 and at most 1"), "");
+        }
+    }
+
+    fn tokens(&mut self, sections: &Sections) {
+        let mut files: BTreeMap<&std::path::Path, &str> = BTreeMap::new();
+        for (name, token) in &sections.auth.tokens {
+            let path = join("auth.tokens", name);
+            self.name(&path, name);
+            if let Some(first) = files.insert(&token.token_file, name) {
+                let message = format!("tokens `{first}` and `{name}` have the same token_file: nobody could tell who it was");
+                self.error(DUPLICATE, &join(&path, "token_file"), message, "give each a file of its own");
+            }
+        }
+    }
+
+    fn notify(&mut self, sections: &Sections) {
+        let notify = &sections.notify;
+        for (name, channel) in &notify.channels {
+            let path = join("notify.channels", name);
+            self.name(&path, name);
+            let secret_url = channel.kind == ChannelKind::Slack && channel.url.is_some();
+            if secret_url {
+                let message = format!("`{path}.url`: who knows a Slack URL can post there, so it is a secret");
+                self.error(INLINE_SECRET, &join(&path, "url"), message, "put it into a file and write url_file = \"…\"");
+            } else if let Err(error) = channel.driver().check(name) {
+                self.error(MISSING_KEY, &path, error.message, "");
+            } else {
+                self.url(&join(&path, "url"), channel.url.as_ref());
+            }
+            for header in channel.headers.keys().filter(|header| SECRET_HEADERS.contains(&header.to_ascii_lowercase().as_str())) {
+                let at = join(&join(&path, "headers"), header);
+                let message = format!("`{at}` is a secret in the configuration");
+                self.error(INLINE_SECRET, &at, message, "use a url with the secret in it, in url_file");
+            }
+        }
+        let known: Vec<&str> = notify.channels.keys().map(String::as_str).collect();
+        let named = [("notify.self", notify.self_.as_ref()), ("notify.escalation", notify.escalation.as_ref())];
+        let routes = notify.routes.iter().enumerate();
+        let named = named.into_iter().map(|(path, name)| (path.to_owned(), name));
+        let named = named.chain(routes.map(|(index, route)| (format!("notify.routes[{index}].channel"), Some(&route.channel))));
+        for (path, name) in named {
+            let Some(name) = name.filter(|name| !known.contains(&name.as_str())) else { continue };
+            let help = match closest(name, known.iter().copied()) {
+                Some(candidate) => format!("did you mean \"{candidate}\"?"),
+                None => format!("add [notify.channels.{name}]"),
+            };
+            self.error(UNKNOWN_NAME, &path, format!("`{path}`: there is no channel {name:?}"), help);
+        }
+        if !known.is_empty() && notify.self_.is_none() {
+            let message = "alerts about Sandbook itself have no channel to go to";
+            self.warn("notify", message, format!("write self = \"{}\" under [notify]", known[0]));
+        }
+    }
+
+    fn outside(&mut self, sections: &Sections) {
+        self.url("prometheus.url", sections.prometheus.url.as_ref());
+        self.url("alertmanager.url", sections.alertmanager.url.as_ref());
+        for (index, pattern) in sections.egress.hosts.iter().enumerate() {
+            if let Err(error) = Allow::new([pattern]) {
+                self.error(BAD_VALUE, &format!("egress.hosts[{index}]"), error.message, "");
+            }
+        }
+        let llm = &sections.llm;
+        self.url("llm.base_url", llm.base_url.as_ref());
+        match (&llm.base_url, &llm.model) {
+            (Some(_), None) => self.error(MISSING_KEY, "llm.base_url", "`llm.base_url` stands without `model`", "add model = \"…\""),
+            (None, Some(_)) => self.error(MISSING_KEY, "llm.model", "`llm.model` stands without `base_url`", "add base_url = \"…\""),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
+    fn limits(&mut self, sections: &Sections) {
+        use manifest::Limits as Most;
+        let limits = &sections.limits;
+        self.range("limits.wall", limits.wall, DurationMs(1), DurationMs(Most::WALL_MS_MAX));
+        self.range("limits.cpu", limits.cpu, DurationMs(1), DurationMs(Most::CPU_MS_MAX));
+        self.range("limits.memory", limits.memory, Bytes(1 << 20), Bytes(Most::MEMORY_BYTES_MAX));
+        self.range("limits.effects", limits.effects, 1, Most::EFFECTS_MAX);
+        self.range("limits.result", limits.result, Bytes(1 << 10), Bytes(Most::RESULT_BYTES_MAX));
+        self.range("limits.journal", limits.journal, Bytes(1 << 10), Bytes(Most::JOURNAL_BYTES_MAX));
+        self.range("limits.denials", limits.denials, 1, Most::DENIALS_MAX);
+        self.range("limits.notes", limits.notes, Bytes(1 << 10), Bytes(Most::NOTES_BYTES_MAX));
+        self.range("workers.count", sections.workers.count, 1, WORKERS_MAX);
+        self.range("workers.queue", sections.workers.queue, 1, QUEUE_MAX);
+        let longest = DurationMs(sandbook_core::duration::DURATION_MS_MAX);
+        self.range("retention.runs", sections.retention.runs, DurationMs(RETENTION_MS_MIN), longest);
+        self.range("retention.episodes", sections.retention.episodes, DurationMs(RETENTION_MS_MIN), longest);
+    }
+}

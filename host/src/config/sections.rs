@@ -1,0 +1,457 @@
+//! Every section of the configuration with its keys and defaults. The doc comments are the reference people read.
+//!
+//! Deliberately not here: what must fit together, see [`super::check`].
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use sandbook_core::duration::{Bytes, DurationMs, Rate};
+use sandbook_core::error::Error;
+use sandbook_core::journal;
+use sandbook_core::manifest;
+use sandbook_core::matching::{Matcher, Route};
+
+use super::shape::{section, words};
+use super::{LOCAL_ENDPOINT, LOCAL_HOST, StagePin};
+use crate::driver::{docker, notify};
+
+const HOUR_MS: u64 = 3_600_000;
+
+section! {
+    /// The whole configuration.
+    Sections {
+        /// Where the daemon listens.
+        listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
+        /// The database, compiled runbooks and generated tokens.
+        data_dir: PathBuf = PathBuf::from("sandbook-data");
+        /// TLS of the daemon's own address; without it plain HTTP.
+        tls: Tls = Tls::default();
+        /// Where everything is remembered.
+        store: Store = Store::default();
+        /// Docker engines.
+        docker: Docker = Docker::default();
+        /// The metrics source of `metrics` effects and of `promql:` conditions.
+        prometheus: Prometheus = Prometheus::default();
+        /// Asked at the start for alerts that were missed.
+        alertmanager: Alertmanager = Alertmanager::default();
+        /// The operator's own wiring of alerts to runbooks; wins over the manifests' triggers.
+        routes: Vec<Route> = Vec::new();
+        /// Packages from folders, and stages.
+        runbooks: Runbooks = Runbooks::default();
+        /// What runbooks may change.
+        policy: Policy = Policy::default();
+        /// Ceilings of attempts; the tightest of engine, policy and manifest wins.
+        brakes: Brakes = Brakes::default();
+        /// Who may do what.
+        auth: Auth = Auth::default();
+        /// Who hears of what.
+        notify: Notify = Notify::default();
+        /// What `http` and `net` effects may reach.
+        egress: Egress = Egress::default();
+        /// The model of `llm` effects and drafts.
+        llm: Llm = Llm::default();
+        /// Ceilings of every run; a manifest can only be narrower.
+        limits: Limits = Limits::default();
+        /// How much runs at once.
+        workers: Workers = Workers::default();
+        /// How long finished things are kept.
+        retention: Retention = Retention::default();
+        /// The daemon's own log, on stderr.
+        log: Log = Log::default();
+    }
+}
+
+section! {
+    /// TLS; with a client CA mutual TLS.
+    Tls {
+        /// Certificate chain, PEM.
+        cert_file: Option<PathBuf> = None;
+        /// Its private key, PEM.
+        key_file: Option<PathBuf> = None;
+        /// CA that clients must have a certificate of, PEM.
+        client_ca_file: Option<PathBuf> = None;
+    }
+}
+
+section! {
+    /// The store.
+    Store {
+        /// `sqlite`: in the data directory.
+        url: String = "sqlite".to_owned();
+    }
+}
+
+section! {
+    /// Docker.
+    Docker {
+        /// Engines by name. Without any: `local` at `unix:///var/run/docker.sock`.
+        hosts: BTreeMap<String, DockerHost> = BTreeMap::new();
+    }
+}
+
+section! {
+    /// One Docker engine.
+    DockerHost {
+        /// `unix:///path` or `tcp://host:port`.
+        endpoint: String;
+        /// Which alerts belong to this host; needed only with several.
+        matchers as "match": Vec<Matcher> = Vec::new();
+        /// Metrics source of this host, instead of the one under `[prometheus]`.
+        prometheus: Option<String> = None;
+        /// How long connecting may take.
+        connect_timeout: DurationMs = DurationMs(5_000);
+        /// How long a read may take.
+        read_timeout: DurationMs = DurationMs(10_000);
+    }
+}
+
+section! {
+    /// Prometheus.
+    Prometheus {
+        /// Base URL, such as `http://127.0.0.1:9090`; a path prefix is kept.
+        url: Option<String> = None;
+        /// File with a bearer token.
+        token_file: Option<PathBuf> = None;
+    }
+}
+
+section! {
+    /// Alertmanager.
+    Alertmanager {
+        /// Base URL, such as `http://127.0.0.1:9093`; a path prefix is kept.
+        url: Option<String> = None;
+        /// File with a bearer token.
+        token_file: Option<PathBuf> = None;
+    }
+}
+
+section! {
+    /// Runbooks.
+    Runbooks {
+        /// Watched folders; each sub-folder is a package.
+        dirs: Vec<PathBuf> = Vec::new();
+        /// Stages by runbook: `live` for packages from `dirs`, `live@sha256:…` for built-in and uploaded ones.
+        stages: BTreeMap<String, StagePin> = BTreeMap::new();
+    }
+}
+
+section! {
+    /// Policy.
+    Policy {
+        /// Folders with `*.cedar`, validated against the generated schema.
+        dirs: Vec<PathBuf> = Vec::new();
+        /// Whether a container labelled `sandbook.allow=restart` permits it.
+        label_grants: bool = false;
+    }
+}
+
+section! {
+    /// Brakes.
+    Brakes {
+        /// Attempts of one runbook on one target.
+        per_runbook_target: Vec<Rate> = vec![rate(3, HOUR_MS), rate(7, 24 * HOUR_MS)];
+        /// Attempts of any runbook on one target.
+        per_target: Vec<Rate> = Vec::new();
+        /// Attempts of one runbook on anything.
+        per_runbook: Vec<Rate> = Vec::new();
+        /// Attempts of any runbook on anything of one host.
+        per_host: Vec<Rate> = vec![rate(10, 600_000)];
+        /// How long a target is left alone after acting.
+        settle: DurationMs = DurationMs(120_000);
+        /// When so many containers of a host were touched that the cause must lie elsewhere.
+        storm: Storm = Storm::default();
+    }
+}
+
+section! {
+    /// The storm limit.
+    Storm {
+        /// Containers that may always be touched.
+        min: u32 = 3;
+        /// Share of a host's containers, from 0 to 1.
+        share: f64 = 0.25;
+        /// In how long.
+        window: DurationMs = DurationMs(600_000);
+    }
+}
+
+section! {
+    /// Authentication.
+    Auth {
+        /// `off` must be written out, and only on loopback.
+        mode: AuthMode = AuthMode::Token;
+        /// Named tokens. Those generated at the first start need no entry.
+        tokens: BTreeMap<String, Token> = BTreeMap::new();
+    }
+}
+
+words! {
+    /// How callers are known.
+    AuthMode ("token or off") {
+        /// By bearer tokens.
+        #[default]
+        Token = "token",
+        /// Not at all; only on loopback.
+        Off = "off",
+    }
+}
+
+section! {
+    /// One token.
+    Token {
+        /// What its bearer may do.
+        role: Role;
+        /// Whose it is; the audit then names the person.
+        person: Option<String> = None;
+        /// File with the token; whitespace around it is ignored.
+        token_file: PathBuf;
+    }
+}
+
+words! {
+    /// What a bearer may do.
+    Role ("one of sender, viewer, author, operator, admin") {
+        /// Posts alerts.
+        #[default]
+        Sender = "sender",
+        /// Reads.
+        Viewer = "viewer",
+        /// Uploads and plans.
+        Author = "author",
+        /// Promotes, approves, runs, pauses and stops.
+        Operator = "operator",
+        /// Everything.
+        Admin = "admin",
+    }
+}
+
+section! {
+    /// Notifications.
+    Notify {
+        /// Channel for alerts about Sandbook itself.
+        self_ as "self": Option<String> = None;
+        /// Channel for what a runbook escalates; the one of `self` when absent.
+        escalation: Option<String> = None;
+        /// Channels by name.
+        channels: BTreeMap<String, Channel> = BTreeMap::new();
+        /// Which channel hears of what.
+        routes: Vec<NotifyRoute> = Vec::new();
+    }
+}
+
+section! {
+    /// One channel.
+    Channel {
+        /// How it is spoken to.
+        kind: ChannelKind;
+        /// File with the URL, where the URL is a secret (Slack, most webhooks).
+        url_file: Option<PathBuf> = None;
+        /// The URL, where it is none. PagerDuty: another region or a relay.
+        url: Option<String> = None;
+        /// PagerDuty: file with the integration's routing key.
+        routing_key_file: Option<PathBuf> = None;
+        /// Webhook: body with `{{title}}`, `{{text}}`, `{{severity}}`, `{{dedup_key}}`.
+        body: Option<String> = None;
+        /// Webhook: further headers, no secrets.
+        headers: BTreeMap<String, String> = BTreeMap::new();
+    }
+}
+
+words! {
+    /// How a channel is spoken to.
+    ChannelKind ("one of slack, pagerduty, webhook") {
+        /// An incoming webhook.
+        #[default]
+        Slack = "slack",
+        /// Events API v2.
+        Pagerduty = "pagerduty",
+        /// A POST of a templated JSON body.
+        Webhook = "webhook",
+    }
+}
+
+section! {
+    /// What goes where.
+    NotifyRoute {
+        /// What happened.
+        on: Vec<Happening>;
+        /// Matchers on the alert's labels; all must hold.
+        matchers as "match": Vec<Matcher> = Vec::new();
+        /// Name of a channel.
+        channel: String;
+    }
+}
+
+words! {
+    /// What people are told of.
+    Happening ("one of acted, refused, contradicted, approval, tripped, needs-attention, failed") {
+        /// A run changed something.
+        #[default]
+        Acted = "acted",
+        /// Something it needed was denied.
+        Refused = "refused",
+        /// Acting did not help.
+        Contradicted = "contradicted",
+        /// A person is asked.
+        Approval = "approval",
+        /// A brake tripped.
+        Tripped = "tripped",
+        /// Only a person can tell how it goes on.
+        NeedsAttention = "needs-attention",
+        /// A run failed.
+        Failed = "failed",
+    }
+}
+
+section! {
+    /// Egress.
+    Egress {
+        /// `host`, `host:port` or `host:*`; `*` and `?` stand for characters of one label.
+        hosts: Vec<String> = Vec::new();
+    }
+}
+
+section! {
+    /// The model.
+    Llm {
+        /// Base URL of an OpenAI-compatible API, such as `http://127.0.0.1:11434/v1`.
+        base_url: Option<String> = None;
+        /// Name of the model.
+        model: Option<String> = None;
+        /// File with the key; local servers need none.
+        api_key_file: Option<PathBuf> = None;
+    }
+}
+
+section! {
+    /// Ceilings of a run.
+    Limits {
+        /// Wall time without waits.
+        wall: DurationMs = DurationMs(manifest::Limits::WALL_MS_MAX);
+        /// Processor time.
+        cpu: DurationMs = DurationMs(manifest::Limits::CPU_MS_MAX);
+        /// Sum of linear memories.
+        memory: Bytes = Bytes(manifest::Limits::MEMORY_BYTES_MAX);
+        /// Effects.
+        effects: u32 = manifest::Limits::EFFECTS_MAX;
+        /// One result.
+        result: Bytes = Bytes(manifest::Limits::RESULT_BYTES_MAX);
+        /// The journal.
+        journal: Bytes = Bytes(manifest::Limits::JOURNAL_BYTES_MAX);
+        /// Denials before a probing run is ended.
+        denials: u32 = manifest::Limits::DENIALS_MAX;
+        /// All notes.
+        notes: Bytes = Bytes(manifest::Limits::NOTES_BYTES_MAX);
+    }
+}
+
+section! {
+    /// Workers.
+    Workers {
+        /// Runs executing at once; waiting ones do not count.
+        count: u32 = 32;
+        /// Queued runs; beyond it new alerts are answered 503.
+        queue: u32 = 10_000;
+    }
+}
+
+section! {
+    /// Retention. The audit, versions and runbooks' memory stay.
+    Retention {
+        /// Finished runs with their journals.
+        runs: DurationMs = DurationMs(90 * 24 * HOUR_MS);
+        /// Alerts that are over.
+        episodes: DurationMs = DurationMs(90 * 24 * HOUR_MS);
+    }
+}
+
+section! {
+    /// The log.
+    Log {
+        /// How lines look.
+        format: LogFormat = LogFormat::Text;
+        /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,sandbook=debug`.
+        level: String = "info".to_owned();
+    }
+}
+
+words! {
+    /// How log lines look.
+    LogFormat ("text or json") {
+        /// For people.
+        #[default]
+        Text = "text",
+        /// For machines.
+        Json = "json",
+    }
+}
+
+fn rate(count: u32, window_ms: u64) -> Rate {
+    Rate { count, window_ms }
+}
+
+impl Sections {
+    /// What is there when nothing was said.
+    pub(super) fn complete(&mut self) {
+        if self.docker.hosts.is_empty() {
+            let local = DockerHost { endpoint: LOCAL_ENDPOINT.to_owned(), ..DockerHost::default() };
+            self.docker.hosts.insert(LOCAL_HOST.to_owned(), local);
+        }
+    }
+}
+
+impl Notify {
+    /// Where escalations go.
+    pub fn escalation_channel(&self) -> Option<&str> {
+        self.escalation.as_deref().or(self.self_.as_deref())
+    }
+}
+
+impl Limits {
+    /// What a run of that manifest may use up: its own limits or the engine's defaults, under these ceilings.
+    pub fn of(&self, narrower: &manifest::Limits) -> journal::Limits {
+        let usual = journal::Limits::default();
+        let bytes = |own: Option<Bytes>, usual: u64, ceiling: Bytes| own.map_or(usual, |own| own.0).min(ceiling.0);
+        let ms = |own: Option<DurationMs>, usual: u64, ceiling: DurationMs| own.map_or(usual, |own| own.0).min(ceiling.0);
+        journal::Limits {
+            memory_bytes: bytes(narrower.memory, usual.memory_bytes, self.memory),
+            cpu_ms: ms(narrower.cpu, usual.cpu_ms, self.cpu),
+            wall_ms: ms(narrower.wall, usual.wall_ms, self.wall),
+            effects: narrower.effects.unwrap_or(usual.effects).min(self.effects),
+            result_bytes: bytes(narrower.result, usual.result_bytes, self.result),
+            journal_bytes: bytes(narrower.journal, usual.journal_bytes, self.journal),
+            denials: narrower.denials.unwrap_or(usual.denials).min(self.denials),
+            notes_bytes: bytes(narrower.notes, usual.notes_bytes, self.notes),
+        }
+    }
+}
+
+impl DockerHost {
+    /// How the driver reaches it. Errors: `invalid`.
+    pub fn settings(&self) -> Result<docker::Settings, Error> {
+        Ok(docker::Settings {
+            endpoint: docker::Endpoint::parse(&self.endpoint)?,
+            connect_timeout: self.connect_timeout.to_std(),
+            read_timeout: self.read_timeout.to_std(),
+        })
+    }
+}
+
+impl Channel {
+    /// As the driver takes it.
+    pub fn driver(&self) -> notify::Channel {
+        notify::Channel {
+            kind: match self.kind {
+                ChannelKind::Slack => notify::ChannelKind::Slack,
+                ChannelKind::Pagerduty => notify::ChannelKind::Pagerduty,
+                ChannelKind::Webhook => notify::ChannelKind::Webhook,
+            },
+            url_file: self.url_file.clone(),
+            url: self.url.clone(),
+            routing_key_file: self.routing_key_file.clone(),
+            body: self.body.clone(),
+            headers: self.headers.clone(),
+        }
+    }
+}

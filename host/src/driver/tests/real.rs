@@ -1,0 +1,244 @@
+//! Against a real engine: `SANDBOOK_TEST_DOCKER=unix:///path cargo test -p sandbook --lib driver -- --ignored`.
+//!
+//! Needs an image `busybox:test` on it and leaves nothing behind but that.
+
+use super::*;
+use crate::watcher::Watcher;
+
+struct Made(Live, String);
+
+/// Containers are made with the command line client: creating them is no effect of the catalogue yet.
+fn docker(args: &[&str]) -> String {
+    let endpoint = std::env::var("SANDBOOK_TEST_DOCKER").expect("SANDBOOK_TEST_DOCKER names an engine");
+    let output = std::process::Command::new("docker").args(["-H", &endpoint]).args(args).output().expect("docker runs");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+impl Made {
+    fn new(name: &str, options: &[&str], command: &[&str]) -> Made {
+        let endpoint = std::env::var("SANDBOOK_TEST_DOCKER").expect("SANDBOOK_TEST_DOCKER names an engine");
+        let network: &[&str] = if options.contains(&"--network") { &[] } else { &["--network", "none"] };
+        let id = docker(&[&["run", "-d", "--name", name], network, options, &["busybox:test"], command].concat());
+        let mut live = live(&endpoint, &[]);
+        let mut settings = docker::Settings::new(&endpoint).expect("an endpoint");
+        settings.read_timeout = Duration::from_secs(10);
+        live.hosts = Arc::new(Hosts::from([("local".to_owned(), Arc::new(Host::new("local", settings)))]));
+        Made(live, id)
+    }
+
+    async fn drive(&self, name: &str, options: Value) -> Result<Value, Error> {
+        let mut args = if name == "docker.recent-events" { json!({}) } else { json!({"container": "x"}) };
+        args.as_object_mut().expect("an object").extend(options.as_object().expect("an object").clone());
+        drive(&self.0, name, args, &self.1, None).await
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        docker(&["rm", "-f", "-v", &self.1]);
+    }
+}
+
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..150 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what} did not come to be");
+}
+
+#[tokio::test]
+#[ignore = "needs a real engine"]
+async fn containers_are_changed_and_say_so() {
+    let made = Made::new(
+        "sb-change",
+        &["-m", "32m", "-e", "SECRET=hunter22"],
+        &["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"],
+    );
+    let details = made.drive("docker.inspect-container", json!({})).await.expect("details");
+    assert_eq!(
+        (details["limits"]["memory_bytes"].clone(), details["state"]["status"].clone()),
+        (json!(33_554_432), json!("running"))
+    );
+    assert!(!details.to_string().contains("hunter22"), "{details}");
+    let before = details["state"]["started_at"].clone();
+    let change =
+        made.drive("docker.restart-container", json!({"options": {"grace_ms": 2_000}})).await.expect("restarted");
+    assert_ne!(change["state"]["started_at"], before);
+    for (effect, options, changed, status) in [
+        ("docker.start-container", json!({}), false, "running"),
+        ("docker.pause-container", json!({}), true, "paused"),
+        ("docker.pause-container", json!({}), false, "paused"),
+        ("docker.unpause-container", json!({}), true, "running"),
+        ("docker.unpause-container", json!({}), false, "running"),
+        ("docker.stop-container", json!({"options": {"grace_ms": 2_000}}), true, "exited"),
+        ("docker.stop-container", json!({"options": {"grace_ms": 2_000}}), false, "exited"),
+        ("docker.start-container", json!({}), true, "running"),
+        ("docker.kill-container", json!({"options": {"signal": "HUP"}}), true, "running"),
+    ] {
+        let change = made.drive(effect, options).await.unwrap_or_else(|error| panic!("{effect}: {error}"));
+        if effect != "docker.kill-container" {
+            assert_eq!(
+                (change["changed"].clone(), change["state"]["status"].clone()),
+                (json!(changed), json!(status)),
+                "{effect}"
+            );
+        }
+    }
+    made.drive("docker.start-container", json!({})).await.expect("started");
+    let update = made
+        .drive(
+            "docker.update-resources",
+            json!({"resources": {"memory_bytes": 67_108_864, "memory_swap_bytes": 134_217_728, "cpus": 0.5}}),
+        )
+        .await
+        .expect("updated");
+    assert_eq!(update["changed"], true);
+    let details = made.drive("docker.inspect-container", json!({})).await.expect("details");
+    assert_eq!(
+        (details["limits"]["memory_bytes"].clone(), details["limits"]["cpus"].clone()),
+        (json!(67_108_864), json!(0.5))
+    );
+    made.drive("docker.stop-container", json!({"options": {"grace_ms": 1_000}})).await.expect("stopped");
+    let error = made.drive("docker.kill-container", json!({})).await.expect_err("not running");
+    assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs a real engine"]
+async fn programs_run_once_and_their_output_is_bounded() {
+    let made = Made::new("sb-exec", &[], &["sleep", "1000"]);
+    let result =
+        made.drive("docker.exec", json!({"argv": ["sh", "-c", "echo out; echo err >&2; exit 3"]})).await.expect("ran");
+    assert_eq!(result, json!({"exit_code": 3, "stdout": "out\n", "stderr": "err\n", "truncated": false}));
+    let result = made.drive("docker.exec", json!({"argv": ["sh", "-c", "yes | head -c 300000"]})).await.expect("ran");
+    assert_eq!((result["stdout"].as_str().map(str::len), result["truncated"].clone()), (Some(65_536), json!(true)));
+    let late = made
+        .drive("docker.exec", json!({"argv": ["sleep", "5"], "options": {"timeout_ms": 300}}))
+        .await
+        .expect_err("late");
+    assert_eq!(late.kind, ErrorKind::Timeout);
+    let exec = late.message.split("(exec ").nth(1).and_then(|text| text.split(')').next()).expect("an id").to_owned();
+    assert_eq!(made.0.exec_state("local", &exec).await.expect("a state"), docker::ExecState::Running);
+    assert_eq!(made.0.exec_state("local", "0000").await.expect("a state"), docker::ExecState::Unknown);
+    let missing = made.drive("docker.exec", json!({"argv": ["/nowhere"]})).await;
+    assert!(
+        missing.is_err()
+            || missing.as_ref().is_ok_and(|result| result["exit_code"] == 126 || result["exit_code"] == 127),
+        "{missing:?}"
+    );
+    let stats = made.drive("docker.container-stats", json!({})).await.expect("a sample");
+    assert!(stats["pids"].as_u64().is_some_and(|pids| pids >= 1) && stats["memory_limit_bytes"] == 0, "{stats}");
+    let processes = made.drive("docker.container-processes", json!({})).await.expect("processes");
+    assert!(
+        processes["rows"].as_array().is_some_and(|rows| !rows.is_empty()) && processes["zombies"] == 0,
+        "{processes}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs a real engine"]
+async fn logs_are_read_to_the_line() {
+    let script = "i=0; while [ $i -lt 500 ]; do echo \"line $i\"; i=$((i+1)); done; echo oops >&2; head -c 40000 /dev/zero | tr '\\0' x; echo; sleep 1000";
+    for options in [&[][..], &["-t"][..]] {
+        let made = Made::new("sb-logs", options, &["sh", "-c", script]);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let page = made.drive("logs.tail-container", json!({"options": {"lines": 3}})).await.expect("a page");
+        let text = page["text"].as_str().expect("text");
+        // The two streams are copied by two goroutines, so `oops` may stand a little earlier.
+        assert!(text.contains("line 499\n") && text.ends_with("xxx"), "{}", &text[..text.len().min(100)]);
+        assert_eq!((page["lines"].as_u64(), page["truncated"].clone()), (Some(3), json!(true)));
+        let all = made.drive("logs.tail-container", json!({"options": {"lines": 600}})).await.expect("a page");
+        assert!(
+            all["text"].as_str().is_some_and(|text| text.starts_with("line 0\n") && text.contains("\noops\n")),
+            "{all}"
+        );
+        let (mut found, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut search = json!({"limit": 7});
+            if let Some(cursor) = cursor {
+                search["cursor"] = json!(cursor);
+            }
+            let page = made
+                .drive("logs.search-container", json!({"pattern": "^line ", "options": search}))
+                .await
+                .expect("a page");
+            found.extend(
+                page["found"]
+                    .as_array()
+                    .expect("a list")
+                    .iter()
+                    .map(|item| item["line"].as_str().unwrap_or("").to_owned()),
+            );
+            cursor = page["cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let wanted: Vec<String> = (0..500).map(|line| format!("line {line}")).collect();
+        assert_eq!(found, wanted, "{options:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a real engine"]
+async fn the_watcher_sees_deaths_health_and_sharers() {
+    let label = "com.docker.compose.project=shop";
+    let check = ["--label", label, "--health-cmd", "test -f /ok", "--health-interval", "1s", "--health-retries", "1"];
+    let made = Made::new("sb-watch", &check, &["sleep", "1000"]);
+    let watcher = Watcher::start(&made.0.hosts);
+    let mut events = watcher.subscribe();
+    eventually("the host is up", || watcher.connections()["local"].up).await;
+    let of = |name: &str| watcher.snapshot().into_iter().find(|container| container.name == name);
+    eventually("unhealthy", || {
+        of("sb-watch").is_some_and(|c| c.state.health == sandbook_core::effect::docker::Health::Unhealthy)
+    })
+    .await;
+    let _sharer =
+        Made::new("sb-share", &["--network", "container:sb-watch", "--volumes-from", "sb-watch"], &["sleep", "1000"]);
+    let dependents = made.drive("docker.dependents", json!({})).await.expect("dependents");
+    let why: Vec<&str> = dependents.as_array().expect("a list").iter().filter_map(|one| one["why"].as_str()).collect();
+    assert_eq!(why, ["shares-network", "volumes-from"], "{dependents}");
+    let crashing = Made::new("sb-crash", &["--restart", "on-failure:2"], &["sh", "-c", "sleep 0.3; exit 7"]);
+    eventually("crashed", || {
+        of("sb-crash")
+            .is_some_and(|c| c.last_exit_code == Some(7) && c.exited_unexpectedly && c.state.restart_count == 2)
+    })
+    .await;
+    made.drive("docker.stop-container", json!({"options": {"grace_ms": 500}})).await.expect("stopped");
+    eventually("stopped", || of("sb-watch").is_some_and(|c| c.last_exit_code == Some(137) && !c.exited_unexpectedly))
+        .await;
+    let mut text = String::new();
+    watcher.write_metrics(&mut text);
+    assert!(
+        text.contains(
+            "sandbook_container_exited_unexpectedly{host=\"local\",name=\"sb-crash\",project=\"\",service=\"\"} 1"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("name=\"sb-watch\",project=\"shop\",service=\"\",status=\"unhealthy\""), "{text}");
+    let mut actions = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        actions.push(format!("{} {} {:?}", event.name, event.action, event.exit_code));
+    }
+    for wanted in ["sb-watch health_status: unhealthy None", "sb-crash die Some(7)", "sb-watch kill None"] {
+        assert!(actions.iter().any(|action| action == wanted), "{wanted} in {actions:?}");
+    }
+    let recent = crashing.drive("docker.recent-events", json!({"filter": {"container": "sb-crash"}})).await;
+    let recent = match recent {
+        Ok(recent) => recent,
+        Err(error) => panic!("{error}"),
+    };
+    let died = recent
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|event| event["action"] == "die" && event["exit_code"] == 7)
+        .count();
+    assert_eq!(died, 3, "{recent}");
+    drop(crashing);
+    eventually("gone", || of("sb-crash").is_none()).await;
+}

@@ -1,0 +1,206 @@
+//! The sandbox against guests that work and guests that do not: scripts and WAT, with a scripted door.
+
+use std::sync::{Arc, Mutex};
+
+use futures::future::BoxFuture;
+use sandbook_core::effect::{Class, Effect};
+use sandbook_core::error::Error;
+use sandbook_core::journal::Limits;
+use sandbook_core::run::Outcome;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A door that records what is asked and answers like an empty world.
+#[derive(Default)]
+struct Door {
+    asked: Mutex<Vec<(String, Value)>>,
+}
+
+impl Perform for Door {
+    fn perform(&self, effect: Effect) -> BoxFuture<'_, Result<Result<Value, Error>, Stopped>> {
+        self.asked.lock().expect("not poisoned").push((effect.name().to_owned(), effect.arguments()));
+        let answer = match effect.name() {
+            "clock.now" => Ok(json!(1_700_000_000_000_u64)),
+            "random.random-u64" => Ok(json!(u64::MAX)),
+            "state.get" => Ok(json!("kept")),
+            "logs.tail-container" => Ok(json!({"text": "a\nb", "lines": 2, "truncated": false})),
+            "docker.restart-container" => Err(Error::denied("not permitted; sandbook grant x docker.restart-container")),
+            _ if effect.class() == Class::Note => Ok(Value::Null),
+            _ => Ok(Value::Null),
+        };
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+    fn journal_time_ms(&self) -> u64 {
+        1_700_000_000_000
+    }
+    fn replaying(&self) -> bool {
+        false
+    }
+    fn waiting(&self) -> bool {
+        false
+    }
+    fn stopped(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+fn sandbox() -> Arc<Sandbox> {
+    static SANDBOX: std::sync::OnceLock<Arc<Sandbox>> = std::sync::OnceLock::new();
+    SANDBOX
+        .get_or_init(|| {
+            let cache_dir = std::env::temp_dir().join("sandbook-test-cache");
+            Sandbox::new(Options { cache_dir, compiler: Compiler::InProcess }).expect("an engine")
+        })
+        .clone()
+}
+
+async fn run(code: Code, limits: Limits) -> (Ended, Vec<(String, Value)>) {
+    let door = Arc::new(Door::default());
+    let input = json!({"alert": null, "target": {"handle": "local/web", "host": "local", "kind": "container", "name": "web", "id": "abc"},
+        "parameters": {"grace": {"duration": 10_000}}});
+    let call = Call { code: &code, entry: Entry::Run, input: &input, limits: &limits, seed: 7, door: door.clone() };
+    let ended = sandbox().run(call).await;
+    let asked = std::mem::take(&mut *door.asked.lock().expect("not poisoned"));
+    (ended, asked)
+}
+
+fn script(source: &str) -> Code {
+    Code::Script(source.into())
+}
+
+fn wat(text: &str) -> Code {
+    Code::Wasm(wat::parse_str(text).expect("valid WAT").into())
+}
+
+fn quick() -> Limits {
+    Limits { cpu_ms: 400, ..Limits::default() }
+}
+
+#[tokio::test]
+async fn a_script_asks_and_answers() {
+    let (ended, asked) = run(
+        script(
+            r#"fn run(input) {
+                let tail = logs::tail_container(input.target, #{ lines: 50 });
+                print("saw " + tail.lines);
+                try { docker::restart_container(input.target, #{ grace_ms: input.parameters.grace }); }
+                catch (e) { return escalate(e.kind + ": " + e.message); }
+                fixed("no")
+            }"#,
+        ),
+        Limits::default(),
+    )
+    .await;
+    let Ended::Outcome(Outcome::Escalate, sentence) = ended else { panic!("{ended:?}") };
+    assert!(sentence.starts_with("denied: "), "{sentence}");
+    let names: Vec<&str> = asked.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["logs.tail-container", "log.log", "docker.restart-container"]);
+    assert_eq!(asked[2].1, json!({"container": "local/web", "options": {"grace_ms": 10_000}}));
+}
+
+#[tokio::test]
+async fn an_uncaught_error_has_a_place() {
+    let (ended, _) = run(script("fn run(input) {\n  docker::restart_container(\"web\");\n  fixed(\"x\")\n}"), quick()).await;
+    let Ended::Error(error, Some(place)) = ended else { panic!("{ended:?}") };
+    assert_eq!(error.kind, sandbook_core::error::ErrorKind::Denied);
+    assert_eq!((place.line, place.source.trim()), (2, "docker::restart_container(\"web\");"));
+}
+
+#[tokio::test]
+async fn hostile_scripts_are_stopped() {
+    let bombs: &[(&str, &str)] = &[
+        ("endless loop", "fn run(input) { loop { } }"),
+        ("nested memory", "fn run(input) { let a = [1]; loop { a = [a, a, a]; let s = a.to_string(); } }"),
+        ("curried memory", "fn run(input) { let s = \"x\"; for i in 0..20 { s += s; } let all = []; for i in 0..1500 { all.push(Fn(\"f\").curry(s + i)); } done(\"no\") } fn f(x) { x }"),
+        ("closures", "fn run(input) { let f = |x| x; for i in 0..100000 { let g = f; f = |x| g.call(x); } f.call(1); done(\"no\") }"),
+        ("recursion", "fn run(input) { run(input) }"),
+        ("strings", "fn run(input) { let s = \"0123456789\"; loop { s += s; } }"),
+        ("arrays", "fn run(input) { let a = []; loop { a.push(a.len()); } }"),
+    ];
+    for (name, source) in bombs {
+        let (ended, _) = run(script(source), quick()).await;
+        assert!(matches!(ended, Ended::Trap { .. } | Ended::Error(..)), "{name}: {ended:?}");
+    }
+    let (ended, _) = run(script("fn run(input) { done(\"well\") }"), quick()).await;
+    assert_eq!(ended, Ended::Outcome(Outcome::Done, "well".to_owned()));
+}
+
+#[tokio::test]
+async fn deep_sources_do_not_break_the_check() {
+    let deep = format!("fn run(input) {{ {}1{} }}", "(".repeat(20_000), ")".repeat(20_000));
+    let report = sandbox().report(&script(&deep)).await.expect("a report");
+    assert!(!report.problems.is_empty());
+}
+
+#[tokio::test]
+async fn components_are_refused_or_stopped() {
+    let cases = [
+        ("unknown import", r#"(component (import "wasi:sockets/tcp@0.2.0" (instance (export "start" (func)))))"#, "not offered"),
+        ("misspelt effect", r#"(component (import "sandbook:runbook/docker@1.0.0" (instance (export "restart-contaner" (func)))))"#, "restart-container"),
+        ("no run", "(component)", "exports no function `run`"),
+    ];
+    for (name, text, expected) in cases {
+        let error = sandbox().report(&wat(text)).await.expect_err(name);
+        assert!(format!("{error:#}").contains(expected), "{name}: {error:#}");
+    }
+    for (name, bytes) in [("random", &b"\0asm garbage"[..]), ("empty", b""), ("truncated", b"\0asm\x0d\0\x01\0\x07")] {
+        assert!(sandbox().report(&Code::Wasm(bytes.into())).await.is_err(), "{name}");
+    }
+}
+
+/// A component whose `run` executes the given core instructions.
+fn body(code: &str) -> Code {
+    wat(&format!(
+        r#"(component
+          (core module $m
+            (memory (export "memory") 1)
+            (table $t 10 funcref)
+            (func $deep (call $deep))
+            (func (export "run") {code})
+          )
+          (core instance $i (instantiate $m))
+          (func (export "run") (canon lift (core func $i "run")))
+        )"#
+    ))
+}
+
+#[tokio::test]
+async fn hostile_components_are_stopped() {
+    let cases = [
+        ("loop", "(loop (br 0))", Some(Exceeded::Cpu)),
+        ("memory", "(loop (if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then unreachable)) (br 0))", Some(Exceeded::Memory)),
+        ("stack", "(call $deep)", Some(Exceeded::Stack)),
+        ("table", "(loop (if (i32.eq (table.grow $t (ref.null func) (i32.const 10000)) (i32.const -1)) (then unreachable)) (br 0))", Some(Exceeded::Memory)),
+        ("trap", "unreachable", None),
+    ];
+    for (name, code, expected) in cases {
+        let (ended, _) = run(body(code), quick()).await;
+        let Ended::Trap { exceeded, message } = ended else { panic!("{name}: {ended:?}") };
+        assert_eq!(exceeded, expected, "{name}: {message}");
+    }
+}
+
+/// Parity: the contract's functions are the catalogue, and a script can call each.
+#[tokio::test]
+async fn contract_catalogue_and_script_functions_agree() {
+    let mut contract = Sandbox::contract().expect("the contract parses");
+    let mut catalogue: Vec<String> = Effect::ALL.iter().map(|info| info.name.to_owned()).collect();
+    let functions = sandbox().script_functions().await.expect("the interpreter answers");
+    for name in &catalogue {
+        let rhai = name.replacen('.', "::", 1).replace('-', "_");
+        assert!(functions.iter().any(|f| f.starts_with(&format!("{rhai}("))), "{rhai} is missing for scripts");
+    }
+    let modules: Vec<&str> = catalogue.iter().filter_map(|name| name.split_once('.').map(|(module, _)| module)).collect();
+    for function in &functions {
+        if let Some((module, rest)) = function.split_once("::")
+            && modules.contains(&module)
+        {
+            let name = rest.split('(').next().unwrap_or_default().replace('_', "-");
+            assert!(catalogue.contains(&format!("{module}.{name}")), "{function} is no effect");
+        }
+    }
+    contract.sort();
+    catalogue.sort();
+    assert_eq!(contract, catalogue);
+}

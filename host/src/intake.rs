@@ -1,0 +1,340 @@
+//! From a message to durable episodes and runs: parsed, matched, stored, and only then acknowledged.
+//!
+//! Everything storable in a message is stored; a bad alert does not reject its batch. Only a *new firing* alert that
+//! cannot be made durable refuses a message, because Alertmanager sends again after a 5xx and after nothing else.
+//!
+//! Deliberately not here: HTTP, and looking at targets (the runner does, after the acknowledgement).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sandbook_core::alert::{Alert, ParseError, Status, parse_message};
+use sandbook_core::journal::AlertInput;
+use sandbook_core::matching::{Candidate, Choice, Route, Via, choose, choose_event};
+use sandbook_core::run::Stage;
+use sandbook_core::target::Target;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::library::{Active, Library};
+use crate::runner::aim::{Aimed, Hint};
+use crate::runner::execute::mode_of;
+use crate::runner::{Queued, Runner, row_of};
+use crate::store::{self, AcceptedKind, Incoming, NewRun, Store, id};
+use crate::watcher::HostEvent;
+
+/// Alerts whose label says they are about the engine itself start no runbook: a broken engine cannot heal itself.
+const LABEL_ABOUT_US: (&str, &str) = ("sandbook", "self");
+
+/// Takes triggers.
+pub struct Intake {
+    store: Arc<dyn Store>,
+    library: Arc<Library>,
+    runner: Arc<Runner>,
+    routes: Vec<Route>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Receipt {
+    /// Alerts stored as new episodes or resolutions.
+    pub accepted: u64,
+    /// Alerts of an episode that is known.
+    pub duplicate: u64,
+    /// Triggers that joined an open run.
+    pub joined: u64,
+    /// Alerts held back by a silence or pause.
+    pub suppressed: u64,
+    /// New episodes that no runbook wants.
+    pub unmatched: u64,
+    /// Alerts that are none, by their place in the message.
+    pub rejected: Vec<Rejected>,
+    /// Runs started.
+    pub runs: Vec<Started>,
+}
+
+/// An entry that is no alert.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rejected {
+    /// Place in the message, from 0.
+    pub index: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// A run that was started.
+#[derive(Debug, Clone, Serialize)]
+pub struct Started {
+    /// Its id.
+    pub run: String,
+    /// Of which runbook.
+    pub runbook: String,
+    /// For which episode.
+    pub episode: String,
+}
+
+/// Why a message is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It cannot be read. Sending it again does not help.
+    #[error(transparent)]
+    Unreadable(#[from] ParseError),
+    /// The queue has no room for its new alerts. Sending it again helps.
+    #[error("the queue is full ({queued} of {capacity} runs are waiting to start)")]
+    Full {
+        /// Runs waiting to start.
+        queued: usize,
+        /// How many may.
+        capacity: usize,
+    },
+    /// It cannot be made durable. Sending it again helps.
+    #[error("the alerts cannot be made durable: {0}")]
+    Store(#[from] store::Error),
+}
+
+/// Why an alert starts what it starts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// Runbooks that would run, best first.
+    pub chosen: Vec<Choosing>,
+    /// The others, and why not.
+    pub considered: Vec<Considering>,
+}
+
+/// A runbook that would run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Choosing {
+    /// Its name.
+    pub runbook: String,
+    /// `route 1` or `trigger 1`.
+    pub via: String,
+    /// In a sentence.
+    pub why: String,
+    /// How far its version is trusted.
+    pub stage: Stage,
+    /// What it would be about.
+    pub target: Option<Target>,
+    /// Why there is none, or which label named it.
+    pub target_why: String,
+}
+
+/// A runbook that would not.
+#[derive(Debug, Clone, Serialize)]
+pub struct Considering {
+    /// Its name.
+    pub runbook: String,
+    /// Whether its trigger matched all the same.
+    pub matched: bool,
+    /// In a sentence.
+    pub why: String,
+}
+
+impl Intake {
+    /// An intake over the operator's routes and the library's manifests.
+    pub fn new(store: Arc<dyn Store>, library: Arc<Library>, runner: Arc<Runner>, routes: Vec<Route>) -> Arc<Intake> {
+        Arc::new(Intake { store, library, runner, routes })
+    }
+
+    /// Takes a message. On `Ok` everything in it survives a crash.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; then nothing of it is stored.
+    pub async fn receive(&self, body: &[u8], source: &str) -> Result<Receipt, Refusal> {
+        let heard = Instant::now();
+        let now_ms = self.runner.parts().clock.now().unix_ms;
+        let now = jiff::Timestamp::from_millisecond(i64::try_from(now_ms).unwrap_or(i64::MAX)).unwrap_or_default();
+        let message = parse_message(body, now)?;
+        let mut receipt = Receipt::default();
+        let mut incoming = Vec::with_capacity(message.alerts.len());
+        let actives = self.library.snapshot();
+        for (index, alert) in message.alerts.into_iter().enumerate() {
+            match alert {
+                Ok(alert) => incoming.push(self.incoming(alert, now_ms, source, &actives)),
+                Err(reason) => receipt.rejected.push(Rejected { index, reason }),
+            }
+        }
+        let runs: usize = incoming.iter().map(|one| one.runs.len()).sum();
+        if runs > self.runner.room() {
+            let (queued, room) = (self.runner.queue_length(), self.runner.room());
+            return Err(Refusal::Full { queued, capacity: queued + room });
+        }
+        let kept: Vec<(AlertInput, Vec<NewRun>)> =
+            incoming.iter().map(|one| (input_of(&one.alert), one.runs.clone())).collect();
+        let accepted = self.store.accept(incoming).await?;
+        for (accepted, (alert, runs)) in accepted.into_iter().zip(kept) {
+            self.count(&mut receipt, &accepted.kind, runs.is_empty());
+            for mut run in runs.into_iter().filter(|run| accepted.runs.contains(&run.id)) {
+                run.episode = Some(accepted.episode.clone());
+                let started =
+                    Started { run: run.id.clone(), runbook: run.runbook.clone(), episode: accepted.episode.clone() };
+                receipt.runs.push(started);
+                let row = row_of(run);
+                self.runner.enqueue(Queued { row, alert: Some(alert.clone()), accepted: heard, resumed: false });
+            }
+        }
+        let rejected = receipt.rejected.len() as u64;
+        self.runner.parts().metrics.alerts_received.with_label_values(&["rejected"]).inc_by(rejected);
+        Ok(receipt)
+    }
+
+    fn count(&self, receipt: &mut Receipt, kind: &AcceptedKind, unmatched: bool) {
+        let word = match kind {
+            AcceptedKind::New | AcceptedKind::Refired => {
+                receipt.accepted += 1;
+                receipt.unmatched += u64::from(unmatched);
+                "new"
+            }
+            AcceptedKind::Duplicate => {
+                receipt.duplicate += 1;
+                "duplicate"
+            }
+            AcceptedKind::Resolved | AcceptedKind::ResolvedUnknown => {
+                receipt.accepted += 1;
+                "resolved"
+            }
+        };
+        self.runner.parts().metrics.alerts_received.with_label_values(&[word]).inc();
+    }
+
+    fn incoming(&self, alert: Alert, received_at: u64, source: &str, actives: &[Active]) -> Incoming {
+        if alert.status == Status::Resolved {
+            return Incoming { alert, received_at, source: source.to_owned(), matched: Value::Null, snapshot: Value::Null, runs: Vec::new() };
+        }
+        let choice = self.choose(&alert, actives);
+        let hint = |chosen_via: &Via| Hint {
+            reference: None,
+            labels: alert.labels.clone(),
+            target_from: self.route(chosen_via).map(|route| route.target_from.clone()).unwrap_or_default(),
+        };
+        let mut runs = Vec::new();
+        for chosen in &choice.chosen {
+            let parameters = self.route(&chosen.via).map(|route| route.parameters.clone()).unwrap_or_default();
+            let versions = actives.iter().filter(|active| active.package.manifest.name == chosen.runbook);
+            for active in versions {
+                runs.extend(self.new_run(active, "alert", hint(&chosen.via), &parameters, received_at));
+            }
+        }
+        let matched = json!({
+            "chosen": choice.chosen.iter().map(|c| json!({"runbook": c.runbook, "why": c.why})).collect::<Vec<_>>(),
+            "considered": choice.considered.iter()
+                .map(|c| json!({"runbook": c.runbook, "matched": c.matched, "why": c.why})).collect::<Vec<_>>(),
+        });
+        Incoming { alert, received_at, source: source.to_owned(), matched, snapshot: Value::Null, runs }
+    }
+
+    fn route(&self, via: &Via) -> Option<&Route> {
+        match via {
+            Via::Route(index) => self.routes.get(*index),
+            Via::Trigger(_) => None,
+        }
+    }
+
+    fn choose(&self, alert: &Alert, actives: &[Active]) -> Choice {
+        if alert.labels.get(LABEL_ABOUT_US.0).is_some_and(|value| value == LABEL_ABOUT_US.1) {
+            return Choice::default();
+        }
+        choose(alert, &self.routes, &candidates(actives))
+    }
+
+    /// A run of a version, or none when its parameters do not fit (which is logged; the manifest's defaults always do).
+    fn new_run(
+        &self,
+        active: &Active,
+        trigger: &str,
+        hint: Hint,
+        parameters: &BTreeMap<String, String>,
+        at: u64,
+    ) -> Option<NewRun> {
+        let manifest = &active.package.manifest;
+        let parameters = match manifest.parameters_from(parameters) {
+            Ok(parameters) => serde_json::to_value(parameters).unwrap_or_default(),
+            Err(problems) => {
+                tracing::error!(runbook = %manifest.name, "not started, its parameters do not fit: {}", problems.join("; "));
+                return None;
+            }
+        };
+        Some(NewRun {
+            id: id::new("r"),
+            runbook: manifest.name.clone(),
+            version: manifest.version.clone(),
+            digest: active.package.digest.clone(),
+            mode: mode_of(active.stage, self.runner.parts().acting),
+            stage: active.stage,
+            origin: active.package.origin,
+            trigger: trigger.to_owned(),
+            episode: None,
+            parameters,
+            target_hint: serde_json::to_value(hint).unwrap_or_default(),
+            priority: 0,
+            at,
+        })
+    }
+
+    /// A Docker event of a host: unhealthy, out of memory, died.
+    pub async fn docker_event(&self, event: &HostEvent) {
+        let mut labels = event.labels.clone();
+        labels.insert("name".to_owned(), event.name.clone());
+        labels.insert("host".to_owned(), event.host.clone());
+        let actives = self.library.snapshot();
+        let choice = choose_event(&event.action, &labels, &candidates(&actives));
+        let now = self.runner.parts().clock.now().unix_ms;
+        for chosen in choice.chosen {
+            let hint = Hint { reference: Some(format!("{}/{}", event.host, event.name)), ..Hint::default() };
+            let Some(active) = actives.iter().find(|active| active.package.manifest.name == chosen.runbook) else { continue };
+            let Some(run) = self.new_run(active, "docker-event", hint, &BTreeMap::new(), now) else { continue };
+            if let Err(error) = self.runner.submit(run, None).await {
+                tracing::error!(runbook = %chosen.runbook, "a Docker event is lost: {error:#}");
+            }
+        }
+    }
+
+    /// Which runbooks and targets an alert means, and why not the others. Changes nothing.
+    pub async fn explain(&self, alert: &Alert) -> Explanation {
+        let actives = self.library.snapshot();
+        let choice = self.choose(alert, &actives);
+        let mut chosen = Vec::new();
+        for one in choice.chosen {
+            let Some(active) = actives.iter().find(|active| active.package.manifest.name == one.runbook) else { continue };
+            let target_from = self.route(&one.via).map(|route| route.target_from.clone()).unwrap_or_default();
+            let hint = Hint { reference: None, labels: alert.labels.clone(), target_from };
+            let spec = &active.package.manifest.target;
+            let (target, target_why) = match self.runner.aim().find(&*self.runner.parts().driver, spec, &hint).await {
+                Aimed::Nothing { .. } => (None, "it is about nothing in particular".to_owned()),
+                Aimed::At(resolved) => (Some(resolved.target), "found on the host".to_owned()),
+                Aimed::Each(members) => (None, format!("one run for each of {}", members.join(", "))),
+                Aimed::NoTarget(why) => (None, format!("no target: {why}")),
+                Aimed::Ambiguous(why) => (None, format!("ambiguous target: {why}")),
+                Aimed::Unreachable(error) => (None, format!("cannot be looked up: {error}")),
+            };
+            let via = match one.via {
+                Via::Route(index) => format!("route {}", index + 1),
+                Via::Trigger(index) => format!("trigger {}", index + 1),
+            };
+            chosen.push(Choosing { runbook: one.runbook, via, why: one.why, stage: active.stage, target, target_why });
+        }
+        let considered = choice
+            .considered
+            .into_iter()
+            .map(|one| Considering { runbook: one.runbook, matched: one.matched, why: one.why })
+            .collect();
+        Explanation { chosen, considered }
+    }
+}
+
+fn candidates(actives: &[Active]) -> Vec<Candidate<'_>> {
+    actives
+        .iter()
+        .map(|active| Candidate { name: &active.package.manifest.name, manifest: &active.package.manifest })
+        .collect()
+}
+
+fn input_of(alert: &Alert) -> AlertInput {
+    AlertInput {
+        name: alert.name().to_owned(),
+        labels: alert.labels.clone(),
+        annotations: alert.annotations.clone(),
+        starts_at: alert.starts_at.to_string(),
+        fingerprint: alert.fingerprint.clone(),
+    }
+}

@@ -1,0 +1,228 @@
+//! What comes of a run: an outcome, a wait, a question, or a state only a person can settle.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use sandbook_core::error::ErrorKind;
+use sandbook_core::gate::{APPROVAL_MS, Claim, Fault};
+use sandbook_core::journal::Record;
+use sandbook_core::run::{Outcome, State, Verification};
+
+use super::Runner;
+use super::execute::Prepared;
+use super::perform::{Attempt, Why};
+use crate::guest::{Ended, Place};
+use crate::store::{Approval, Checkpoint, RunPatch, RunRow, id};
+
+/// After a fault of the daemon itself, how long until the run is tried again, in milliseconds.
+const RETRY_MS: u64 = 5_000;
+
+impl Runner {
+    /// Turns what the guest and the gate said into the run's next state.
+    pub(super) async fn conclude(&self, prepared: Prepared, attempt: &Arc<Attempt>, ended: Ended) -> Result<()> {
+        let mut prepared = prepared;
+        prepared.journal = attempt.session().await.journal().clone();
+        if attempt.changes() > 0 {
+            self.remember_acted(&prepared.row);
+        }
+        match (attempt.take_why(), ended) {
+            (Some(why), _) => self.stopped(&prepared, why).await,
+            (None, Ended::Outcome(outcome, sentence)) => {
+                self.finish(&prepared, State::Succeeded, Some(outcome), &sentence, None).await?;
+                if acted(&prepared) {
+                    self.verify_later(&prepared);
+                }
+                Ok(())
+            }
+            (None, Ended::Error(error, place)) => {
+                let outcome = match error.kind {
+                    ErrorKind::Denied => Outcome::Refused,
+                    ErrorKind::Limited => Outcome::Limited,
+                    ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Timeout | ErrorKind::Failed => {
+                        Outcome::Failed
+                    }
+                };
+                let error_text = placed(&prepared, &error.to_string(), place.as_ref());
+                self.finish(&prepared, State::Failed, Some(outcome), &error.message, Some(error_text)).await
+            }
+            (None, Ended::Trap { message, .. }) => {
+                let error = placed(&prepared, &message, None);
+                self.finish(&prepared, State::Failed, Some(Outcome::Failed), &message, Some(error)).await
+            }
+            (None, Ended::Stopped) => self.park(&prepared.row, "it was stopped for no recorded reason: a defect").await,
+        }
+    }
+
+    async fn stopped(&self, prepared: &Prepared, why: Why) -> Result<()> {
+        let row = &prepared.row;
+        match why {
+            Why::Waits(until) => self.suspend(row, until, None).await,
+            Why::Asks(claim) => {
+                let approval = self.question(prepared, &claim);
+                self.suspend(row, approval.expires_at, Some(approval)).await
+            }
+            Why::Cancelled(sentence) => self.finish(prepared, State::Cancelled, None, &sentence, None).await,
+            Why::Broken(error) => {
+                tracing::error!(run = %row.id, "attempt ended by a fault of the daemon, tried again in {} s: {error:#}", RETRY_MS / 1_000);
+                self.suspend(row, self.parts.clock.now().unix_ms + RETRY_MS, None).await
+            }
+            Why::Ended(fault) => self.faulted(prepared, &fault).await,
+        }
+    }
+
+    async fn faulted(&self, prepared: &Prepared, fault: &Fault) -> Result<()> {
+        let sentence = fault.to_string();
+        match fault {
+            Fault::ReplayMismatch { .. } | Fault::JournalExhausted { .. } | Fault::NeedsAttention { .. } | Fault::Journal(_) | Fault::Confused(_) => {
+                self.park(&prepared.row, &sentence).await
+            }
+            Fault::Probing(_) => {
+                self.finish(prepared, State::Failed, Some(Outcome::Refused), &sentence, Some(sentence.clone())).await
+            }
+            Fault::Effects(_) | Fault::JournalBytes(_) | Fault::Flooding(_) => {
+                self.finish(prepared, State::Failed, Some(Outcome::Limited), &sentence, Some(sentence.clone())).await
+            }
+        }
+    }
+
+    /// Drops the run until a time comes or a person answers.
+    async fn suspend(&self, row: &RunRow, until: u64, approval: Option<Approval>) -> Result<()> {
+        let asked = approval.is_some();
+        let patch = RunPatch {
+            from: vec![State::Running],
+            state: Some(State::Waiting),
+            wake_at: Some(Some(until)),
+            ..RunPatch::default()
+        };
+        self.parts.store.checkpoint(&row.id, Checkpoint { records: Vec::new(), patch, approval }).await?;
+        if asked {
+            self.notice("approval", row, "a person is asked; see `sandbook approvals`");
+        }
+        Ok(())
+    }
+
+    fn question(&self, prepared: &Prepared, claim: &Claim) -> Approval {
+        let slot = prepared.journal.slots.get(claim.slot as usize);
+        let now = self.parts.clock.now().unix_ms;
+        Approval {
+            id: id::new("a"),
+            run: prepared.row.id.clone(),
+            slot: claim.slot,
+            runbook: prepared.row.runbook.clone(),
+            effect: claim.effect.name().to_owned(),
+            arguments: claim.effect.arguments(),
+            target: Some(claim.resolved.target.clone()),
+            reason: slot.map(|slot| slot.reason.clone()).unwrap_or_default(),
+            at: now,
+            expires_at: slot.and_then(|slot| slot.expires_at).unwrap_or(now + APPROVAL_MS),
+            decision: None,
+        }
+    }
+
+    /// Leaves a run to a person, visibly.
+    pub(super) async fn park(&self, row: &RunRow, sentence: &str) -> Result<()> {
+        let patch = RunPatch {
+            state: Some(State::NeedsAttention),
+            error: Some(sentence.to_owned()),
+            sentence: Some(sentence.to_owned()),
+            ..RunPatch::default()
+        };
+        self.parts.store.update_run(&row.id, patch).await?;
+        tracing::warn!(run = %row.id, runbook = %row.runbook, "needs attention: {sentence}");
+        self.notice("needs-attention", row, sentence);
+        Ok(())
+    }
+
+    /// Ends a run that never came to execute its guest. Answers `None` for the caller's convenience.
+    pub(super) async fn end_early(&self, row: &RunRow, state: State, outcome: Outcome, sentence: &str) -> Result<Option<Prepared>> {
+        let now = self.parts.clock.now().unix_ms;
+        let patch = RunPatch {
+            from: vec![State::Queued],
+            state: Some(state),
+            target: row.target.clone(),
+            subject: row.subject.clone(),
+            started_at: Some(now),
+            finished_at: Some(now),
+            outcome: Some(outcome),
+            sentence: Some(sentence.to_owned()),
+            error: (state == State::Failed).then(|| sentence.to_owned()),
+            ..RunPatch::default()
+        };
+        if self.parts.store.update_run(&row.id, patch).await? {
+            self.ended(row, Some(outcome), sentence, 0);
+        }
+        Ok(None)
+    }
+
+    /// The run's end: its last record and its row, in one transaction, before anybody is told.
+    pub(super) async fn finish(
+        &self,
+        prepared: &Prepared,
+        state: State,
+        outcome: Option<Outcome>,
+        sentence: &str,
+        error: Option<String>,
+    ) -> Result<()> {
+        let row = &prepared.row;
+        let now = self.parts.clock.now().unix_ms;
+        let verification = (state == State::Succeeded && acted(prepared)).then_some(Verification::Pending);
+        let record = Record::Ended { state, outcome, sentence: sentence.to_owned(), at: now };
+        let patch = RunPatch {
+            from: vec![State::Running],
+            state: Some(state),
+            finished_at: Some(now),
+            outcome,
+            sentence: Some(sentence.to_owned()),
+            verification,
+            error,
+            ..RunPatch::default()
+        };
+        let checkpoint = Checkpoint { records: vec![record], patch, approval: None };
+        if self.parts.store.checkpoint(&row.id, checkpoint).await? {
+            self.ended(row, outcome, sentence, now.saturating_sub(row.started_at.unwrap_or(now)));
+            if acted(prepared) {
+                self.notice("acted", row, sentence);
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&self, row: &RunRow, outcome: Option<Outcome>, sentence: &str, took_ms: u64) {
+        let word = outcome.map_or("cancelled", Outcome::name);
+        let metrics = &self.parts.metrics;
+        metrics.runs.with_label_values(&[row.runbook.as_str(), row.mode.name(), word]).inc();
+        #[allow(clippy::cast_precision_loss, reason = "milliseconds of a run fit a float exactly")]
+        metrics.run_seconds.with_label_values(&[&row.runbook]).observe(took_ms as f64 / 1_000.0);
+        tracing::info!(run = %row.id, runbook = %row.runbook, outcome = word, took_ms, "run ended: {sentence}");
+        match outcome {
+            Some(Outcome::Refused) => self.notice("refused", row, sentence),
+            Some(Outcome::Limited) => self.notice("limited", row, sentence),
+            Some(Outcome::Escalate) => self.notice("escalated", row, sentence),
+            Some(Outcome::Failed) => self.notice("failed", row, sentence),
+            Some(Outcome::Done | Outcome::Fixed | Outcome::NothingToDo | Outcome::NoTarget | Outcome::AmbiguousTarget) | None => {}
+        }
+    }
+}
+
+/// Whether it changed the world.
+pub(super) fn acted(prepared: &Prepared) -> bool {
+    use sandbook_core::effect::{Class, Effect};
+    use sandbook_core::journal::Answer;
+    let mutate = |name: &str| Effect::find(name).is_some_and(|info| info.class == Class::Mutate);
+    prepared
+        .journal
+        .slots
+        .iter()
+        .any(|slot| mutate(&slot.request.effect) && matches!(&slot.answer, Some(Answer::Ok(_))))
+}
+
+/// An error with its place: script, line, column and the line itself.
+fn placed(prepared: &Prepared, message: &str, place: Option<&Place>) -> String {
+    let name = &prepared.row.runbook;
+    match place {
+        Some(place) if place.line > 0 => {
+            format!("{name}/main.rhai:{}:{}: {message}\n    {}", place.line, place.column, place.source)
+        }
+        Some(_) | None => format!("{name}: {message}"),
+    }
+}

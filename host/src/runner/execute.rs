@@ -1,0 +1,274 @@
+//! One run: aim it, write its header, execute its guest, and hand what came of it to [`super::ending`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use sandbook_core::gate::Session;
+use sandbook_core::journal::{AlertInput, FORMAT, Header, Journal, Record};
+use sandbook_core::run::{Mode, Outcome, Stage, State};
+use sandbook_core::target::{Kind, Target};
+use serde_json::{Value, json};
+
+use super::aim::{Aimed, Hint};
+use super::perform::Attempt;
+use super::{Queued, Runner};
+use crate::guest::{ABI, Call, Code, Ended, Entry, INTERPRETER};
+use crate::library::Package;
+use crate::store::{Checkpoint, NewRun, RunPatch, RunRow, id};
+
+/// A run that has its target.
+pub(super) struct Prepared {
+    pub(super) row: RunRow,
+    pub(super) package: Arc<Package>,
+    pub(super) journal: Journal,
+    pub(super) accepted: Instant,
+    /// Whether the header is already on disk.
+    recorded: bool,
+}
+
+impl Prepared {
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.journal.header.subject.as_deref()
+    }
+}
+
+impl Runner {
+    /// Loads what is recorded, or finds the target and makes a header. `None`: the run ended here.
+    pub(super) async fn aim_run(&self, queued: Queued) -> Result<Option<Prepared>> {
+        let Queued { row, alert, accepted, resumed } = queued;
+        let Some(package) = self.library.package_by_digest(&row.digest).await? else {
+            let sentence = format!("its version {} is no longer stored; push it again, then `sandbook resume {}`", row.digest, row.id);
+            self.park(&row, &sentence).await?;
+            return Ok(None);
+        };
+        let records = if resumed { self.parts.store.records(&row.id).await? } else { Vec::new() };
+        if !records.is_empty() {
+            return match Journal::fold(records) {
+                Ok(journal) => Ok(Some(Prepared { row, package, journal, accepted, recorded: true })),
+                Err(error) => {
+                    self.park(&row, &format!("its journal cannot be read: {error}")).await?;
+                    Ok(None)
+                }
+            };
+        }
+        let _slot = self.aiming.acquire().await.context("the runner is closing")?;
+        let hint: Hint = serde_json::from_value(row.target_hint.clone()).unwrap_or_default();
+        let aimed = self.aim.find(&*self.parts.driver, &package.manifest.target, &hint).await;
+        let (target, subject, host) = match aimed {
+            Aimed::Nothing { host } => (None, None, host),
+            Aimed::At(resolved) => {
+                let host = resolved.target.host.clone();
+                (Some(resolved.target), Some(resolved.subject), host)
+            }
+            Aimed::Each(members) => {
+                self.one_each(&row, alert, &members).await?;
+                return Ok(None);
+            }
+            Aimed::NoTarget(why) => return self.end_early(&row, State::Succeeded, Outcome::NoTarget, &why).await,
+            Aimed::Ambiguous(why) => return self.end_early(&row, State::Succeeded, Outcome::AmbiguousTarget, &why).await,
+            Aimed::Unreachable(error) => {
+                let why = format!("its target cannot be looked up: {error}");
+                return self.end_early(&row, State::Failed, Outcome::Failed, &why).await;
+            }
+        };
+        let header = self.header(&row, &package, alert, target, subject, host);
+        Ok(Some(Prepared { row, package, journal: Journal::new(header), accepted, recorded: false }))
+    }
+
+    fn header(
+        &self,
+        row: &RunRow,
+        package: &Package,
+        alert: Option<AlertInput>,
+        target: Option<Target>,
+        subject: Option<String>,
+        host: String,
+    ) -> Header {
+        let parameters = row.parameters.as_object().cloned().unwrap_or_default();
+        Header {
+            format: FORMAT,
+            run: row.id.clone(),
+            runbook: row.runbook.clone(),
+            version: row.version.clone(),
+            digest: row.digest.clone(),
+            interpreter: match package.code {
+                Code::Script(_) => Some(interpreter_digest()),
+                Code::Wasm(_) => None,
+            },
+            abi: ABI.to_owned(),
+            mode: row.mode,
+            stage: row.stage,
+            origin: row.origin,
+            trigger: row.trigger.clone(),
+            episode: row.episode.clone(),
+            alert,
+            target,
+            subject,
+            host,
+            parameters: parameters.into_iter().collect(),
+            requests: package.manifest.requests.clone(),
+            limits: self.parts.limits(&package.manifest),
+            seed: getrandom::u64().unwrap_or(0),
+            at: self.parts.clock.now().unix_ms,
+        }
+    }
+
+    /// One run per member, each on its own.
+    async fn one_each(&self, row: &RunRow, alert: Option<AlertInput>, members: &[String]) -> Result<()> {
+        for member in members {
+            let hint = Hint { reference: Some(member.clone()), ..Hint::default() };
+            let run = NewRun {
+                id: id::new("r"),
+                runbook: row.runbook.clone(),
+                version: row.version.clone(),
+                digest: row.digest.clone(),
+                mode: row.mode,
+                stage: row.stage,
+                origin: row.origin,
+                trigger: row.trigger.clone(),
+                episode: row.episode.clone(),
+                parameters: row.parameters.clone(),
+                target_hint: serde_json::to_value(hint)?,
+                priority: row.priority,
+                at: self.parts.clock.now().unix_ms,
+            };
+            self.submit(run, alert.clone()).await?;
+        }
+        let sentence = format!("started one run for each of {}", members.join(", "));
+        self.end_early(row, State::Succeeded, Outcome::Done, &sentence).await.map(drop)
+    }
+
+    /// Executes a run that has its target and its subject's lock.
+    pub(super) async fn execute(&self, mut prepared: Prepared) -> Result<()> {
+        let Prepared { row, package, journal, .. } = &mut prepared;
+        let header = &journal.header;
+        row.target.clone_from(&header.target);
+        row.subject.clone_from(&header.subject);
+        if let Some(joined) = self.joins(row, package) {
+            return self.end_early(row, State::Succeeded, Outcome::NothingToDo, &joined).await.map(drop);
+        }
+        let now = self.parts.clock.now().unix_ms;
+        let patch = RunPatch {
+            from: vec![State::Queued],
+            state: Some(State::Running),
+            target: header.target.clone(),
+            subject: header.subject.clone(),
+            started_at: Some(row.started_at.unwrap_or(now)),
+            ..RunPatch::default()
+        };
+        let begun = Record::Begun { header: Box::new(header.clone()) };
+        let records = if prepared.recorded { Vec::new() } else { vec![begun] };
+        let checkpoint = Checkpoint { records, patch, approval: None };
+        if !self.parts.store.checkpoint(&row.id, checkpoint).await? {
+            // Somebody cancelled it while it was queued.
+            return Ok(());
+        }
+        row.started_at = Some(row.started_at.unwrap_or(now));
+        if row.mode == Mode::Shadow {
+            return self.end_shadow(&prepared).await;
+        }
+        let windows = self.parts.windows(&prepared.package.manifest);
+        let session = Session::new(prepared.journal.clone());
+        let attempt = Attempt::new(self.parts.clone(), session, windows, prepared.accepted);
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(prepared.row.id.clone(), attempt.clone());
+        let ended = self.call(&prepared, &attempt, Entry::Run).await;
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id);
+        Box::pin(self.conclude(prepared, &attempt, ended)).await
+    }
+
+    pub(super) async fn call(&self, prepared: &Prepared, attempt: &Arc<Attempt>, entry: Entry) -> Ended {
+        let header = &prepared.journal.header;
+        let input = input(header);
+        let call = Call {
+            code: &prepared.package.code,
+            entry,
+            input: &input,
+            limits: &header.limits,
+            seed: header.seed,
+            door: attempt.clone(),
+        };
+        self.parts.sandbox.run(call).await
+    }
+
+    /// A version in shadow sees the alert and does nothing.
+    async fn end_shadow(&self, prepared: &Prepared) -> Result<()> {
+        let row = &prepared.row;
+        let target = row.target.as_ref().map_or_else(|| "nothing in particular".to_owned(), ToString::to_string);
+        let sentence = format!(
+            "in {}: matched and recorded, nothing was done; it would have started on {target}. To let it act: \
+             sandbook promote {} live --reason \"…\"",
+            row.stage, row.runbook
+        );
+        self.finish(prepared, State::Succeeded, Some(Outcome::Done), &sentence, None).await
+    }
+
+    /// A trigger for a runbook and subject whose settle window is open joins the run that opened it.
+    fn joins(&self, row: &RunRow, package: &Package) -> Option<String> {
+        let settle_ms = package.manifest.brake.settle.map_or(self.parts.brakes.settle_ms, |settle| settle.0);
+        let key = (row.runbook.clone(), row.subject.clone()?);
+        let acted = self.acted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (run, at) = acted.get(&key)?;
+        let age = self.parts.clock.now().unix_ms.saturating_sub(*at);
+        let joins = age < settle_ms && run != &row.id && row.trigger != "manual" && row.started_at.is_none();
+        joins.then(|| format!("joins {run}, which acted {} s ago: its settle window of {} s is open", age / 1_000, settle_ms / 1_000))
+    }
+
+    pub(super) fn remember_acted(&self, row: &RunRow) {
+        let Some(subject) = &row.subject else { return };
+        let mut acted = self.acted.lock().unwrap_or_else(PoisonError::into_inner);
+        if acted.len() > super::QUEUE_MAX {
+            acted.clear();
+        }
+        acted.insert((row.runbook.clone(), subject.clone()), (row.id.clone(), self.parts.clock.now().unix_ms));
+    }
+}
+
+/// Which stage a run is started with, and how it relates to the world then.
+pub fn mode_of(stage: Stage, acting: Mode) -> Mode {
+    match stage {
+        Stage::Draft | Stage::Shadow => Mode::Shadow,
+        Stage::Ask | Stage::Live => acting,
+    }
+}
+
+/// What the guest's `run` gets, in the shape of the guest contract.
+fn input(header: &Header) -> Value {
+    let target = header.target.as_ref().map(|target| {
+        json!({
+            "handle": target.handle(),
+            "host": target.host,
+            "kind": match target.kind {
+                Kind::Container => "container",
+                Kind::Service => "service",
+                Kind::Host => "host",
+                Kind::None => "none",
+            },
+            "name": target.name,
+            "id": target.id,
+        })
+    });
+    let alert = header.alert.as_ref().map(|alert| {
+        json!({
+            "name": alert.name,
+            "labels": alert.labels,
+            "annotations": alert.annotations,
+            "starts_at": alert.starts_at,
+            "fingerprint": alert.fingerprint,
+        })
+    });
+    let parameters: BTreeMap<&String, &Value> = header.parameters.iter().collect();
+    json!({ "alert": alert, "target": target, "parameters": parameters })
+}
+
+fn interpreter_digest() -> String {
+    use sha2::{Digest as _, Sha256};
+    static DIGEST: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    DIGEST
+        .get_or_init(|| {
+            let hex: String = Sha256::digest(INTERPRETER).iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("sha256:{hex}")
+        })
+        .clone()
+}

@@ -1,0 +1,248 @@
+//! [`Store`] for [`Sqlite`]: each call goes to the writer or to a reader, and nothing else happens here.
+
+use std::path::Path;
+
+use futures::future::FutureExt;
+use sandbook_core::error::Error as CoreError;
+use sandbook_core::journal::Record;
+use sandbook_core::run::Stage;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use super::*;
+
+impl Store for Sqlite {
+    fn accept(&self, incoming: Vec<Incoming>) -> Answer<'_, Vec<Accepted>> {
+        self.write(move |tx| intake::accept(tx, incoming)).boxed()
+    }
+    fn episodes(&self, filter: EpisodeFilter) -> Answer<'_, (Vec<EpisodeRow>, Option<String>)> {
+        self.readers.read(move |sql| intake::list(sql, filter)).boxed()
+    }
+    fn episode(&self, id: &str) -> Answer<'_, Option<EpisodeRow>> {
+        let id = id.to_owned();
+        self.readers.read(move |sql| intake::get(sql, &id)).boxed()
+    }
+    fn set_episode_outcome(&self, id: &str, outcome: &str) -> Answer<'_, bool> {
+        let (id, outcome) = (id.to_owned(), outcome.to_owned());
+        self.write(move |tx| intake::set_outcome(tx, &id, &outcome)).boxed()
+    }
+
+    fn create_run(&self, run: NewRun) -> Answer<'_, ()> {
+        self.write(move |tx| runs::create(tx, &run)).boxed()
+    }
+    fn queued(&self, limit: u32) -> Answer<'_, Vec<RunRow>> {
+        self.readers.read(move |sql| runs::queued(sql, limit)).boxed()
+    }
+    fn update_run(&self, id: &str, patch: RunPatch) -> Answer<'_, bool> {
+        let id = id.to_owned();
+        self.write(move |tx| runs::update(tx, &id, patch)).boxed()
+    }
+    fn run(&self, id: &str) -> Answer<'_, Option<RunRow>> {
+        let id = id.to_owned();
+        self.readers.read(move |sql| runs::get(sql, &id)).boxed()
+    }
+    fn runs(&self, filter: RunFilter) -> Answer<'_, (Vec<RunRow>, Option<String>)> {
+        self.readers.read(move |sql| runs::list(sql, filter)).boxed()
+    }
+    fn open_runs(&self) -> Answer<'_, Vec<RunRow>> {
+        self.readers.read(runs::open).boxed()
+    }
+    fn due_waiting(&self, now: u64) -> Answer<'_, Vec<RunRow>> {
+        self.readers.read(move |sql| runs::due_waiting(sql, now)).boxed()
+    }
+
+    fn append(&self, run: &str, records: Vec<Record>, durable: bool) -> Answer<'_, ()> {
+        let run = run.to_owned();
+        async move {
+            let now = if durable { Some(records) } else { self.held.hold(&run, records) };
+            let Some(records) = now else { return Ok(()) };
+            self.write_run(run, move |tx, run| journal::append(tx, run, records)).await
+        }
+        .boxed()
+    }
+    fn checkpoint(&self, run: &str, checkpoint: Checkpoint) -> Answer<'_, bool> {
+        self.write_run(run.to_owned(), move |tx, run| journal::checkpoint(tx, run, checkpoint)).boxed()
+    }
+    fn intend(&self, run: &str, record: Record, intend: Intend) -> Answer<'_, std::result::Result<(), CoreError>> {
+        self.write_run(run.to_owned(), move |tx, run| brakes::intend(tx, run, record, &intend)).boxed()
+    }
+    fn records(&self, run: &str) -> Answer<'_, Vec<Record>> {
+        let run = run.to_owned();
+        async move {
+            // Also waits for writes of an attempt that was given up while they were in the queue.
+            self.write_run(run.clone(), |_, _| Ok(())).await?;
+            let records = self.readers.read(move |sql| journal::from(sql, &run, 0)).await?;
+            Ok(records.into_iter().map(|(_, record)| record).collect())
+        }
+        .boxed()
+    }
+    fn records_after(&self, run: &str, seq: Option<u64>) -> Answer<'_, Vec<(u64, Record)>> {
+        let (run, from) = (run.to_owned(), seq.map_or(0, |seq| seq.saturating_add(1)));
+        self.readers.read(move |sql| journal::from(sql, &run, from)).boxed()
+    }
+    fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    fn memory_get(&self, runbook: &str, key: &str) -> Answer<'_, Option<String>> {
+        let (runbook, key) = (runbook.to_owned(), key.to_owned());
+        self.readers.read(move |sql| memory::get(sql, &runbook, &key)).boxed()
+    }
+    fn memory_put(
+        &self,
+        run: &str,
+        record: Record,
+        runbook: &str,
+        key: &str,
+        value: &str,
+    ) -> Answer<'_, std::result::Result<(), CoreError>> {
+        let (runbook, key, value) = (runbook.to_owned(), key.to_owned(), value.to_owned());
+        let work = move |tx: &mut writer::Tx<'_>, run: &str| {
+            if let Err(limited) = memory::put(tx, &runbook, &key, &value)? {
+                return Ok(Err(limited));
+            }
+            journal::append(tx, run, vec![record]).map(Ok)
+        };
+        self.write_run(run.to_owned(), work).boxed()
+    }
+    fn memory_compare_and_put(
+        &self,
+        run: &str,
+        runbook: &str,
+        key: &str,
+        expected: Option<&str>,
+        value: &str,
+        record: RecordOf,
+    ) -> Answer<'_, std::result::Result<bool, CoreError>> {
+        let (runbook, key, value) = (runbook.to_owned(), key.to_owned(), value.to_owned());
+        let expected = expected.map(str::to_owned);
+        let work = move |tx: &mut writer::Tx<'_>, run: &str| {
+            memory::compare_and_put(tx, run, (&runbook, &key), expected.as_deref(), &value, record)
+        };
+        self.write_run(run.to_owned(), work).boxed()
+    }
+
+    fn put_version(&self, version: VersionRow) -> Answer<'_, PutVersion> {
+        self.write(move |tx| versions::put(tx, &version)).boxed()
+    }
+    fn versions(&self, name: &str) -> Answer<'_, Vec<VersionRow>> {
+        let name = name.to_owned();
+        self.readers.read(move |sql| versions::list(sql, &name)).boxed()
+    }
+    fn version(&self, name: &str, digest: &str) -> Answer<'_, Option<VersionRow>> {
+        let (name, digest) = (name.to_owned(), digest.to_owned());
+        self.readers.read(move |sql| versions::get(sql, &name, &digest)).boxed()
+    }
+    fn all_versions(&self) -> Answer<'_, Vec<VersionRow>> {
+        self.readers.read(versions::all).boxed()
+    }
+    fn package(&self, digest: &str) -> Answer<'_, Option<Vec<u8>>> {
+        let digest = digest.to_owned();
+        self.readers.read(move |sql| versions::package(sql, &digest)).boxed()
+    }
+    fn set_stage(&self, name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> Answer<'_, bool> {
+        let (name, digest, reason, by) = (name.to_owned(), digest.to_owned(), reason.to_owned(), by.to_owned());
+        let row = StageRow { name, digest, stage, reason, by, at };
+        self.write(move |tx| versions::set_stage(tx, &row)).boxed()
+    }
+    fn stages(&self) -> Answer<'_, Vec<StageRow>> {
+        self.readers.read(versions::stages).boxed()
+    }
+    fn stage_history(&self, name: &str) -> Answer<'_, Vec<StageRow>> {
+        let name = name.to_owned();
+        self.readers.read(move |sql| versions::history(sql, &name)).boxed()
+    }
+    fn current(&self, name: &str) -> Answer<'_, Option<String>> {
+        let name = name.to_owned();
+        self.readers.read(move |sql| versions::current(sql, &name)).boxed()
+    }
+
+    fn audit(&self, who: &str, what: &str, subject: &str, details: Value, at: u64) -> Answer<'_, u64> {
+        let (who, what, subject) = (who.to_owned(), what.to_owned(), subject.to_owned());
+        let line = audit::Line { who, what, subject, details, at };
+        self.write(move |tx| audit::add(tx, &line)).boxed()
+    }
+    fn audit_rows(
+        &self,
+        since: Option<u64>,
+        limit: u32,
+        cursor: Option<String>,
+    ) -> Answer<'_, (Vec<AuditRow>, Option<String>)> {
+        self.readers.read(move |sql| audit::list(sql, since, limit, cursor)).boxed()
+    }
+    fn verify_audit(&self) -> Answer<'_, AuditCheck> {
+        self.readers.read(audit::verify).boxed()
+    }
+
+    fn put_approval(&self, approval: Approval) -> Answer<'_, ()> {
+        self.write(move |tx| approvals::put(tx, &approval)).boxed()
+    }
+    fn approval(&self, id: &str) -> Answer<'_, Option<Approval>> {
+        let id = id.to_owned();
+        self.readers.read(move |sql| approvals::get(sql, &id)).boxed()
+    }
+    fn approvals(&self, open_only: bool) -> Answer<'_, Vec<Approval>> {
+        self.readers.read(move |sql| approvals::list(sql, open_only)).boxed()
+    }
+    fn decide_approval(&self, id: &str, approved: bool, by: &str, reason: &str, at: u64) -> Answer<'_, Decided> {
+        let kind = if approved { ApprovalEnd::Approved } else { ApprovalEnd::Denied };
+        let decision = ApprovalDecision { kind, by: by.to_owned(), reason: reason.to_owned(), at };
+        let id = id.to_owned();
+        self.write(move |tx| approvals::decide(tx, &id, decision)).boxed()
+    }
+    fn withdraw_approvals(&self, run: &str, reason: &str, at: u64) -> Answer<'_, u64> {
+        let (run, reason) = (run.to_owned(), reason.to_owned());
+        self.write(move |tx| approvals::withdraw(tx, &run, &reason, at)).boxed()
+    }
+
+    fn add_pause(&self, pause: Pause) -> Answer<'_, ()> {
+        self.write(move |tx| pauses::add(tx, &pause)).boxed()
+    }
+    fn pauses(&self, now: u64) -> Answer<'_, Vec<Pause>> {
+        self.readers.read(move |sql| pauses::list(sql, now)).boxed()
+    }
+    fn delete_pause(&self, id: &str) -> Answer<'_, bool> {
+        let id = id.to_owned();
+        self.write(move |tx| pauses::delete(tx, &id)).boxed()
+    }
+    fn stopped(&self) -> Answer<'_, Option<Stop>> {
+        self.readers.read(pauses::stopped).boxed()
+    }
+    fn set_stop(&self, stop: Option<Stop>) -> Answer<'_, ()> {
+        self.write(move |tx| pauses::set_stop(tx, stop)).boxed()
+    }
+    fn attempts(&self, filter: AttemptFilter) -> Answer<'_, Vec<AttemptRow>> {
+        self.readers.read(move |sql| brakes::list(sql, filter)).boxed()
+    }
+
+    fn prune(&self, before: u64) -> Answer<'_, Pruned> {
+        async move {
+            let mut total = Pruned::default();
+            loop {
+                let pruned = self.write(move |tx| prune::batch(tx, before)).await?;
+                if pruned == Pruned::default() {
+                    return Ok(total);
+                }
+                total.runs += pruned.runs;
+                total.records += pruned.records;
+                total.episodes += pruned.episodes;
+                total.attempts += pruned.attempts;
+            }
+        }
+        .boxed()
+    }
+    fn backup(&self, file: &Path) -> Answer<'_, ()> {
+        let (database, file) = (self.dir.database.clone(), file.to_owned());
+        async move {
+            let work = tokio::task::spawn_blocking(move || prune::backup(&database, &file));
+            work.await.map_err(|error| Error::Defect(format!("a backup panicked: {error}")))?
+        }
+        .boxed()
+    }
+    fn health(&self) -> Health {
+        self.gauge.health(self.writes_queued())
+    }
+    fn stats(&self) -> Stats {
+        self.gauge.stats(self.writes_queued())
+    }
+}

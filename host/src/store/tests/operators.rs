@@ -1,0 +1,282 @@
+//! Brakes, pauses, questions, versions, audit, retention.
+
+use sandbook_core::run::State;
+
+use super::*;
+
+fn intend(runbook: &str, subject: &str, at: u64, windows: Vec<Window>) -> Intend {
+    Intend {
+        runbook: runbook.to_owned(),
+        subject: subject.to_owned(),
+        host: "local".to_owned(),
+        target: subject.rsplit('/').next().unwrap_or(subject).to_owned(),
+        effect: "docker.restart-container".to_owned(),
+        at,
+        windows,
+        policy: vec!["policy0".to_owned()],
+    }
+}
+
+fn window(scope: Scope, count: u32, window_ms: u64) -> Window {
+    let label = format!("brakes {count}/{window_ms}ms");
+    Window { scope, count, window_ms, label }
+}
+
+async fn try_once(store: &Sqlite, intend: Intend) -> std::result::Result<(), String> {
+    let result = store.intend("r", note("intent"), intend).await.expect("stored");
+    result.map_err(|error| error.message)
+}
+
+#[tokio::test]
+async fn windows_count_attempts_and_say_when_there_is_room() {
+    let store = memory();
+    store.create_run(new_run("r")).await.expect("created");
+    let scopes = [
+        (Scope::RunbookSubject, "a", "local/x"),
+        (Scope::Subject, "b", "local/x"),
+        (Scope::Runbook, "a", "local/y"),
+        (Scope::Host, "b", "local/y"),
+        (Scope::Policy("policy0".to_owned()), "b", "local/y"),
+    ];
+    for at in [T, T + 10] {
+        try_once(&store, intend("a", "local/x", at, vec![window(Scope::RunbookSubject, 2, 1_000)]))
+            .await
+            .expect("room");
+    }
+    for (scope, runbook, subject) in scopes {
+        let windows = || vec![window(Scope::Host, 9, 500), window(scope.clone(), 2, 1_000)];
+        let refused = try_once(&store, intend(runbook, subject, T + 20, windows())).await.expect_err("no room");
+        let room = at(T + 1_000).to_string();
+        assert!(
+            refused.contains("2 attempts") && refused.contains("brakes 2/1000ms") && refused.contains(&room),
+            "{refused}"
+        );
+        let other = try_once(&store, intend(runbook, subject, T + 20, vec![window(scope.clone(), 0, 1_000)])).await;
+        assert!(other.expect_err("none allowed").contains("allows no attempt"));
+    }
+    let elsewhere =
+        vec![window(Scope::RunbookSubject, 2, 1_000), window(Scope::Policy("policy1".to_owned()), 1, 1_000)];
+    try_once(&store, intend("b", "local/x", T + 30, elsewhere)).await.expect("another runbook, another policy");
+    // Exactly one window later the first no longer counts.
+    let windows = || vec![window(Scope::RunbookSubject, 2, 1_000)];
+    try_once(&store, intend("a", "local/x", T + 999, windows())).await.expect_err("too early");
+    try_once(&store, intend("a", "local/x", T + 1_000, windows())).await.expect("room again");
+    // A clock that was set back does not make room.
+    try_once(&store, intend("a", "local/x", T - 5_000, windows())).await.expect_err("attempts of the future count");
+    assert_eq!(store.records("r").await.expect("read").len(), 4, "refused intents append nothing");
+    let filter = AttemptFilter { runbook: Some("a".to_owned()), ..AttemptFilter::default() };
+    assert_eq!(store.attempts(filter).await.expect("listed").len(), 3);
+}
+
+#[tokio::test]
+async fn two_at_once_cannot_both_take_the_last_place() {
+    let store = memory();
+    store.create_run(new_run("r")).await.expect("created");
+    let tries = (0..50).map(|_| try_once(&store, intend("a", "local/x", T, vec![window(Scope::Subject, 3, 1_000)])));
+    let results = futures::future::join_all(tries).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
+}
+
+#[tokio::test]
+async fn pauses_and_the_stop_switch_hold_back() {
+    let store = memory();
+    store.create_run(new_run("r")).await.expect("created");
+    let pause = |id: &str, selector: &str| Pause {
+        id: id.to_owned(),
+        selector: Selector::parse(selector).expect("a selector"),
+        reason: "upgrade".to_owned(),
+        by: "dana".to_owned(),
+        at: T,
+        until: T + 1_000,
+    };
+    store.add_pause(pause("p_1", "target=web-* host=local")).await.expect("added");
+    store.add_pause(pause("p_2", "runbook=restart-*")).await.expect("added");
+    let held = [("a", "local/web-1", true), ("a", "local/db", false), ("restart-x", "local/db", true)];
+    for (runbook, subject, expected) in held {
+        let result = try_once(&store, intend(runbook, subject, T + 999, vec![])).await;
+        assert_eq!(result.is_err(), expected, "{runbook} {subject}");
+        try_once(&store, intend(runbook, subject, T + 1_000, vec![])).await.expect("it is over");
+    }
+    assert!(store.delete_pause("p_1").await.expect("deleted"));
+    assert_eq!(store.pauses(T).await.expect("listed").len(), 1);
+    for bad in ["", "name=x", "target=", "target=[", "target=a target=b"] {
+        assert!(Selector::parse(bad).is_err(), "{bad}");
+    }
+
+    let stop = Stop { by: "dana".to_owned(), reason: "storm".to_owned(), at: T };
+    store.set_stop(Some(stop.clone())).await.expect("set");
+    store.set_stop(Some(stop.clone())).await.expect("set again");
+    let refused = try_once(&store, intend("a", "local/db", T, vec![])).await.expect_err("stopped");
+    assert!(refused.contains("dana") && refused.contains("storm"), "{refused}");
+    assert_eq!(store.stopped().await, Ok(Some(stop)));
+    store.set_stop(None).await.expect("cleared");
+    try_once(&store, intend("a", "local/db", T, vec![])).await.expect("goes on");
+}
+
+fn question(id: &str) -> Approval {
+    Approval {
+        id: id.to_owned(),
+        run: "r".to_owned(),
+        slot: 3,
+        runbook: "a".to_owned(),
+        effect: "docker.restart-container".to_owned(),
+        arguments: json!({"container": "web-1"}),
+        target: None,
+        reason: "policy asks".to_owned(),
+        at: T,
+        expires_at: T + 1_000,
+        decision: None,
+    }
+}
+
+#[tokio::test]
+async fn a_question_is_answered_once_in_time_and_by_its_whole_id() {
+    let store = memory();
+    for id in ["a_1", "a_2", "a_3"] {
+        store.put_approval(question(id)).await.expect("put");
+    }
+    assert_eq!(store.decide_approval("a_", true, "dana", "", T).await, Ok(Decided::Unknown));
+    assert!(matches!(store.approval("a_").await, Err(Error::Ambiguous(_))));
+    let answers =
+        futures::future::join_all((0..10).map(|n| store.decide_approval("a_1", n % 2 == 0, "dana", "ok", T + 5))).await;
+    assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(Decided::Done(_)))).count(), 1);
+    let late = store.decide_approval("a_2", true, "dana", "", T + 1_000).await;
+    assert!(matches!(late, Ok(Decided::Expired(_))));
+    assert_eq!(store.withdraw_approvals("r", "the alert resolved", T + 9).await, Ok(2));
+    let withdrawn = store.decide_approval("a_3", true, "dana", "", T + 10).await;
+    assert!(matches!(withdrawn, Ok(Decided::Already(_))));
+    assert!(store.approvals(true).await.expect("listed").is_empty());
+    assert_eq!(store.approvals(false).await.expect("listed").len(), 3);
+}
+
+fn version(name: &str, version: &str, digest: &str) -> VersionRow {
+    VersionRow {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        digest: format!("sha256:{digest}"),
+        origin: Origin::Person,
+        source: Source::Upload,
+        manifest_json: "{}".to_owned(),
+        package: digest.as_bytes().to_vec(),
+        at: T,
+        by: "dana".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_version_keeps_its_bytes_and_the_highest_stage_runs() {
+    let store = memory();
+    assert_eq!(store.put_version(version("a", "1", "aa1")).await, Ok(PutVersion::Stored));
+    assert_eq!(store.put_version(version("a", "1", "aa1")).await, Ok(PutVersion::SameBytes));
+    let taken = PutVersion::VersionTaken("sha256:aa1".to_owned());
+    assert_eq!(store.put_version(version("a", "1", "bb")).await, Ok(taken));
+    store.put_version(version("a", "2", "aa2")).await.expect("stored");
+    store.put_version(version("b", "1", "aa1")).await.expect("the same bytes under another name");
+    assert_eq!(store.package("sha256:aa2").await, Ok(Some(b"aa2".to_vec())));
+    assert_eq!(store.package("sha256:bb").await, Ok(None));
+    assert_eq!(store.version("a", "aa").await, Err(Error::Ambiguous("aa".to_owned())));
+    assert_eq!(store.version("a", "sha256:aa2").await.expect("found").expect("there").version, "2");
+    assert_eq!(store.versions("a").await.expect("listed").len(), 2);
+    assert_eq!(store.all_versions().await.expect("listed").len(), 3);
+
+    assert_eq!(store.current("a").await, Ok(None));
+    let steps = [
+        ("aa1", Stage::Live, "aa1"),
+        ("aa2", Stage::Shadow, "aa1"),
+        ("aa2", Stage::Live, "aa2"),
+        ("aa2", Stage::Draft, "aa1"),
+    ];
+    for (digest, stage, current) in steps {
+        let digest = format!("sha256:{digest}");
+        assert!(store.set_stage("a", &digest, stage, "reviewed", "dana", T).await.expect("set"));
+        assert_eq!(store.current("a").await.expect("found"), Some(format!("sha256:{current}")));
+    }
+    assert!(!store.set_stage("a", "sha256:zz", Stage::Live, "", "dana", T).await.expect("set"));
+    let latest: Vec<Stage> = store.stages().await.expect("listed").into_iter().map(|row| row.stage).collect();
+    assert_eq!(latest, [Stage::Draft, Stage::Live]);
+    assert_eq!(store.stage_history("a").await.expect("listed").len(), 4);
+}
+
+#[tokio::test]
+async fn a_tampered_audit_is_found() {
+    let tampering = [
+        ("UPDATE audit SET who = 'eve' WHERE seq = 3", 3),
+        ("UPDATE audit SET details = '{}' WHERE seq = 5", 5),
+        ("DELETE FROM audit WHERE seq = 2", 2),
+        ("UPDATE audit SET at = at + 1 WHERE seq = 1", 1),
+        ("UPDATE audit SET hash = 'x' WHERE seq = 6", 6),
+    ];
+    for (sql, broken) in tampering {
+        let store = memory();
+        for n in 1..=6u64 {
+            let details = json!({"z": 1.5e300, "a": {"n": n, "b": [null, "\"\u{1F600}"]}});
+            assert_eq!(store.audit("dana", "stage", "a", details, T + n).await, Ok(n));
+        }
+        assert_eq!(store.verify_audit().await, Ok(AuditCheck { rows: 6, broken: None }));
+        let (page, next) = store.audit_rows(Some(T + 2), 3, None).await.expect("listed");
+        assert_eq!((page.len(), page[0].seq, next.as_deref()), (3, 6, Some("4")));
+        assert_eq!(store.audit_rows(Some(T + 2), 3, next).await.expect("listed").0.len(), 2);
+        store.write(move |tx| Ok(tx.sql.execute(sql, [])?)).await.expect("tampered");
+        assert_eq!(store.verify_audit().await, Ok(AuditCheck { rows: broken - 1, broken: Some(broken) }), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn pruning_removes_what_ended_and_a_backup_has_the_rest() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(&dir);
+    for n in 0..120u64 {
+        let accepted =
+            store.accept(vec![incoming(Status::Firing, &format!("f{n}"), T, T)]).await.expect("accepted").remove(0);
+        let run = &accepted.runs[0];
+        store.append(run, vec![note("1"), note("2")], true).await.expect("appended");
+        if n >= 110 {
+            continue;
+        }
+        let end = RunPatch { state: Some(State::Succeeded), finished_at: Some(T + n), ..RunPatch::default() };
+        store.update_run(run, end).await.expect("updated");
+        store.accept(vec![incoming(Status::Resolved, &format!("f{n}"), T, T + n)]).await.expect("accepted");
+    }
+    let pruned = store.prune(T + 100).await.expect("pruned");
+    assert_eq!(pruned, Pruned { runs: 100, records: 200, episodes: 100, attempts: 0 });
+    assert_eq!(store.prune(T + 100).await, Ok(Pruned::default()));
+
+    let file = dir.path().join("backup.db");
+    store.backup(&file).await.expect("written");
+    assert!(store.backup(&file).await.is_err(), "a file that exists is kept");
+    let copy = tempfile::tempdir().expect("a directory");
+    std::fs::rename(&file, copy.path().join("sandbook.db")).expect("moved");
+    let restored = open(&copy);
+    let (runs, _) = restored.runs(RunFilter::default()).await.expect("listed");
+    assert_eq!((runs.len(), restored.open_runs().await.expect("listed").len()), (20, 10));
+    assert_eq!(runs, store.runs(RunFilter::default()).await.expect("listed").0);
+}
+
+#[tokio::test]
+async fn every_list_uses_an_index() {
+    let store = memory();
+    let queries = [
+        "SELECT id FROM episodes WHERE fingerprint = 'x' ORDER BY seq DESC LIMIT 1",
+        "SELECT * FROM episodes WHERE 1 AND resolved_at IS NULL ORDER BY first_heard DESC, id DESC LIMIT 9",
+        "SELECT * FROM runs INDEXED BY runs_queued WHERE state = 'queued' ORDER BY priority DESC, at, id LIMIT 9",
+        "SELECT * FROM runs WHERE 1 AND runbook = 'x' ORDER BY at DESC, id DESC LIMIT 9",
+        "SELECT * FROM runs WHERE 1 AND target_name = 'x' ORDER BY at DESC, id DESC LIMIT 9",
+        "SELECT * FROM runs INDEXED BY runs_wake WHERE state = 'waiting' AND wake_at IS NOT NULL AND wake_at <= 1 ORDER BY wake_at LIMIT 9",
+        "SELECT at FROM attempts WHERE runbook = 'x' AND subject = 'y' AND at > 1 ORDER BY at DESC LIMIT 1 OFFSET 2",
+        "SELECT at FROM attempts WHERE host = 'x' AND '' = '' AND at > 1 ORDER BY at DESC LIMIT 1 OFFSET 2",
+        "SELECT seq FROM records WHERE run = 'x' ORDER BY seq DESC LIMIT 1",
+    ];
+    for query in queries {
+        let plan: Vec<String> = store
+            .write(move |tx| {
+                let mut statement = tx.sql.prepare(&format!("EXPLAIN QUERY PLAN {query}"))?;
+                let rows = statement.query_map([], |row| row.get("detail"))?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            })
+            .await
+            .expect("explained");
+        let plan = plan.join("; ");
+        assert!(plan.contains("INDEX") || plan.contains("PRIMARY KEY"), "{query}: {plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{query}: {plan}");
+    }
+}

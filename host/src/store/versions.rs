@@ -1,0 +1,138 @@
+//! Versions of runbooks, their packages, and how far each is trusted.
+//!
+//! A version's name and number stand for its bytes for ever. Stages are only added, so the history stays.
+//! Deliberately not here: the effective stage, which is the lowest of several opinions; this is the stored one.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sandbook_core::run::Stage;
+
+use super::row::{Columns, Where, int, word};
+use super::writer::Tx;
+use super::{Error, PutVersion, Result, StageRow, VersionRow};
+
+/// What digests begin with.
+const DIGEST_PREFIX: &str = "sha256:";
+/// Versions that are listed at most: of all runbooks together.
+const LISTED_MAX: usize = 10_000;
+
+fn row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
+    Ok(VersionRow {
+        name: row.get("name")?,
+        version: row.get("version")?,
+        digest: row.get("digest")?,
+        origin: row.word("origin")?,
+        source: row.word("source")?,
+        manifest_json: row.get("manifest")?,
+        package: Vec::new(),
+        at: row.ms("at")?,
+        by: row.get("by")?,
+    })
+}
+
+/// See [`super::Store::put_version`].
+pub(super) fn put(tx: &mut Tx<'_>, version: &VersionRow) -> Result<PutVersion> {
+    let mut statement = tx.sql.prepare_cached("SELECT digest FROM versions WHERE name = ?1 AND version = ?2")?;
+    let taken: Option<String> = statement.query_row([&version.name, &version.version], |row| row.get(0)).optional()?;
+    match taken {
+        Some(digest) if digest == version.digest => return Ok(PutVersion::SameBytes),
+        Some(digest) => return Ok(PutVersion::VersionTaken(digest)),
+        None => {}
+    }
+    let mut statement = tx.sql.prepare_cached("INSERT OR IGNORE INTO packages (digest, bytes) VALUES (?1, ?2)")?;
+    statement.execute(params![version.digest, version.package])?;
+    let mut statement = tx.sql.prepare_cached(
+        "INSERT INTO versions (name, version, digest, origin, source, manifest, at, by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    statement.execute(params![
+        version.name,
+        version.version,
+        version.digest,
+        version.origin.name(),
+        word(&version.source)?,
+        version.manifest_json,
+        int(version.at),
+        version.by,
+    ])?;
+    Ok(PutVersion::Stored)
+}
+
+/// See [`super::Store::versions`].
+pub(super) fn list(sql: &Connection, name: &str) -> Result<Vec<VersionRow>> {
+    let mut query = Where::new("SELECT * FROM versions");
+    query.and("name = ?", Some(name.to_owned()));
+    query.rows(sql, " ORDER BY seq DESC", LISTED_MAX, row)
+}
+
+/// See [`super::Store::all_versions`].
+pub(super) fn all(sql: &Connection) -> Result<Vec<VersionRow>> {
+    Where::new("SELECT * FROM versions").rows(sql, " ORDER BY name, seq DESC", LISTED_MAX, row)
+}
+
+/// See [`super::Store::version`].
+pub(super) fn get(sql: &Connection, name: &str, digest: &str) -> Result<Option<VersionRow>> {
+    let bare = digest.strip_prefix(DIGEST_PREFIX).unwrap_or(digest);
+    if bare.is_empty() {
+        return Ok(None);
+    }
+    let from = format!("{DIGEST_PREFIX}{bare}");
+    let to = super::row::after_prefix(&from);
+    let mut statement = sql.prepare_cached(
+        "SELECT * FROM versions WHERE name = ?1 AND digest >= ?2 AND digest < ?3 ORDER BY digest LIMIT 2",
+    )?;
+    let rows = statement.query_map([name, &from, &to], row)?;
+    let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    if rows.len() > 1 { Err(Error::Ambiguous(digest.to_owned())) } else { Ok(rows.pop()) }
+}
+
+/// See [`super::Store::package`].
+pub(super) fn package(sql: &Connection, digest: &str) -> Result<Option<Vec<u8>>> {
+    let mut statement = sql.prepare_cached("SELECT bytes FROM packages WHERE digest = ?1")?;
+    Ok(statement.query_row([digest], |row| row.get(0)).optional()?)
+}
+
+fn stage_row(row: &Row<'_>) -> rusqlite::Result<StageRow> {
+    Ok(StageRow {
+        name: row.get("name")?,
+        digest: row.get("digest")?,
+        stage: row.word("stage")?,
+        reason: row.get("reason")?,
+        by: row.get("by")?,
+        at: row.ms("at")?,
+    })
+}
+
+/// See [`super::Store::set_stage`].
+pub(super) fn set_stage(tx: &mut Tx<'_>, row: &StageRow) -> Result<bool> {
+    let mut statement = tx.sql.prepare_cached(
+        "INSERT INTO stages (name, digest, stage, reason, by, at)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6 FROM versions WHERE name = ?1 AND digest = ?2",
+    )?;
+    let stage = row.stage.name();
+    Ok(statement.execute(params![row.name, row.digest, stage, row.reason, row.by, int(row.at)])? == 1)
+}
+
+/// See [`super::Store::stages`].
+pub(super) fn stages(sql: &Connection) -> Result<Vec<StageRow>> {
+    let mut query = Where::new("SELECT * FROM stages AS s");
+    query.and_plain("seq = (SELECT max(seq) FROM stages WHERE name = s.name AND digest = s.digest)");
+    query.rows(sql, " ORDER BY name, seq DESC", LISTED_MAX, stage_row)
+}
+
+/// See [`super::Store::stage_history`].
+pub(super) fn history(sql: &Connection, name: &str) -> Result<Vec<StageRow>> {
+    let mut query = Where::new("SELECT * FROM stages");
+    query.and("name = ?", Some(name.to_owned()));
+    query.rows(sql, " ORDER BY seq DESC", LISTED_MAX, stage_row)
+}
+
+/// See [`super::Store::current`].
+pub(super) fn current(sql: &Connection, name: &str) -> Result<Option<String>> {
+    let mut query = Where::new("SELECT * FROM stages AS s");
+    query.and("name = ?", Some(name.to_owned()));
+    query.and_plain("seq = (SELECT max(seq) FROM stages WHERE name = s.name AND digest = s.digest)");
+    // Newest first, so the first of the highest is the one that got there last.
+    let latest = query.rows(sql, " ORDER BY seq DESC", LISTED_MAX, stage_row)?;
+    let highest: Option<Stage> = latest.iter().map(|row| row.stage).max();
+    Ok(latest.into_iter().find(|row| Some(row.stage) == highest).map(|row| row.digest))
+}
