@@ -45,7 +45,7 @@ fi
 guests=$*
 if [ -z "$guests" ]; then
     guests=sdk/rhai
-    for manifest in runbooks/*/Cargo.toml; do
+    for manifest in runbooks/*/Cargo.toml tests/cases/*/Cargo.toml; do
         guests="$guests $(dirname "$manifest")"
     done
 fi

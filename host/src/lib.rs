@@ -1,12 +1,22 @@
-//! x
+//! The daemon and the command line around the pure core.
+//!
+//! Direction: guest → perform (in [`runner`]) → gate, journal and driver; api → runner; app → everything. Never guest →
+//! driver, guest → store, api → guest, anything → app but the command line. A test holds this.
 
-pub mod policy;
-pub mod config;
-pub mod guest;
-pub mod store;
-pub mod driver;
-pub mod watcher;
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod driver;
+pub mod guest;
 pub mod intake;
+pub mod library;
 pub mod metrics;
+pub mod policy;
+pub mod reference;
 pub mod runner;
+pub mod store;
+pub mod telemetry;
+pub mod watcher;

@@ -25,6 +25,8 @@ mod ending;
 pub mod execute;
 pub mod parts;
 pub mod perform;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use parts::{Brakes, Parts};

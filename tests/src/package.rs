@@ -3,7 +3,7 @@
 //! Guests in WAT are core modules with the component type of `sdk/wit` embedded, the simplest thing an author's toolchain
 //! could produce; the daemon lifts them. Their canonical ABI is written by hand here, once, in [`frame`].
 
-use wit_component::StringEncoding;
+use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::Resolve;
 
 use crate::repository;
@@ -43,9 +43,15 @@ impl Package {
     }
 
     /// A tar with the manifest and a guest written in WAT; see [`frame`] for what surrounds a body.
+    ///
+    /// Panics when it could not be lifted: a guest that is refused must be refused for what the test means.
     #[track_caller]
     pub fn wat(name: &str, asks: Asks<'_>, wat: &str) -> Package {
-        Package::wasm(name, asks, &typed(&core_module(wat)))
+        let module = typed(&core_module(wat));
+        let lifted =
+            ComponentEncoder::default().validate(true).module(&module).and_then(|mut encoder| encoder.encode());
+        lifted.unwrap_or_else(|error| panic!("the test's own guest {name}: {error:#}"));
+        Package::wasm(name, asks, &module)
     }
 
     /// A tar with the manifest and any bytes as `main.wasm`.
@@ -118,6 +124,13 @@ pub fn frame(before: &str, body: &str, after: &str) -> String {
     {body})
   {after})"#
     )
+}
+
+/// [`frame`] of a run that inspects `web-1` once and ends well.
+pub fn inspecting() -> String {
+    let import = "(import \"sandbook:runbook/docker@1.0.0\" \"inspect-container\" (func $inspect (param i32 i32 i32)))";
+    let body = "(call $inspect (i32.const 2048) (i32.const 5) (i32.const 2064)) (i32.const 1024)";
+    frame(import, body, "(data (i32.const 2048) \"web-1\")")
 }
 
 /// [`frame`] of a run that ends well at once.

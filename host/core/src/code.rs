@@ -43,6 +43,8 @@ codes! {
     "SB0112" = "an argument is not valid",
     "SB0113" = "it is too late for that",
     "SB0114" = "a defect of the daemon",
+    "SB0115" = "it took too long",
+    "SB0116" = "too many requests at once",
     // Manifests and packages.
     "SB0201" = "a manifest is not TOML",
     "SB0202" = "a manifest has an unknown key",

@@ -95,7 +95,7 @@ pub enum Step {
     /// One store transaction, with the records, then [`Session::intended`].
     Intend(Box<Claim>),
     /// Call the driver, then [`Session::settle`].
-    Drive(Permit),
+    Drive(Box<Permit>),
     /// Wait until then (milliseconds since 1970), here or with the guest dropped, then [`Session::woken`].
     Wait(u64),
     /// Drop the guest; a person's answer resumes it by replay.
@@ -187,7 +187,8 @@ impl Session {
         let slot = self.next_slot;
         if let Some(recorded) = self.journal.slots.get(slot as usize) {
             if recorded.request.effect != effect.name() || recorded.request.arguments != effect.arguments() {
-                return Next::end(Fault::ReplayMismatch { slot, recorded: recorded.request.clone(), asked: request(&effect) });
+                let recorded = Box::new(recorded.request.clone());
+                return Next::end(Fault::ReplayMismatch { slot, recorded, asked: Box::new(request(&effect)) });
             }
             if let Some(answer) = &recorded.answer {
                 let answer = answer.clone();
@@ -197,10 +198,10 @@ impl Session {
             return self.reopen(slot, effect, now);
         }
         if self.journal.header.mode == Mode::Replay {
-            return Next::end(Fault::JournalExhausted { slot, asked: request(&effect) });
+            return Next::end(Fault::JournalExhausted { slot, asked: Box::new(request(&effect)) });
         }
         if let Err(refusal) = self.counts.admit(&self.journal.header.limits) {
-            return refusal;
+            return *refusal;
         }
         let pending = Pending::new(slot, effect);
         if let Err(error) = pending.effect.validate() {
@@ -377,7 +378,6 @@ impl Session {
                 if let Err(error) = self.journal.append(&record) {
                     return Next::end(Fault::Journal(error));
                 }
-                self.counts.grow(&record);
                 let attempt = self.attempt(pending.slot);
                 self.drive(pending, attempt, Vec::new(), now)
             }
@@ -391,7 +391,7 @@ impl Session {
         let permit = Permit::new(&self.journal.header, pending.effect, pending.resolved, slot, attempt, route, now)
             .decided(pending.decision, pending.policy);
         self.phase = Phase::Driving { slot };
-        Next { records, durable: false, step: Step::Drive(permit) }
+        Next { records, durable: false, step: Step::Drive(Box::new(permit)) }
     }
 
     /// A sub-step that a driver wants on disk before it goes on.
@@ -401,7 +401,6 @@ impl Session {
         };
         let record = Record::Step { slot: *slot, data, at: now.unix_ms };
         self.journal.append(&record).map_err(Fault::Journal)?;
-        self.counts.grow(&record);
         Ok(record)
     }
 
@@ -460,7 +459,8 @@ impl Session {
             Recovered::Done(value) => self.conclude(pending, Decision::Allow, Ok(value), now),
             Recovered::NotDone => self.advance(Pending::new(pending.slot, pending.effect), now),
             Recovered::Unknown(reason) => {
-                Next::end(Fault::NeedsAttention { slot: pending.slot, asked: request(&pending.effect), reason })
+                let asked = Box::new(request(&pending.effect));
+                Next::end(Fault::NeedsAttention { slot: pending.slot, asked, reason })
             }
         }
     }
@@ -539,9 +539,8 @@ impl Session {
             if let Err(error) = self.journal.append(record) {
                 return Next::end(Fault::Journal(error));
             }
-            self.counts.grow(record);
         }
-        if let Err(fault) = self.counts.check_journal(&self.journal.header.limits) {
+        if let Err(fault) = bounds::check_journal(&self.journal) {
             return Next { records, durable: true, step: Step::End(fault) };
         }
         Next { records, durable, step }

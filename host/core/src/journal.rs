@@ -165,7 +165,15 @@ pub enum Record {
     /// A note of the runbook; takes no slot.
     Note { effect: String, data: Value, at: u64 },
     /// A person was asked.
-    Asked { slot: u32, request: Request, resolved: Option<Box<Resolved>>, reason: String, policy: Vec<String>, expires_at: u64, at: u64 },
+    Asked {
+        slot: u32,
+        request: Request,
+        resolved: Option<Box<Resolved>>,
+        reason: String,
+        policy: Vec<String>,
+        expires_at: u64,
+        at: u64,
+    },
     /// A person answered.
     Answered { slot: u32, approved: bool, by: String, reason: String, at: u64 },
     /// The run waits for a time.
@@ -230,6 +238,25 @@ impl Record {
         }
     }
 
+    /// Near enough to its bytes on disk: the parts that can grow, and a constant for the rest.
+    pub fn bytes(&self) -> u64 {
+        let request = |request: &Request| value_bytes(&request.arguments);
+        256 + match self {
+            Record::Note { data, .. } | Record::Step { data, .. } => value_bytes(data),
+            Record::Asked { request: asked, .. }
+            | Record::Waiting { request: asked, .. }
+            | Record::Intended { request: asked, .. } => request(asked),
+            Record::Settled { request: asked, answer, .. } => {
+                let answer = match answer {
+                    Answer::Ok(value) => value_bytes(value),
+                    Answer::Error(error) => error.message.len() as u64,
+                };
+                answer + asked.as_ref().map_or(0, request)
+            }
+            Record::Begun { .. } | Record::Answered { .. } | Record::Ended { .. } => 0,
+        }
+    }
+
     /// When, in milliseconds since 1970.
     pub fn at(&self) -> u64 {
         match self {
@@ -243,6 +270,16 @@ impl Record {
             | Record::Settled { at, .. }
             | Record::Ended { at, .. } => *at,
         }
+    }
+}
+
+/// About how many bytes a value has as JSON.
+pub fn value_bytes(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len() as u64 + 2,
+        Value::Array(items) => items.iter().map(|item| value_bytes(item) + 1).sum::<u64>() + 2,
+        Value::Object(map) => map.iter().map(|(key, value)| key.len() as u64 + 4 + value_bytes(value)).sum::<u64>() + 2,
     }
 }
 
@@ -339,6 +376,10 @@ pub struct Journal {
     pub slots: Vec<Slot>,
     /// How many notes are recorded: a replay emits the same ones again and skips that many.
     pub notes: u32,
+    /// About how many bytes those notes have.
+    pub notes_bytes: u64,
+    /// About how many bytes all records have on disk.
+    pub bytes: u64,
     /// Time of the last record: what WASI clocks show.
     pub now: u64,
     /// The end, once there is one.
@@ -349,7 +390,7 @@ impl Journal {
     /// A journal of only its header.
     pub fn new(header: Header) -> Journal {
         let now = header.at;
-        Journal { header, slots: Vec::new(), notes: 0, now, end: None }
+        Journal { header, slots: Vec::new(), notes: 0, notes_bytes: 0, bytes: 0, now, end: None }
     }
 
     /// Folds records from the first on.
@@ -376,7 +417,10 @@ impl Journal {
         }
         match record {
             Record::Begun { .. } => return Err(Error::SecondHeader),
-            Record::Note { .. } => self.notes += 1,
+            Record::Note { data, .. } => {
+                self.notes += 1;
+                self.notes_bytes += value_bytes(data);
+            }
             Record::Ended { state, outcome, sentence, .. } => self.end = Some((*state, *outcome, sentence.clone())),
             Record::Asked { slot, .. }
             | Record::Answered { slot, .. }
@@ -385,6 +429,7 @@ impl Journal {
             | Record::Step { slot, .. }
             | Record::Settled { slot, .. } => self.append_slot(*slot, record)?,
         }
+        self.bytes += record.bytes();
         self.now = self.now.max(record.at());
         Ok(())
     }
@@ -407,7 +452,9 @@ impl Journal {
 
 fn request_of(record: &Record) -> Option<&Request> {
     match record {
-        Record::Asked { request, .. } | Record::Waiting { request, .. } | Record::Intended { request, .. } => Some(request),
+        Record::Asked { request, .. } | Record::Waiting { request, .. } | Record::Intended { request, .. } => {
+            Some(request)
+        }
         Record::Settled { request, .. } => request.as_ref(),
         Record::Begun { .. }
         | Record::Note { .. }
@@ -452,7 +499,9 @@ impl Slot {
                 self.expires_at = Some(*expires_at);
                 self.approved = None;
             }
-            Record::Answered { approved, by, reason, .. } => self.approved = Some((*approved, by.clone(), reason.clone())),
+            Record::Answered { approved, by, reason, .. } => {
+                self.approved = Some((*approved, by.clone(), reason.clone()))
+            }
             Record::Waiting { until, .. } => self.until = Some(*until),
             Record::Intended { resolved, attempt, policy, horizon_at, .. } => {
                 self.resolved.clone_from(resolved);

@@ -114,8 +114,9 @@ mod tests {
     #[test]
     fn a_signal_without_a_trace_is_asked_for() {
         let running = state(Status::Running, "a");
-        let hup = Effect::from_arguments("docker.kill-container", json!({"container": "web", "options": {"signal": "HUP"}}))
-            .expect("valid");
+        let hup =
+            Effect::from_arguments("docker.kill-container", json!({"container": "web", "options": {"signal": "HUP"}}))
+                .expect("valid");
         assert!(matches!(look(&hup, &running, &running, true), Recovered::Unknown(_)));
         assert_eq!(look(&effect("docker.kill-container"), &running, &running, true), Recovered::NotDone);
     }

@@ -77,11 +77,13 @@ pub struct Error {
 
 /// The body of an error.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
 pub struct Body {
     error: Said,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ErrorSaid)]
 struct Said {
     /// Such as `SB0107`; `sandbook explain` has the page.
     #[schema(pattern = "^SB0[0-9]{3}$")]

@@ -104,6 +104,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
+/// A body of JSON that may be left out.
+pub struct JsonOrNothing<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for JsonOrNothing<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _state: &S) -> Result<JsonOrNothing<T>, Error> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body, JSON_BYTES_MAX).await?;
+        if bytes.is_empty() {
+            return Ok(JsonOrNothing(T::default()));
+        }
+        must_be_json(&parts.headers)?;
+        parse(&bytes).map(JsonOrNothing)
+    }
+}
+
 /// JSON of a shape: 400 when it is no JSON, 422 when it is of another shape.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| {

@@ -161,7 +161,7 @@ async fn tell(options: &DemoOptions, server: &str, folder: &std::path::Path, nam
     if options.json {
         println!("{}", serde_json::to_string_pretty(&json!({ "receipt": receipt, "run": row, "records": records }))?);
     } else {
-        let ink = if options.color { crate::cli::screen::Ink::colored() } else { crate::cli::screen::Ink::default() };
+        let ink = crate::cli::Ink { color: options.color };
         println!("{}", timeline::render(&row, &records, timeline::Options { ink, full: false, now: None }));
     }
     Ok(row["outcome"] == "fixed" && row["verification"] == "confirmed")

@@ -170,6 +170,9 @@ pub struct DemoArgs {
     /// On the real Docker engine, with a throw-away container of its own
     #[arg(long)]
     pub docker: bool,
+    /// With --docker: the container's image; needs a shell
+    #[arg(long, value_name = "IMAGE", requires = "docker")]
+    pub image: Option<String>,
     /// End after the timeline instead of serving until Ctrl-C
     #[arg(long)]
     pub exit: bool,

@@ -14,7 +14,7 @@ use super::args::Global;
 use super::exit::{Exit, Failure};
 
 /// Where the daemon listens unless told otherwise.
-pub const SERVER: &str = "http://127.0.0.1:7070";
+pub(super) const SERVER: &str = "http://127.0.0.1:7070";
 /// How long connecting may take: somebody waits at a terminal.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take. An upload is compiled first, which may take the compiler's whole two minutes.
@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_secs(180);
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
 /// A daemon and how to talk to it.
-pub struct Client {
+pub(super) struct Client {
     base: Url,
     token: Option<String>,
     http: reqwest::Client,
@@ -40,7 +40,7 @@ struct Place {
 
 impl Client {
     /// The daemon of the command line, the environment, the configuration file, or this machine's own.
-    pub fn new(global: &Global) -> Result<Client, Failure> {
+    pub(super) fn new(global: &Global) -> Result<Client, Failure> {
         let place = Place::read(global.config.as_deref())?;
         let (text, given) = match &global.server {
             Some(server) => (server.clone(), true),
@@ -78,13 +78,13 @@ impl Client {
     }
 
     /// Asks.
-    pub async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
         let bytes = self.bytes(self.request(Method::GET, path)?.query(query), path).await?;
         parse(&bytes, path)
     }
 
     /// Asks for something with a body, or to remove something.
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let mut request = self.request(method, path)?;
         if let Some(body) = body {
             request = request.json(body);
@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// Sends a file's bytes.
-    pub async fn upload(
+    pub(super) async fn upload(
         &self,
         path: &str,
         query: &[(&str, String)],
@@ -106,7 +106,7 @@ impl Client {
     }
 
     /// An answer that goes on for as long as its reader likes.
-    pub async fn stream(&self, path: &str, headers: &[(&str, String)]) -> Result<reqwest::Response, Failure> {
+    pub(super) async fn stream(&self, path: &str, headers: &[(&str, String)]) -> Result<reqwest::Response, Failure> {
         let mut request = self.request(Method::GET, path)?.timeout(Duration::from_secs(30 * 86_400));
         for (name, value) in headers {
             request = request.header(*name, value);
@@ -153,7 +153,7 @@ impl Client {
     }
 
     /// What the daemon is called in messages.
-    pub fn address(&self) -> String {
+    pub(super) fn address(&self) -> String {
         self.base.as_str().trim_end_matches('/').to_owned()
     }
 
@@ -189,7 +189,7 @@ fn parse(bytes: &[u8], path: &str) -> Result<Value, Failure> {
 }
 
 /// A name as one piece of a path.
-pub fn segment(name: &str) -> String {
+pub(super) fn segment(name: &str) -> String {
     let mut piece = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte) {

@@ -38,15 +38,23 @@ impl Exit {
     pub fn of_status(status: u16, code: &str) -> Exit {
         match (status, code) {
             (200..=299, _) => Exit::Ok,
-            (401 | 403, _) | (_, "denied" | "refused") => Exit::Refused,
-            (_, "diverged" | "replay-mismatch") => Exit::Diverged,
-            (_, "would-ask") => Exit::WouldAsk,
+            (401 | 403, _) | (_, DENIED | STAGE | BRAKE) => Exit::Refused,
+            (_, MISMATCH) => Exit::Diverged,
             // A proxy in between answers for a daemon that does not.
             (502 | 504, _) => Exit::Unreachable,
             (_, _) => Exit::Failed,
         }
     }
 }
+
+/// The replay does not match the journal.
+const MISMATCH: &str = "SB0501";
+/// An effect was denied.
+const DENIED: &str = "SB0503";
+/// The stage is too low.
+const STAGE: &str = "SB0508";
+/// A brake holds it back.
+const BRAKE: &str = "SB0509";
 
 /// Why a command ended otherwise than it should.
 #[derive(Debug, Clone, PartialEq)]
@@ -182,9 +190,9 @@ mod tests {
             (401, "", Exit::Refused),
             (403, "SB0402", Exit::Refused),
             (404, "", Exit::Failed),
-            (409, "denied", Exit::Refused),
-            (409, "diverged", Exit::Diverged),
-            (409, "would-ask", Exit::WouldAsk),
+            (409, "SB0508", Exit::Refused),
+            (409, "SB0501", Exit::Diverged),
+            (409, "SB0108", Exit::Failed),
             (422, "SB0201", Exit::Failed),
             (503, "", Exit::Failed),
             (502, "", Exit::Unreachable),

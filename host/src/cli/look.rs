@@ -1,16 +1,15 @@
-//! Commands that look: status, alerts, runbooks, targets, runs and what is kept of them. Each ends with what to do next.
+//! What is going on: status, alerts, runbooks, targets. Each command ends with what to do next.
 //!
-//! Deliberately not here: changing anything, see [`super::act`].
+//! Deliberately not here: runs, see [`super::runs`], and changing anything, see [`super::act`].
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::args::{AlertsArgs, AuditArgs, GrantsArgs, JournalArgs, RunbooksArgs, RunsArgs, ShowArgs};
+use super::args::{AlertsArgs, RunbooksArgs};
 use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
 use super::screen::{Cell, Paint, Screen, Table};
-use super::text::{ago, between_ms, clean, count, digest, field, first_field, shell, short, target, time, took};
-use super::timeline;
+use super::text::{ago, clean, digest, field, first_field, shell, short, took};
 
 /// The list of an answer.
 pub(super) fn list<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
@@ -40,18 +39,6 @@ pub(super) fn paint_state(state: &str) -> Paint {
     }
 }
 
-/// The id of a run: `last` is the newest.
-pub(super) async fn run_id(client: &Client, word: &str) -> Result<String, Failure> {
-    if word != "last" {
-        return Ok(word.to_owned());
-    }
-    let answer = client.get("/v1/runs", &[("limit", "1".to_owned())]).await?;
-    list(&answer, "runs")
-        .first()
-        .map(|run| field(run, "run"))
-        .ok_or_else(|| Failure::failed("there is no run yet", "start one: sandbook run RUNBOOK TARGET"))
-}
-
 pub(super) async fn status(client: &Client, screen: &Screen) -> Result<Exit, Failure> {
     let status = client.get("/status", &[]).await?;
     if screen.json {
@@ -72,7 +59,7 @@ pub(super) async fn status(client: &Client, screen: &Screen) -> Result<Exit, Fai
 }
 
 /// A part of the status on a line: nested facts as `name value`, lists by name.
-fn summary(value: &Value) -> String {
+pub(super) fn summary(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
@@ -336,275 +323,3 @@ pub(super) async fn targets(client: &Client, screen: &Screen) -> Result<Exit, Fa
     screen.print(&table.render(screen.ink));
     Ok(Exit::Ok)
 }
-
-pub(super) async fn runs(client: &Client, screen: &Screen, args: &RunsArgs) -> Result<Exit, Failure> {
-    let mut query = vec![("limit", args.limit.to_string())];
-    for (name, value) in [("state", &args.state), ("runbook", &args.runbook), ("target", &args.target), ("cursor", &args.cursor)] {
-        if let Some(value) = value {
-            query.push((name, value.clone()));
-        }
-    }
-    if let Some(text) = &args.since {
-        query.push(("since", since(text)?));
-    }
-    let answer = client.get("/v1/runs", &query).await?;
-    if screen.json {
-        screen.value(&answer);
-        return Ok(Exit::Ok);
-    }
-    let runs = list(&answer, "runs");
-    if runs.is_empty() {
-        screen.line("no runs");
-        screen.next("sandbook alerts");
-        return Ok(Exit::Ok);
-    }
-    let now = Timestamp::now();
-    let mut table = Table::new(&["RUN", "RUNBOOK", "TARGET", "MODE", "STARTED", "TOOK", "OUTCOME", "VERIFIED", ""]);
-    for run in runs {
-        let outcome = first_field(run, &["outcome", "state"]);
-        let verified = run["verification"].as_str().map_or_else(|| field(&run["verification"], "state"), str::to_owned);
-        let span = time(&run["started_at"]).zip(time(&run["finished_at"])).map(|(from, to)| took(between_ms(from, to)));
-        table.row([
-            Cell::new(field(run, "run")),
-            Cell::new(field(run, "runbook")).paint(Paint::Bold),
-            target(&run["target"]).into(),
-            Cell::new(field(run, "mode")).paint(Paint::Dim),
-            ago(if run["started_at"].is_null() { &run["at"] } else { &run["started_at"] }, now).into(),
-            span.unwrap_or_default().into(),
-            Cell::new(&outcome).paint(paint_state(&outcome)),
-            Cell::new(&verified).paint(paint_state(&verified)),
-            short(&field(run, "sentence"), 60).into(),
-        ]);
-    }
-    screen.print(&table.render(screen.ink));
-    let step = match runs.iter().find(|run| run["state"] == "needs-attention") {
-        Some(run) => format!("sandbook show {}", shell(&field(run, "run"))),
-        None => "sandbook show last".to_owned(),
-    };
-    let more = answer["next_cursor"].as_str().map(|cursor| format!("; older: --cursor {}", shell(cursor))).unwrap_or_default();
-    screen.next(&format!("{step}{more}"));
-    Ok(Exit::Ok)
-}
-
-/// A run and all of its records.
-pub(super) async fn run_and_records(client: &Client, word: &str) -> Result<(Value, Vec<Value>), Failure> {
-    let path = format!("/v1/runs/{}", segment(&run_id(client, word).await?));
-    let run = client.get(&path, &[]).await?;
-    let mut records = Vec::new();
-    let mut query: Vec<(&str, String)> = Vec::new();
-    loop {
-        let mut page = client.get(&format!("{path}/journal"), &query).await?;
-        let cursor = page["next_cursor"].as_str().map(str::to_owned);
-        if let Value::Array(more) = page["records"].take() {
-            records.extend(more);
-        }
-        match cursor {
-            // The same cursor twice would go on for ever.
-            Some(cursor) if query.first().is_none_or(|(_, before)| *before != cursor) => query = vec![("cursor", cursor)],
-            Some(_) | None => return Ok((run, records)),
-        }
-    }
-}
-
-pub(super) async fn show(client: &Client, screen: &Screen, args: &ShowArgs) -> Result<Exit, Failure> {
-    let (run, records) = run_and_records(client, &args.run).await?;
-    if screen.json {
-        let next = timeline::next_step(&run, &records);
-        screen.value(&json!({"run": run, "records": records, "next": next}));
-        return Ok(Exit::Ok);
-    }
-    let options = timeline::Options { ink: screen.ink, full: args.full, now: Some(Timestamp::now()) };
-    screen.print(&timeline::render(&run, &records, options));
-    Ok(Exit::Ok)
-}
-
-pub(super) async fn journal(client: &Client, screen: &Screen, args: &JournalArgs) -> Result<Exit, Failure> {
-    let (run, records) = run_and_records(client, &args.run).await?;
-    let whole = json!({"run": run, "records": records});
-    match &args.export {
-        Some(path) if path.as_os_str() == "-" => screen.value(&whole),
-        Some(path) => {
-            std::fs::write(path, format!("{whole:#}\n")).map_err(|error| {
-                Failure::failed(format!("{} cannot be written: {error}", path.display()), "check the folder and its permissions")
-            })?;
-            if screen.json {
-                screen.value(&json!({"file": path, "records": records.len()}));
-            } else {
-                screen.line(&format!("{} written to {}", count(records.len(), "record"), path.display()));
-            }
-        }
-        None if screen.json => screen.value(&whole),
-        None => {
-            let mut table = Table::new(&["AT", "SLOT", "KIND", "WHAT", ""]);
-            for record in &records {
-                let [slot, kind, what, said] = timeline::line(record);
-                table.row([
-                    Cell::new(field(record, "at")).paint(Paint::Dim),
-                    slot.into(),
-                    kind.into(),
-                    Cell::new(what).paint(Paint::Bold),
-                    said.into(),
-                ]);
-            }
-            screen.print(&table.render(screen.ink));
-        }
-    }
-    Ok(Exit::Ok)
-}
-
-pub(super) async fn approvals(client: &Client, screen: &Screen) -> Result<Exit, Failure> {
-    let answer = client.get("/v1/approvals", &[]).await?;
-    if screen.json {
-        screen.value(&answer);
-        return Ok(Exit::Ok);
-    }
-    let approvals = list(&answer, "approvals");
-    if approvals.is_empty() {
-        screen.line("nothing waits for a person");
-        return Ok(Exit::Ok);
-    }
-    let now = Timestamp::now();
-    let mut table = Table::new(&["ID", "RUNBOOK", "WANTS", "ON", "BECAUSE", "ASKED", "EXPIRES"]);
-    for one in approvals {
-        table.row([
-            field(one, "id").into(),
-            Cell::new(field(one, "runbook")).paint(Paint::Bold),
-            field(one, "effect").into(),
-            target(&one["target"]).into(),
-            short(&field(one, "reason"), 60).into(),
-            ago(&one["at"], now).into(),
-            ago(&one["expires_at"], now).into(),
-        ]);
-    }
-    screen.print(&table.render(screen.ink));
-    let first = shell(&field(&approvals[0], "id"));
-    screen.next(&format!("sandbook show {}, then sandbook approve {first}", shell(&field(&approvals[0], "run"))));
-    Ok(Exit::Ok)
-}
-
-pub(super) async fn grants(client: &Client, screen: &Screen, args: &GrantsArgs) -> Result<Exit, Failure> {
-    let answer = client.get("/v1/grants", &[]).await?;
-    if screen.json {
-        screen.value(&answer);
-        return Ok(Exit::Ok);
-    }
-    let mut table = Table::new(&["RUNBOOK", "", "EFFECTS", "ON", "LIMIT", "ASKS", "WHERE"]);
-    let wanted = |grant: &&Value| {
-        let name = field(grant, "runbook");
-        args.runbook.as_ref().is_none_or(|prefix| name.is_empty() || name.starts_with(prefix.as_str()))
-    };
-    let grants: Vec<&Value> = list(&answer, "grants").iter().filter(wanted).collect();
-    for grant in &grants {
-        let (name, forbids) = (field(grant, "runbook"), grant["kind"] == "forbid");
-        let effects: Vec<&str> = list(grant, "effects").iter().filter_map(Value::as_str).collect();
-        let line = field(grant, "line");
-        table.row([
-            Cell::new(if name.is_empty() { "every runbook" } else { &name }).paint(Paint::Bold),
-            if forbids { Cell::new("may not").paint(Paint::Bad) } else { Cell::new("may").paint(Paint::Good) },
-            Cell::new(if effects.is_empty() { "every effect".to_owned() } else { effects.join(", ") }),
-            field(grant, "resource").into(),
-            field(grant, "limit").into(),
-            Cell::new(if grant["ask"] == true { "a person" } else { "" }),
-            Cell::new(format!("{}:{line}", field(grant, "file"))).paint(Paint::Dim),
-        ]);
-    }
-    if grants.is_empty() {
-        screen.line("nothing is granted: no runbook may change anything");
-        screen.next("sandbook grant RUNBOOK EFFECT --container NAME; a refused run names the exact line");
-        return Ok(Exit::Ok);
-    }
-    screen.print(&table.render(screen.ink));
-    Ok(Exit::Ok)
-}
-
-pub(super) async fn pauses(client: &Client, screen: &Screen) -> Result<Exit, Failure> {
-    let answer = client.get("/v1/pauses", &[]).await?;
-    if screen.json {
-        screen.value(&answer);
-        return Ok(Exit::Ok);
-    }
-    let pauses = list(&answer, "pauses");
-    if pauses.is_empty() {
-        screen.line("nothing is paused");
-        return Ok(Exit::Ok);
-    }
-    let now = Timestamp::now();
-    let mut table = Table::new(&["ID", "WHAT", "ENDS", "BY", "REASON"]);
-    for pause in pauses {
-        let selector = summary(&pause["selector"]);
-        let selector = if selector.is_empty() { "everything".to_owned() } else { selector };
-        table.row([
-            field(pause, "id").into(),
-            Cell::new(selector).paint(Paint::Bold),
-            ago(&pause["until"], now).into(),
-            field(pause, "by").into(),
-            field(pause, "reason").into(),
-        ]);
-    }
-    screen.print(&table.render(screen.ink));
-    screen.next(&format!("sandbook pauses --end {}", shell(&field(&pauses[0], "id"))));
-    Ok(Exit::Ok)
-}
-
-pub(super) async fn brakes(client: &Client, screen: &Screen) -> Result<Exit, Failure> {
-    let answer = client.get("/v1/brakes", &[]).await?;
-    if screen.json {
-        screen.value(&answer);
-        return Ok(Exit::Ok);
-    }
-    let brakes = list(&answer, "brakes");
-    if brakes.is_empty() {
-        screen.line("no brake has counted anything");
-        return Ok(Exit::Ok);
-    }
-    let now = Timestamp::now();
-    let mut table = Table::new(&["ID", "STATE", "LIMIT", "ATTEMPTS", "RUNBOOK", "SUBJECT", "SINCE"]);
-    for brake in brakes {
-        let state = if brake["tripped"] == true { "tripped".to_owned() } else { field(brake, "state") };
-        table.row([
-            field(brake, "id").into(),
-            Cell::new(&state).paint(paint_state(&state)),
-            first_field(brake, &["label", "limit"]).into(),
-            first_field(brake, &["attempts", "count"]).into(),
-            field(brake, "runbook").into(),
-            first_field(brake, &["subject", "target", "host"]).into(),
-            ago(&brake["at"], now).into(),
-        ]);
-    }
-    screen.print(&table.render(screen.ink));
-    if let Some(brake) = brakes.iter().find(|brake| brake["tripped"] == true || brake["state"] == "tripped") {
-        screen.next(&format!("find out why it acted so often, then sandbook rearm {}", shell(&field(brake, "id"))));
-    }
-    Ok(Exit::Ok)
-}
-
-pub(super) async fn audit(client: &Client, screen: &Screen, args: &AuditArgs) -> Result<Exit, Failure> {
-    let answer = client.get("/v1/audit", &[("since", since(&args.since)?)]).await?;
-    if screen.json {
-        screen.value(&answer);
-    } else {
-        let mut table = Table::new(&["#", "AT", "WHO", "WHAT", "ON", "DETAILS"]);
-        let rows = [list(&answer, "audit"), list(&answer, "entries")].into_iter().find(|rows| !rows.is_empty()).unwrap_or(&[]);
-        for row in rows {
-            let details = summary(&row["details"]);
-            table.row([
-                Cell::new(field(row, "seq")).paint(Paint::Dim),
-                field(row, "at").into(),
-                Cell::new(field(row, "who")).paint(Paint::Bold),
-                field(row, "what").into(),
-                field(row, "subject").into(),
-                short(if details == "none" { "" } else { &details }, 100).into(),
-            ]);
-        }
-        screen.print(&table.render(screen.ink));
-        screen.line(&format!("\n{}", count(rows.len(), "line")));
-    }
-    match [&answer["check"]["broken"], &answer["broken"]].into_iter().find_map(Value::as_u64) {
-        Some(seq) => Err(Failure::failed(
-            format!("the audit was altered: line {seq} does not follow from the one before"),
-            "compare with a backup; somebody wrote into the database",
-        )),
-        None => Ok(Exit::Ok),
-    }
-}
-

@@ -105,7 +105,7 @@ impl Screen {
 
 /// A cell of a table.
 #[derive(Debug, Clone, Default)]
-pub struct Cell {
+pub(super) struct Cell {
     text: String,
     paint: Paint,
     /// Runs on over the columns to its right, which the row must not have.
@@ -114,19 +114,19 @@ pub struct Cell {
 
 impl Cell {
     /// Text of anybody, made harmless.
-    pub fn new(text: impl AsRef<str>) -> Cell {
+    pub(super) fn new(text: impl AsRef<str>) -> Cell {
         Cell { text: clean(text.as_ref()).into_owned(), ..Cell::default() }
     }
 
     /// The same as the last cell of its row, however long: it makes no column wider.
     #[must_use]
-    pub fn spill(self) -> Cell {
+    pub(super) fn spill(self) -> Cell {
         Cell { spills: true, ..self }
     }
 
     /// The same in a colour.
     #[must_use]
-    pub fn paint(self, paint: Paint) -> Cell {
+    pub(super) fn paint(self, paint: Paint) -> Cell {
         Cell { paint, ..self }
     }
 }
@@ -139,24 +139,24 @@ impl<T: AsRef<str>> From<T> for Cell {
 
 /// Aligned columns with a heading; columns in which nothing stands are left out.
 #[derive(Debug, Default)]
-pub struct Table {
+pub(super) struct Table {
     heads: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     /// A table with these columns.
-    pub fn new(heads: &[&'static str]) -> Table {
+    pub(super) fn new(heads: &[&'static str]) -> Table {
         Table { heads: heads.to_vec(), rows: Vec::new() }
     }
 
     /// Appends a row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
     }
 
     /// The lines, each ended.
-    pub fn render(&self, ink: Ink) -> String {
+    pub(super) fn render(&self, ink: Ink) -> String {
         let text = |row: &Vec<Cell>, column: usize| {
             row.get(column).filter(|cell| !cell.spills).map_or(0, |cell| cell.text.chars().count())
         };

@@ -27,7 +27,7 @@ fn steers(character: char) -> bool {
 }
 
 /// A text on one line, at most so many characters.
-pub fn short(text: &str, chars_max: usize) -> String {
+pub(super) fn short(text: &str, chars_max: usize) -> String {
     let line = text.trim().lines().next().unwrap_or_default();
     let cut = line.chars().count() > chars_max || text.trim().lines().nth(1).is_some();
     let mut kept: String = line.chars().take(chars_max).collect();
@@ -38,7 +38,7 @@ pub fn short(text: &str, chars_max: usize) -> String {
 }
 
 /// A field as a text: strings as they are, nothing for null, anything else as JSON.
-pub fn field(value: &Value, key: &str) -> String {
+pub(super) fn field(value: &Value, key: &str) -> String {
     match &value[key] {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -47,12 +47,12 @@ pub fn field(value: &Value, key: &str) -> String {
 }
 
 /// The first of several fields that is there.
-pub fn first_field(value: &Value, keys: &[&str]) -> String {
+pub(super) fn first_field(value: &Value, keys: &[&str]) -> String {
     keys.iter().map(|key| field(value, key)).find(|text| !text.is_empty()).unwrap_or_default()
 }
 
 /// A time in JSON: RFC 3339, or milliseconds since 1970.
-pub fn time(value: &Value) -> Option<Timestamp> {
+pub(super) fn time(value: &Value) -> Option<Timestamp> {
     match value {
         Value::String(text) => text.parse().ok(),
         Value::Number(number) => number.as_i64().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
@@ -61,12 +61,12 @@ pub fn time(value: &Value) -> Option<Timestamp> {
 }
 
 /// Milliseconds from one time to another, none before.
-pub fn between_ms(from: Timestamp, to: Timestamp) -> u64 {
+pub(super) fn between_ms(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.as_millisecond() - from.as_millisecond()).unwrap_or(0)
 }
 
 /// `3 min ago`, `in 20 s`, `just now`; nothing for no time.
-pub fn ago(value: &Value, now: Timestamp) -> String {
+pub(super) fn ago(value: &Value, now: Timestamp) -> String {
     let Some(at) = time(value) else { return String::new() };
     let ms = now.as_millisecond() - at.as_millisecond();
     if ms.unsigned_abs() < 1_000 {
@@ -77,7 +77,7 @@ pub fn ago(value: &Value, now: Timestamp) -> String {
 }
 
 /// One unit, rounded down: how people say how long ago something was.
-pub fn rough(ms: u64) -> String {
+pub(super) fn rough(ms: u64) -> String {
     const MINUTE: u64 = 60_000;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
@@ -89,10 +89,11 @@ pub fn rough(ms: u64) -> String {
     }
 }
 
-/// `12 ms`, `1.2 s`, `3 min 5 s`, `2 h 10 min`: how long something took.
-pub fn took(ms: u64) -> String {
+/// `12 ms`, `1.2 s`, `10 s`, `3 min 5 s`, `2 h 10 min`: how long something took.
+pub(super) fn took(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
+        1_000..60_000 if ms % 1_000 < 100 => format!("{} s", ms / 1_000),
         1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
         60_000..3_600_000 => with_rest(ms / 60_000, "min", ms % 60_000 / 1_000, "s"),
         3_600_000.. => with_rest(ms / 3_600_000, "h", ms % 3_600_000 / 60_000, "min"),
@@ -104,7 +105,7 @@ fn with_rest(whole: u64, unit: &str, rest: u64, rest_unit: &str) -> String {
 }
 
 /// `+0.012s`, `+1m05s`: distance from a run's beginning, aligned in columns.
-pub fn offset(ms: u64) -> String {
+pub(super) fn offset(ms: u64) -> String {
     match ms {
         0..60_000 => format!("+{}.{:03}s", ms / 1_000, ms % 1_000),
         60_000..3_600_000 => format!("+{}m{:02}s", ms / 60_000, ms % 60_000 / 1_000),
@@ -113,7 +114,7 @@ pub fn offset(ms: u64) -> String {
 }
 
 /// `512 B`, `23.4 MiB`.
-pub fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -131,18 +132,18 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// `1 run`, `3 runs`.
-pub fn count(number: usize, thing: &str) -> String {
+pub(super) fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// A digest as people tell it apart: the algorithm and 12 digits.
-pub fn digest(text: &str) -> String {
+pub(super) fn digest(text: &str) -> String {
     let cut = if text.starts_with("sha256:") { 19 } else { 12 };
     clean(&text.chars().take(cut).collect::<String>()).into_owned()
 }
 
 /// A target in JSON: `host/name`, or the text it is.
-pub fn target(value: &Value) -> String {
+pub(super) fn target(value: &Value) -> String {
     match value {
         Value::Object(_) => {
             let (host, name) = (field(value, "host"), field(value, "name"));
@@ -154,13 +155,13 @@ pub fn target(value: &Value) -> String {
 }
 
 /// A word that is safe to paste into a shell.
-pub fn shell(word: &str) -> String {
+pub(super) fn shell(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@=,+".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// The `sandbook …` line a message suggests: the messages of policy end with it.
-pub fn suggested(message: &str) -> Option<String> {
+pub(super) fn suggested(message: &str) -> Option<String> {
     let at = message.rfind("sandbook grant ").or_else(|| message.rfind("sandbook promote "))?;
     let line = message[at..].lines().next().unwrap_or_default();
     Some(clean(line.trim_end_matches(['`', '.', ' '])).into_owned())
@@ -190,7 +191,7 @@ mod tests {
             assert_eq!(ago(&Value::from(at), now), want);
         }
         assert_eq!(ago(&Value::Null, now), "");
-        for (ms, want) in [(12, "12 ms"), (1_250, "1.2 s"), (185_000, "3 min 5 s"), (7_800_000, "2 h 10 min")] {
+        for (ms, want) in [(12, "12 ms"), (1_250, "1.2 s"), (10_020, "10 s"), (185_000, "3 min 5 s"), (7_800_000, "2 h 10 min")] {
             assert_eq!(took(ms), want);
         }
         assert_eq!((offset(12), offset(65_000)), ("+0.012s".into(), "+1m05s".into()));

@@ -46,7 +46,12 @@ pub fn render(run: &Value, records: &[Value], options: Options) -> String {
 
 /// What comes after this run, as a line to type. `show --json` readers and `watch` use it too.
 pub fn next_step(run: &Value, records: &[Value]) -> String {
-    next_of(&Story::fold(run, records))
+    next(&Story::fold(run, records))
+}
+
+/// Names in it may be anybody's.
+fn next(story: &Story) -> String {
+    clean(&next_of(story)).into_owned()
 }
 
 fn header(story: &Story, options: Options) -> String {
@@ -237,7 +242,7 @@ fn answers(story: &Story, options: Options) -> String {
     let ink = options.ink;
     let mut text = String::new();
     for (question, answer) in
-        [("what happened", happened(story)), ("why", because(story)), ("what next", next_of(story))]
+        [("what happened", happened(story)), ("why", because(story)), ("what next", next(story))]
     {
         text.push_str(&format!("{} {answer}\n", ink.paint(Paint::Bold, &format!("{question:<13}"))));
     }
@@ -263,11 +268,8 @@ fn happened(story: &Story) -> String {
         })
         .collect();
     let reads = story.slots().count() - changes.len();
-    let did = if changes.is_empty() {
-        format!("nothing was changed ({})", count(reads, "other effect"))
-    } else {
-        format!("{} ({})", changes.join(", "), count(reads, "other effect"))
-    };
+    let did = if changes.is_empty() { "nothing was changed".to_owned() } else { changes.join(", ") };
+    let did = if reads == 0 { did } else { format!("{did} ({})", count(reads, "other effect")) };
     let sentence = clean(story.sentence.trim_end_matches('.')).into_owned();
     let simulated = match field(&story.raw, "mode").as_str() {
         "live" | "" => "",

@@ -3,14 +3,46 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use sandbook_core::effect::Effect;
+use sandbook_core::error::Error;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
 use wasmtime::ResourceLimiter;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use super::{Perform, wasi};
 
+/// An effect on its way from a guest's fiber to whoever runs the guest, and the way back.
+pub(super) type Ask = (Effect, oneshot::Sender<Result<Value, Error>>);
+
+/// A guest's way to ask. Effects are performed by the task that runs the guest and never on the guest's fiber: its small
+/// stack is the guest's, and libraries that measure the thread's stack (Cedar does) must not find themselves on another.
+#[derive(Clone)]
+pub(super) struct Asks(mpsc::UnboundedSender<Ask>);
+
+impl Asks {
+    /// The two ends. A guest waits for each answer, so that no more than a few asks are ever under way.
+    pub(super) fn channel() -> (Asks, mpsc::UnboundedReceiver<Ask>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Asks(sender), receiver)
+    }
+
+    /// The answer; never one when the run was stopped, because then the guest is dropped.
+    pub(super) async fn ask(&self, effect: Effect) -> Result<Value, Error> {
+        let (sender, receiver) = oneshot::channel();
+        if self.0.send((effect, sender)).is_ok()
+            && let Ok(answer) = receiver.await
+        {
+            return answer;
+        }
+        std::future::pending().await
+    }
+}
+
 /// State of one guest's store.
 pub(super) struct Context {
     pub(super) door: Arc<dyn Perform>,
+    pub(super) asks: Asks,
     pub(super) memory: Memory,
     pub(super) output: wasi::Output,
     pub(super) wasi: WasiCtx,
@@ -18,7 +50,6 @@ pub(super) struct Context {
     /// CPU used, in ticks.
     pub(super) ticks: u64,
     pub(super) ticks_max: u64,
-    pub(super) out_of_cpu: bool,
 }
 
 impl WasiView for Context {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wasmtime::component::{Func, Instance, ResourceTable, Val};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 
-use super::context::{Context, Memory};
+use super::context::{Ask, Asks, Context, Memory};
 use super::engine::{Program, TICK_MS};
 use super::{Call, Code, Ended, Exceeded, GuestProblem, Perform, Place, Report, Stopped, convert, link, wasi};
 
@@ -35,36 +35,58 @@ fn source_of(code: &Code) -> Option<&str> {
 /// Executes `run` or `verify` of a program.
 pub(super) async fn run(engine: &Engine, program: &Program, call: Call<'_>) -> Ended {
     let door = call.door.clone();
-    let mut store = store(engine, call.door.clone(), call.limits, call.seed);
+    let (asks, asked) = Asks::channel();
+    let mut store = store(engine, door.clone(), asks, call.limits, call.seed);
     let refused = store.data().memory.refused.clone();
     let output = store.data().output.clone();
     let guest = async {
         let instance = program.pre.instantiate_async(&mut store).await?;
-        let answer = match call.code {
-            Code::Wasm(_) => invoke(&mut store, &instance, call.entry.name(), &[call.input.clone()]).await,
+        match call.code {
+            Code::Wasm(_) => invoke(&mut store, &instance, call.entry.name(), std::slice::from_ref(call.input)).await,
             Code::Script(source) => {
                 let arguments = [json!(source.as_ref()), json!(call.entry.name()), call.input.clone()];
                 invoke(&mut store, &instance, "run-script", &arguments).await
             }
-        };
-        anyhow::Ok((answer, store.data().out_of_cpu))
+        }
     };
-    let answer = tokio::select! {
-        biased;
-        () = door.stopped() => return Ended::Stopped,
-        () = out_of_wall(&door, call.limits.wall_ms) => return exceeded(Exceeded::Wall, call.limits),
-        answer = guest => answer,
+    let answer = match attend(guest, asked, &door, call.limits).await {
+        Ok(answer) => answer,
+        Err(ended) => return ended,
     };
     for line in output.take_all() {
         if door.perform(wasi::note(line)).await == Err(Stopped) {
             return Ended::Stopped;
         }
     }
-    let failure = match answer {
-        Ok((Ok(json), _)) => return read_answer(&json, source_of(call.code)),
-        Ok((Err(error), _)) | Err(error) => error,
-    };
-    trapped(&failure, refused.load(Ordering::Relaxed), call.limits)
+    match answer {
+        Ok(json) => read_answer(&json, source_of(call.code)),
+        Err(error) => trapped(&error, refused.load(Ordering::Relaxed), call.limits),
+    }
+}
+
+/// Executes the guest and performs what it asks for, one effect at a time, on this task's own stack. An effect that was
+/// begun is brought to its end even when the run is stopped meanwhile: its outcome must be recorded.
+async fn attend(
+    guest: impl Future<Output = Result<Value>>,
+    mut asked: tokio::sync::mpsc::UnboundedReceiver<Ask>,
+    door: &Arc<dyn Perform>,
+    limits: &Limits,
+) -> Result<Result<Value>, Ended> {
+    let mut guest = std::pin::pin!(guest);
+    let mut wall = std::pin::pin!(out_of_wall(door, limits.wall_ms));
+    loop {
+        tokio::select! {
+            biased;
+            () = door.stopped() => return Err(Ended::Stopped),
+            () = &mut wall => return Err(exceeded(Exceeded::Wall, limits)),
+            Some((effect, reply)) = asked.recv() => match door.perform(effect).await {
+                // A guest that is gone takes no answer.
+                Ok(answer) => drop(reply.send(answer)),
+                Err(Stopped) => return Err(Ended::Stopped),
+            },
+            answer = &mut guest => return Ok(answer),
+        }
+    }
 }
 
 /// Resolves when the run has used up its wall time; waits do not count because they drop the guest or are subtracted by
@@ -83,7 +105,7 @@ async fn out_of_wall(door: &Arc<dyn Perform>, wall_ms: u64) {
     }
 }
 
-fn store(engine: &Engine, door: Arc<dyn Perform>, limits: &Limits, seed: u64) -> Store<Context> {
+fn store(engine: &Engine, door: Arc<dyn Perform>, asks: Asks, limits: &Limits, seed: u64) -> Store<Context> {
     let output = wasi::Output::default();
     let context = Context {
         wasi: wasi::context(&door, &output, seed),
@@ -91,9 +113,9 @@ fn store(engine: &Engine, door: Arc<dyn Perform>, limits: &Limits, seed: u64) ->
         table: ResourceTable::new(),
         ticks: 0,
         ticks_max: limits.cpu_ms.div_ceil(TICK_MS),
-        out_of_cpu: false,
         output,
         door,
+        asks,
     };
     let mut store = Store::new(engine, context);
     store.limiter(|context| &mut context.memory);
@@ -105,7 +127,6 @@ fn store(engine: &Engine, door: Arc<dyn Perform>, limits: &Limits, seed: u64) ->
             context.ticks += 1;
         }
         if context.ticks > context.ticks_max {
-            context.out_of_cpu = true;
             return Err(wasmtime::Error::msg(OUT_OF_CPU));
         }
         Ok(UpdateDeadline::Yield(1))
@@ -233,7 +254,7 @@ impl Perform for NoDoor {
 
 async fn ask_interpreter(engine: &Engine, program: &Program, export: &str, arguments: &[Value]) -> Result<Value> {
     let limits = Limits { cpu_ms: CHECK_CPU_MS, ..Limits::default() };
-    let mut store = store(engine, Arc::new(NoDoor), &limits, 0);
+    let mut store = store(engine, Arc::new(NoDoor), Asks::channel().0, &limits, 0);
     let instance = program.pre.instantiate_async(&mut store).await?;
     invoke(&mut store, &instance, export, arguments).await
 }

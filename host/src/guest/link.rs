@@ -11,7 +11,7 @@ use wasmtime::component::types::{ComponentFunc, Type};
 use wasmtime::component::{Linker, Val};
 use wasmtime::{Engine, StoreContextMut};
 
-use super::context::Context;
+use super::context::{Asks, Context};
 use super::{WIT, convert, wasi};
 
 /// Interface through which the interpreter reaches effects by name.
@@ -80,12 +80,13 @@ pub(super) fn interpreter(engine: &Engine) -> Result<Linker<Context>> {
 
 /// One host call: convert, perform, convert back.
 async fn call(
-    mut store: StoreContextMut<'_, Context>,
+    store: StoreContextMut<'_, Context>,
     name: &'static str,
     ty: ComponentFunc,
     params: &[Val],
     results: &mut [Val],
 ) -> wasmtime::Result<()> {
+    let (asks, output) = (store.data().asks.clone(), store.data().output.clone());
     let mut arguments = Map::new();
     for ((parameter, ty), value) in ty.params().zip(params) {
         let json = convert::to_json(value, &ty).map_err(into_wasmtime)?;
@@ -93,14 +94,14 @@ async fn call(
             arguments.insert(parameter.replace('-', "_"), json);
         }
     }
-    let answer = perform(&mut store, name, Value::Object(arguments)).await;
+    let answer = perform(asks, output, name, Value::Object(arguments)).await;
     let Some(result_ty) = ty.results().next() else { return Ok(()) };
     results[0] = answer_to_val(answer, &result_ty).map_err(into_wasmtime)?;
     Ok(())
 }
 
 async fn call_by_name(
-    mut store: StoreContextMut<'_, Context>,
+    store: StoreContextMut<'_, Context>,
     ty: ComponentFunc,
     params: &[Val],
     results: &mut [Val],
@@ -108,8 +109,9 @@ async fn call_by_name(
     let (Some(Val::String(name)), Some(Val::String(arguments))) = (params.first(), params.get(1)) else {
         return Err(wasmtime::Error::msg("the interpreter calls with a name and arguments"));
     };
+    let (asks, output) = (store.data().asks.clone(), store.data().output.clone());
     let answer = match serde_json::from_str(arguments) {
-        Ok(arguments) => perform(&mut store, name, arguments).await,
+        Ok(arguments) => perform(asks, output, name, arguments).await,
         Err(error) => Err(Error::invalid(format!("{name}: {error}"))),
     };
     let answer = answer.map(|value| Value::String(value.to_string()));
@@ -118,20 +120,14 @@ async fn call_by_name(
     Ok(())
 }
 
-async fn perform(store: &mut StoreContextMut<'_, Context>, name: &str, arguments: Value) -> Result<Value, Error> {
+/// Turns a call into an effect, and what was printed before it into notes.
+async fn perform(asks: Asks, output: wasi::Output, name: &str, arguments: Value) -> Result<Value, Error> {
     let effect = Effect::from_arguments(name, arguments)?;
-    let door = store.data().door.clone();
-    let printed = store.data().output.take_lines();
-    for line in printed {
-        if door.perform(wasi::note(line)).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    for line in output.take_lines() {
+        // What a full or stopped run says to a note changes nothing for the effect behind it.
+        let _ = asks.ask(wasi::note(line)).await;
     }
-    match door.perform(effect).await {
-        Ok(answer) => answer,
-        // The run is stopped: this guest gets no answer and is dropped by whoever runs it.
-        Err(super::Stopped) => std::future::pending().await,
-    }
+    asks.ask(effect).await
 }
 
 fn answer_to_val(answer: Result<Value, Error>, ty: &Type) -> Result<Val> {

@@ -142,7 +142,7 @@ impl Runner {
 
     /// Executes a run that has its target and its subject's lock.
     pub(super) async fn execute(&self, mut prepared: Prepared) -> Result<()> {
-        let Prepared { row, package, journal, .. } = &mut prepared;
+        let Prepared { row, package, journal, recorded, .. } = &mut prepared;
         let header = &journal.header;
         row.target.clone_from(&header.target);
         row.subject.clone_from(&header.subject);
@@ -159,7 +159,7 @@ impl Runner {
             ..RunPatch::default()
         };
         let begun = Record::Begun { header: Box::new(header.clone()) };
-        let records = if prepared.recorded { Vec::new() } else { vec![begun] };
+        let records = if *recorded { Vec::new() } else { vec![begun] };
         let checkpoint = Checkpoint { records, patch, approval: None };
         if !self.parts.store.checkpoint(&row.id, checkpoint).await? {
             // Somebody cancelled it while it was queued.

@@ -134,7 +134,7 @@ impl Attempt {
                     session.authorized(verdict, self.parts.clock.now())
                 }
                 Step::Intend(claim) => self.intend(&mut session, &claim).await?,
-                Step::Drive(permit) => self.drive(&mut session, permit).await?,
+                Step::Drive(permit) => self.drive(&mut session, *permit).await?,
                 Step::Wait(until) => {
                     self.wait(until).await?;
                     session.woken(self.parts.clock.now())

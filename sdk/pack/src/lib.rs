@@ -19,6 +19,8 @@ pub const RUST_SDK: &str = "sdk/rust";
 pub const INTERPRETER: &str = "sdk/rhai";
 /// The built-in catalogue.
 pub const RUNBOOKS: &str = "runbooks";
+/// Cases of the tests, each in two languages.
+pub const CASES: &str = "tests/cases";
 
 /// One committed component and where it comes from; paths are relative to the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,15 +74,17 @@ impl Artefact {
     }
 }
 
-/// The interpreter, and every built-in runbook that has Rust sources.
+/// The interpreter, and every built-in runbook and case that has Rust sources.
 pub fn artefacts(root: &Path) -> Result<Vec<Artefact>> {
     let mut found = vec![Artefact::interpreter()];
-    let folder = root.join(RUNBOOKS);
     let mut runbooks = Vec::new();
-    for entry in folder.read_dir().with_context(|| format!("reading {}", folder.display()))? {
-        let entry = entry?;
-        if entry.path().join("Cargo.toml").is_file() {
-            runbooks.push(format!("{RUNBOOKS}/{}", entry.file_name().to_string_lossy()));
+    for parent in [RUNBOOKS, CASES] {
+        let folder = root.join(parent);
+        for entry in folder.read_dir().with_context(|| format!("reading {}", folder.display()))? {
+            let entry = entry?;
+            if entry.path().join("Cargo.toml").is_file() {
+                runbooks.push(format!("{parent}/{}", entry.file_name().to_string_lossy()));
+            }
         }
     }
     runbooks.sort();

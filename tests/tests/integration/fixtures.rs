@@ -83,8 +83,8 @@ fn the_fake_engine_answers_counts_and_misbehaves() {
 
 #[test]
 fn guests_written_in_wat_are_what_a_toolchain_produces() {
-    let module = package::typed(&package::core_module(&package::well()));
-    let mut encoder =
-        wit_component::ComponentEncoder::default().validate(true).module(&module).expect("a typed module");
-    encoder.encode().expect("a module that can be lifted");
+    let asks = package::Asks { effects: &["docker.inspect-container"], ..package::Asks::default() };
+    for wat in [package::well(), package::inspecting()] {
+        assert_eq!(package::Package::wat("guest", asks, &wat).content_type, "application/x-tar");
+    }
 }

@@ -135,9 +135,8 @@ fn scripts_that_the_parser_must_survive() {
     }
 }
 
-#[test]
-fn components_that_take_everything() {
-    let daemon = daemon();
+/// Components that are sound and mean no good.
+fn greedy_components() -> Vec<(&'static str, String)> {
     let import = |interface: &str, function: &str, signature: &str| {
         format!("(import \"sandbook:runbook/{interface}@1.0.0\" \"{function}\" (func $effect {signature}))")
     };
@@ -151,7 +150,7 @@ fn components_that_take_everything() {
     let flood = "(loop $l (call $effect (i32.const 1) (i32.const 4096) (i32.const 50000)) (br $l)) unreachable";
     let huge = "(call $effect (i32.const 1) (i32.const 0) (i32.const -1)) unreachable";
     #[rustfmt::skip]
-    let guests = [
+    let guests = vec![
         ("wasm-loop", frame("", "(loop $l (br $l)) unreachable", "")),
         ("wasm-grow", frame("", grow, "")),
         ("wasm-fill", frame("", fill, "")),
@@ -165,7 +164,13 @@ fn components_that_take_everything() {
         ("wasm-huge-argument", frame(&import("log", "log", "(param i32 i32 i32)"), huge, "")),
         ("wasm-start-loop", frame("", "(i32.const 1024)", "(func $spin (loop $l (br $l))) (start $spin)")),
     ];
-    for (name, wat) in &guests {
+    guests
+}
+
+#[test]
+fn components_that_take_everything() {
+    let daemon = daemon();
+    for (name, wat) in &greedy_components() {
         meet(&daemon, Met::Stopped, &Package::wat(name, SHORT, wat));
     }
     let mut fine = Package::wat("wasm-well", SHORT, &well());

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Next;
 use crate::effect::Effect;
 use crate::error::{Error, ErrorKind};
-use crate::journal::{self, Answer, Journal, Limits, Record, Request};
+use crate::journal::{self, Answer, Journal, Limits, Request, value_bytes};
 
 /// How many calls beyond the effect limit are answered with `limited` before the run is ended: enough for a script to
 /// clean up, too few to spin on.
@@ -17,12 +17,16 @@ const NOTES_DROPPED_MAX: u32 = 100_000;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum Fault {
-    #[error("slot {slot} asks for {} but the journal has {} there: the code is not the one that was recorded", show(asked), show(recorded))]
-    ReplayMismatch { slot: u32, recorded: Request, asked: Request },
+    #[error(
+        "slot {slot} asks for {} but the journal has {} there: the code is not the one that was recorded",
+        show(asked),
+        show(recorded)
+    )]
+    ReplayMismatch { slot: u32, recorded: Box<Request>, asked: Box<Request> },
     #[error("the journal ends before slot {slot} ({})", show(asked))]
-    JournalExhausted { slot: u32, asked: Request },
+    JournalExhausted { slot: u32, asked: Box<Request> },
     #[error("slot {slot} ({}) may or may not have happened: {reason}", show(asked))]
-    NeedsAttention { slot: u32, asked: Request, reason: String },
+    NeedsAttention { slot: u32, asked: Box<Request>, reason: String },
     #[error("more than {0} denied effects: a runbook that probes is ended")]
     Probing(u32),
     #[error("more than {0} effects, and it went on asking")]
@@ -50,7 +54,6 @@ pub(super) struct Counts {
     denials: u32,
     notes_bytes: u64,
     notes_dropped: u32,
-    journal_bytes: u64,
 }
 
 pub(super) enum NoteAdmission {
@@ -70,27 +73,29 @@ impl Counts {
             effects: u32::try_from(journal.slots.len()).unwrap_or(u32::MAX),
             overrun: 0,
             denials: u32::try_from(denials).unwrap_or(u32::MAX),
-            notes_bytes: 0,
+            notes_bytes: journal.notes_bytes,
             notes_dropped: 0,
-            journal_bytes: 0,
         }
     }
 
-    pub(super) fn admit(&mut self, limits: &Limits) -> Result<(), Next> {
+    pub(super) fn admit(&mut self, limits: &Limits) -> Result<(), Box<Next>> {
         if self.effects < limits.effects {
             self.effects += 1;
             return Ok(());
         }
         self.overrun += 1;
         if self.overrun > OVERRUN_MAX {
-            return Err(Next::end(Fault::Effects(limits.effects)));
+            return Err(Box::new(Next::end(Fault::Effects(limits.effects))));
         }
-        let message = format!("this run has used its {} effects; raise `effects` under [limits] if it needs more", limits.effects);
-        Err(Next::answer(Err(Error::limited(message))))
+        let message = format!(
+            "this run has used its {} effects; raise `effects` under [limits] if it needs more",
+            limits.effects
+        );
+        Err(Box::new(Next::answer(Err(Error::limited(message)))))
     }
 
     pub(super) fn admit_note(&mut self, data: &Value, limits: &Limits) -> NoteAdmission {
-        let bytes = data.to_string().len() as u64;
+        let bytes = value_bytes(data);
         if self.notes_dropped == 0 && self.notes_bytes + bytes <= limits.notes_bytes {
             self.notes_bytes += bytes;
             return NoteAdmission::Keep;
@@ -112,40 +117,12 @@ impl Counts {
         self.denials += 1;
         if self.denials > limits.denials { Err(Fault::Probing(limits.denials)) } else { Ok(()) }
     }
-
-    pub(super) fn grow(&mut self, record: &Record) {
-        self.journal_bytes += record_bytes(record);
-    }
-
-    pub(super) fn check_journal(&self, limits: &Limits) -> Result<(), Fault> {
-        if self.journal_bytes > limits.journal_bytes { Err(Fault::JournalBytes(limits.journal_bytes)) } else { Ok(()) }
-    }
 }
 
-/// Near enough to the bytes on disk: the parts that can grow, and a constant for the rest.
-fn record_bytes(record: &Record) -> u64 {
-    let request = |request: &Request| value_bytes(&request.arguments);
-    256 + match record {
-        Record::Note { data, .. } | Record::Step { data, .. } => value_bytes(data),
-        Record::Asked { request: r, .. } | Record::Waiting { request: r, .. } | Record::Intended { request: r, .. } => request(r),
-        Record::Settled { request: r, answer, .. } => {
-            let answer = match answer {
-                Answer::Ok(value) => value_bytes(value),
-                Answer::Error(error) => error.message.len() as u64,
-            };
-            answer + r.as_ref().map_or(0, request)
-        }
-        Record::Begun { .. } | Record::Answered { .. } | Record::Ended { .. } => 0,
-    }
-}
-
-fn value_bytes(value: &Value) -> u64 {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-        Value::String(text) => text.len() as u64 + 2,
-        Value::Array(items) => items.iter().map(|item| value_bytes(item) + 1).sum::<u64>() + 2,
-        Value::Object(map) => map.iter().map(|(key, value)| key.len() as u64 + 4 + value_bytes(value)).sum::<u64>() + 2,
-    }
+/// Whether the journal is within its size.
+pub(super) fn check_journal(journal: &Journal) -> Result<(), Fault> {
+    let max = journal.header.limits.journal_bytes;
+    if journal.bytes > max { Err(Fault::JournalBytes(max)) } else { Ok(()) }
 }
 
 /// Holds a driver's answer to the effect's and the run's size limits.
@@ -154,7 +131,10 @@ pub(super) fn check_result(effect: &Effect, result: Result<Value, Error>, limits
     let max = limits.result_bytes.min(effect.info().output_bytes_max as u64);
     let bytes = value_bytes(&value);
     if bytes > max {
-        return Err(Error::limited(format!("the answer of {} has {bytes} bytes, at most {max} are allowed; ask for less", effect.name())));
+        return Err(Error::limited(format!(
+            "the answer of {} has {bytes} bytes, at most {max} are allowed; ask for less",
+            effect.name()
+        )));
     }
     Ok(value)
 }

@@ -52,7 +52,8 @@ fn inspect() -> Effect {
 }
 
 fn web() -> Resolved {
-    let target = Target { host: "local".to_owned(), kind: Kind::Container, name: "web".to_owned(), id: Some("abc".to_owned()) };
+    let target =
+        Target { host: "local".to_owned(), kind: Kind::Container, name: "web".to_owned(), id: Some("abc".to_owned()) };
     Resolved { target, subject: "local/web".to_owned(), facts: None, before: Some(json!({"started_at": "a"})) }
 }
 
@@ -115,7 +116,7 @@ fn perform(session: &mut Session, host: &Host, effect: Effect, log: &mut Vec<Rec
             }
             Step::Drive(permit) => {
                 drives += 1;
-                session.settle(permit, host.answer.clone(), NOW)
+                session.settle(*permit, host.answer.clone(), NOW)
             }
             Step::Wait(_) => session.woken(NOW),
             Step::Ask(_) => return (End::Asked, drives),
@@ -154,7 +155,10 @@ fn every_class_without_its_request_is_denied_and_nothing_is_driven() {
         let name = effect.name();
         let (end, drives) = perform(&mut session(&[]), &Host::default(), effect, &mut log);
         assert_eq!((kind_of(&end), drives), (Some(ErrorKind::Denied), 0), "{name}");
-        assert!(matches!(&log[..], [Record::Settled { decision: Decision::Deny, .. }]), "{name}: a denial is journaled");
+        assert!(
+            matches!(&log[..], [Record::Settled { decision: Decision::Deny, .. }]),
+            "{name}: a denial is journaled"
+        );
     }
 }
 
@@ -192,7 +196,8 @@ fn ambient_notes_state_and_waits_need_nobody() {
 
 #[test]
 fn unknown_and_ungranted_names_answer_alike() {
-    let unknown = Host { decision: Decision::Deny, resolve: Err(Error::not_found("no such container")), ..Host::default() };
+    let unknown =
+        Host { decision: Decision::Deny, resolve: Err(Error::not_found("no such container")), ..Host::default() };
     let ungranted = Host { decision: Decision::Deny, ..Host::default() };
     let ask = |host: &Host| perform(&mut session(&["docker.restart-container"]), host, restart(), &mut Vec::new()).0;
     assert_eq!(ask(&unknown), ask(&ungranted));
@@ -216,7 +221,13 @@ fn an_asked_effect_waits_for_a_person_and_is_authorized_again() {
     let mut log = vec![Record::Begun { header: Box::new(header(&requests, Mode::Live)) }];
     let (end, drives) = perform(&mut session(&requests), &host, restart(), &mut log);
     assert_eq!((end, drives), (End::Asked, 0));
-    let answered = |approved| Record::Answered { slot: 0, approved, by: "dana".to_owned(), reason: "why".to_owned(), at: NOW.unix_ms };
+    let answered = |approved| Record::Answered {
+        slot: 0,
+        approved,
+        by: "dana".to_owned(),
+        reason: "why".to_owned(),
+        at: NOW.unix_ms,
+    };
     let resume = |approved, host: &Host| {
         let mut records = log.clone();
         records.push(answered(approved));
@@ -299,7 +310,14 @@ fn every_prefix_of_a_journal_resumes_to_the_same_journal() {
         }
         let recorded = whole[..cut].iter().any(|record| matches!(record, Record::Intended { .. }));
         assert_eq!(restarts, u32::from(!recorded), "cut after {cut}: open intent {open_intent}");
-        let answers = |log: &[Record]| Journal::fold(log.to_vec()).expect("it folds").slots.iter().map(|slot| slot.answer.clone()).collect::<Vec<_>>();
+        let answers = |log: &[Record]| {
+            Journal::fold(log.to_vec())
+                .expect("it folds")
+                .slots
+                .iter()
+                .map(|slot| slot.answer.clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(answers(&log), answers(&whole), "cut after {cut}");
         assert_eq!(log.len(), whole.len(), "cut after {cut}");
     }
@@ -311,7 +329,8 @@ fn an_intent_nobody_can_settle_is_left_to_a_person() {
     let cut = whole.iter().position(|record| matches!(record, Record::Intended { .. })).expect("an intent") + 1;
     let host = Host { recovered: Recovered::Unknown("who knows".to_owned()), ..Host::default() };
     let mut session = Session::new(Journal::fold(whole[..cut].to_vec()).expect("a prefix folds"));
-    let ends: Vec<End> = script().into_iter().take(3).map(|effect| perform(&mut session, &host, effect, &mut Vec::new()).0).collect();
+    let ends: Vec<End> =
+        script().into_iter().take(3).map(|effect| perform(&mut session, &host, effect, &mut Vec::new()).0).collect();
     let Some(End::Ended(why)) = ends.last() else { panic!("{ends:?}") };
     assert!(why.contains("may or may not have happened: who knows"), "{why}");
 }

@@ -120,7 +120,7 @@ pub(super) fn record(record: &Value) -> String {
         return format!("{}: {}", field(&result["error"], "kind"), short(message, WORDS_MAX));
     }
     match record["kind"].as_str().unwrap_or_default() {
-        "begun" => field(record, "runbook"),
+        "begun" => [field(record, "runbook"), field(&record["header"], "runbook")].concat(),
         "asked" => short(&field(record, "reason"), WORDS_MAX),
         "answered" => {
             let verdict = if record["approved"] == true { "approved" } else { "denied" };

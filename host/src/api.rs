@@ -1,0 +1,140 @@
+//! The HTTP API: every route in one list, and what every request passes on its way to one.
+//!
+//! A request is logged, bounded in time and number, known by its token, and refused when its role is not enough; then a
+//! handler answers. A request that changes something is finished even if its sender hangs up, so that what is durable
+//! is also acted on. The document of the API is generated from the handlers and served as `/openapi.json`.
+//!
+//! Deliberately not here: deciding anything about runs, policy or packages, and trusting `X-Forwarded-*`. One file per
+//! resource; each holds its shapes, its documentation and its few calls.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{OriginalUri, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{Html, IntoResponse, Json};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+mod alerts;
+mod approvals;
+mod audit;
+mod backup;
+mod brakes;
+mod document;
+mod effects;
+pub mod error;
+mod events;
+mod extract;
+mod grants;
+mod guard;
+mod matching;
+mod metrics;
+mod pauses;
+mod record;
+mod runbooks;
+mod runs;
+mod settle;
+mod status;
+mod stop;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod time;
+mod webhook;
+
+use error::Error;
+
+/// Every documented route.
+fn documented() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(document::base())
+        // What others send.
+        .routes(routes!(webhook::alerts))
+        .routes(routes!(webhook::grafana))
+        // How the daemon is.
+        .routes(routes!(status::health))
+        .routes(routes!(status::ready))
+        .routes(routes!(status::status))
+        .routes(routes!(metrics::metrics))
+        // Runbooks.
+        .routes(routes!(runbooks::list, runbooks::upload))
+        .routes(routes!(runbooks::show))
+        .routes(routes!(runbooks::versions))
+        .routes(routes!(runbooks::set_stage))
+        .routes(routes!(runs::start))
+        // Runs.
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::journal))
+        .routes(routes!(events::of_run))
+        .routes(routes!(settle::cancel))
+        .routes(routes!(settle::resume))
+        .routes(routes!(events::all))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::show, approvals::decide))
+        // Alerts and what they mean.
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::show))
+        .routes(routes!(matching::explain))
+        .routes(routes!(targets::list))
+        // What holds runbooks back.
+        .routes(routes!(grants::list, grants::add))
+        .routes(routes!(pauses::list, pauses::add))
+        .routes(routes!(pauses::end))
+        .routes(routes!(brakes::list))
+        .routes(routes!(stop::stop, stop::release))
+        // The record, and the catalogue.
+        .routes(routes!(audit::list))
+        .routes(routes!(effects::list))
+        .routes(routes!(backup::read, backup::take))
+}
+
+/// The generated document of the API.
+pub fn openapi() -> OpenApi {
+    document::complete(documented().into_openapi())
+}
+
+/// The whole API over a daemon.
+pub fn router(app: Arc<App>) -> Router {
+    let (router, document) = documented().split_for_parts();
+    let document = Arc::new(document::complete(document));
+    let limits = Arc::new(guard::Limits::default());
+    router
+        .route("/openapi.json", get(move || async move { Json(document).into_response() }))
+        .route("/", get(front))
+        .fallback(no_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(app.clone(), guard::admit))
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(from_fn_with_state(limits, guard::limit))
+        .layer(from_fn_with_state(app.clone(), guard::count))
+        .layer(from_fn(guard::log))
+        .with_state(app)
+}
+
+async fn front(State(app): State<Arc<App>>) -> Html<String> {
+    Html(format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Sandbook</title>\n<h1>Sandbook {}</h1>\n\
+         <p>Serving {}. Use the command line: <code>sandbook status</code>. The API: \
+         <a href=/openapi.json>/openapi.json</a>, <a href=/status>/status</a>, <a href=/metrics>/metrics</a>.</p></html>\n",
+        env!("CARGO_PKG_VERSION"),
+        app.config.listen,
+    ))
+}
+
+async fn no_route(OriginalUri(uri): OriginalUri) -> Error {
+    let path: String = uri.path().chars().take(200).collect();
+    Error::not_found(format!("there is no path {path}"), "`/openapi.json` lists the paths")
+}
+
+async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> Error {
+    let path: String = uri.path().chars().take(200).collect();
+    let message = format!("{path} does not take {method}");
+    Error::new(StatusCode::METHOD_NOT_ALLOWED, error::NOT_FOUND, message, "`/openapi.json` lists what each path takes")
+}

@@ -1,0 +1,76 @@
+//! The document of the API: what the handlers do not say themselves.
+//!
+//! Deliberately not here: paths and shapes, which are generated from the handlers.
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Components, ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder,
+    SecurityRequirement,
+};
+use utoipa::{PartialSchema as _, ToSchema as _};
+
+use super::error;
+use crate::auth::{Access, access};
+
+const ABOUT: &str = "A runbook engine an on-call engineer can trust with the Docker socket. Lists answer \
+    `{\"<plural>\": […], \"next_cursor\": …}`; a cursor is passed back as `cursor`. Times are RFC 3339 in UTC. Every error \
+    has a code, and `sandbook explain CODE` its page.";
+const TOKEN: &str = "token";
+const PASSWORD: &str = "password";
+
+/// What stands before the paths are collected.
+pub(super) fn base() -> OpenApi {
+    let license = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
+    let info = InfoBuilder::new()
+        .title("Sandbook")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(ABOUT))
+        .license(Some(license))
+        .build();
+    OpenApiBuilder::new().info(info).components(Some(components())).build()
+}
+
+fn components() -> Components {
+    let scheme = |scheme, about| SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(about)).build());
+    let mut nested = Vec::new();
+    error::Body::schemas(&mut nested);
+    ComponentsBuilder::new()
+        .schema("Error", error::Body::schema())
+        .schemas_from_iter(nested)
+        .security_scheme(TOKEN, scheme(HttpAuthScheme::Bearer, "a token of the configuration, or a generated one"))
+        .security_scheme(PASSWORD, scheme(HttpAuthScheme::Basic, "webhooks only: the password is the token, the name does not matter"))
+        .build()
+}
+
+/// The document with what holds for every path: its errors and the token it needs.
+pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            ("GET", &mut item.get),
+            ("PUT", &mut item.put),
+            ("POST", &mut item.post),
+            ("DELETE", &mut item.delete),
+            ("PATCH", &mut item.patch),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
+            let failed = ResponseBuilder::new().description("refused or failed").content("application/json", content).build();
+            operation.responses.responses.insert("default".to_owned(), RefOr::T(failed));
+            let token = || SecurityRequirement::new(TOKEN, Vec::<String>::new());
+            operation.security = match access(method, path) {
+                Some(Access::Open) | None => None,
+                Some(Access::Alerts) => Some(vec![token(), SecurityRequirement::new(PASSWORD, Vec::<String>::new())]),
+                Some(Access::AtLeast(role)) => {
+                    let needs = format!("Needs the role {} or a higher one.", role.name());
+                    operation.description = Some(match operation.description.take() {
+                        Some(about) if !about.is_empty() => format!("{about}\n\n{needs}"),
+                        Some(_) | None => needs,
+                    });
+                    Some(vec![token()])
+                }
+            };
+        }
+    }
+    document
+}

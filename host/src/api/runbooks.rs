@@ -1,0 +1,361 @@
+//! Runbooks: what is installed and how far it is trusted, uploads, stages.
+//!
+//! Deliberately not here: what an upload or a stage leads to; the library decides and writes the audit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json as Answer;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use sandbook_core::problem::Problem;
+use sandbook_core::run::Stage;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::{self, Error, Result};
+use super::extract::{Json, Path, Query, content_type, read, word};
+use super::time::Time;
+use crate::app::App;
+use crate::auth::Caller;
+use crate::library::{self, PACKED_BYTES_MAX, StageChange, Standing, UploadError};
+use crate::store::{RunFilter, RunRow, Source};
+
+/// Runs looked at for figures: those of the last weeks on all but the busiest daemons.
+const RUNS_COUNTED_MAX: u32 = 1_000;
+
+/// A runbook, in the version that runs.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Runbook)]
+pub(super) struct RunbookView {
+    name: String,
+    /// Of the manifest.
+    summary: String,
+    version: String,
+    digest: String,
+    /// Effective: the lowest of what configuration, API and automatic demotion say.
+    stage: &'static str,
+    /// Who wrote it: `built-in`, `person` or `llm`.
+    origin: &'static str,
+    /// Where it came from: `built-in`, `dir` or `upload`.
+    source: &'static str,
+    /// Effects the manifest asks for.
+    requests: Vec<String>,
+    /// Among the newest runs of all runbooks.
+    runs: u64,
+    /// Of the verified runs, how many helped; from 0 to 1, absent before the first one.
+    success_rate: Option<f64>,
+    /// When it got its stage.
+    since: Time,
+    /// Why, if somebody gave it.
+    reason: Option<String>,
+    /// Whole; only in the answer about one runbook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    manifest: Option<Value>,
+}
+
+/// All runbooks.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Runbooks {
+    runbooks: Vec<RunbookView>,
+    /// Folders whose package cannot be used, and why; the version before stays in use.
+    broken: Vec<BrokenView>,
+    next_cursor: Option<String>,
+}
+
+/// A folder with a package that cannot be used.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Broken)]
+pub(super) struct BrokenView {
+    folder: String,
+    #[schema(value_type = Vec<Object>)]
+    problems: Vec<Problem>,
+}
+
+/// Folders with mistakes; doubts alone do not count.
+pub(super) fn broken(app: &App) -> Vec<BrokenView> {
+    let broken = app.library.broken();
+    let mistaken = broken.iter().filter(|(_, problems)| problems.iter().any(|problem| !problem.warning));
+    mistaken.map(|(folder, problems)| BrokenView { folder: folder.display().to_string(), problems: problems.clone() }).collect()
+}
+
+/// What the library says, as an answer.
+pub(super) fn of_library(error: library::Error) -> Error {
+    match error {
+        library::Error::UnknownRunbook { .. } | library::Error::UnknownVersion { .. } => {
+            Error::not_found(error.to_string(), "`sandbook runbooks` lists them")
+        }
+        library::Error::Ambiguous(_) => Error::new(StatusCode::CONFLICT, error::AMBIGUOUS, error.to_string(), "write more of it"),
+        library::Error::NothingBefore(_) => Error::too_late(error.to_string(), "demote it instead"),
+        library::Error::Store(error) => error.into(),
+    }
+}
+
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::BuiltIn => "built-in",
+        Source::Dir => "dir",
+        Source::Upload => "upload",
+    }
+}
+
+#[derive(Default)]
+struct Figures {
+    runs: u64,
+    confirmed: u64,
+    contradicted: u64,
+}
+
+async fn figures(app: &App) -> Result<BTreeMap<String, Figures>> {
+    let filter = RunFilter { limit: RUNS_COUNTED_MAX, ..RunFilter::default() };
+    let (rows, _): (Vec<RunRow>, _) = app.store.runs(filter).await?;
+    let mut figures: BTreeMap<String, Figures> = BTreeMap::new();
+    for row in rows {
+        use sandbook_core::run::Verification;
+        let one = figures.entry(row.runbook).or_default();
+        one.runs += 1;
+        match row.verification {
+            Some(Verification::Confirmed) => one.confirmed += 1,
+            Some(Verification::Contradicted) => one.contradicted += 1,
+            Some(Verification::Pending | Verification::Unknown) | None => {}
+        }
+    }
+    Ok(figures)
+}
+
+async fn view(app: &App, standing: Standing, figures: Option<&Figures>, whole: bool) -> Result<RunbookView> {
+    let package = app.library.package_by_digest(&standing.digest).await.map_err(of_library)?;
+    let manifest = package.as_ref().map(|package| &package.manifest);
+    let verified = figures.map_or(0, |figures| figures.confirmed + figures.contradicted);
+    #[allow(clippy::cast_precision_loss, reason = "a thousand runs at the most")]
+    let rate = figures.filter(|_| verified > 0).map(|figures| figures.confirmed as f64 / verified as f64);
+    Ok(RunbookView {
+        summary: manifest.map(|manifest| manifest.summary.clone()).unwrap_or_default(),
+        requests: manifest.map(|manifest| manifest.requests.clone()).unwrap_or_default(),
+        manifest: manifest.filter(|_| whole).and_then(|manifest| serde_json::to_value(manifest).ok()),
+        name: standing.name,
+        version: standing.version,
+        digest: standing.digest,
+        stage: standing.stage.name(),
+        origin: standing.origin.name(),
+        source: source(standing.source),
+        runs: figures.map_or(0, |figures| figures.runs),
+        success_rate: rate,
+        since: Time(standing.since),
+        reason: standing.reason,
+    })
+}
+
+/// Runbooks by name, each in the version that runs
+#[utoipa::path(get, path = "/v1/runbooks", tag = "runbooks", responses((status = 200, body = Runbooks)))]
+pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Answer<Runbooks>> {
+    let standings = app.library.standings();
+    let mut chosen: BTreeMap<&str, &Standing> = BTreeMap::new();
+    for standing in standings.iter() {
+        let place = chosen.entry(&standing.name).or_insert(standing);
+        if standing.current {
+            *place = standing;
+        }
+    }
+    let figures = figures(&app).await?;
+    let mut runbooks = Vec::with_capacity(chosen.len());
+    for (name, standing) in chosen {
+        runbooks.push(view(&app, standing.clone(), figures.get(name), false).await?);
+    }
+    Ok(Answer(Runbooks { runbooks, broken: broken(&app), next_cursor: None }))
+}
+
+/// One runbook
+#[utoipa::path(get, path = "/v1/runbooks/{name}", tag = "runbooks", params(("name" = String, Path, description = "name or its unique beginning")),
+    responses((status = 200, body = RunbookView)))]
+pub(super) async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Answer<RunbookView>> {
+    let standing = app.library.find(&name, None).map_err(of_library)?;
+    let figures = figures(&app).await?;
+    let figures = figures.get(&standing.name);
+    Ok(Answer(view(&app, standing, figures, true).await?))
+}
+
+/// A version.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Version)]
+pub(super) struct VersionView {
+    version: String,
+    digest: String,
+    /// Effective.
+    stage: &'static str,
+    origin: &'static str,
+    source: &'static str,
+    /// It is the one that runs.
+    current: bool,
+    /// When it came.
+    at: Time,
+    /// Who brought it.
+    by: String,
+    /// When it got its stage.
+    since: Time,
+    reason: Option<String>,
+}
+
+/// All versions of a runbook.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Versions {
+    versions: Vec<VersionView>,
+    next_cursor: Option<String>,
+}
+
+/// Versions of a runbook, newest first
+#[utoipa::path(get, path = "/v1/runbooks/{name}/versions", tag = "runbooks",
+    params(("name" = String, Path, description = "name or its unique beginning")), responses((status = 200, body = Versions)))]
+pub(super) async fn versions(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Answer<Versions>> {
+    let name = app.library.name_of(&name).map_err(of_library)?;
+    let standings = app.library.standings();
+    let versions = standings.iter().filter(|standing| standing.name == name).map(|standing| VersionView {
+        version: standing.version.clone(),
+        digest: standing.digest.clone(),
+        stage: standing.stage.name(),
+        origin: standing.origin.name(),
+        source: source(standing.source),
+        current: standing.current,
+        at: Time(standing.at),
+        by: standing.by.clone(),
+        since: Time(standing.since),
+        reason: standing.reason.clone(),
+    });
+    Ok(Answer(Versions { versions: versions.collect(), next_cursor: None }))
+}
+
+/// What an upload led to.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Uploaded)]
+pub(super) struct UploadedView {
+    name: String,
+    version: String,
+    digest: String,
+    /// Effective.
+    stage: &'static str,
+    /// Effects the manifest asks for.
+    requests: Vec<String>,
+    #[schema(value_type = Vec<Object>)]
+    warnings: Vec<Problem>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UploadQuery {
+    /// `draft` or `shadow`, which is the default.
+    stage: Option<String>,
+}
+
+/// Uploads a package
+///
+/// A tar (plain or gzip), one script with its manifest in leading `//!` lines, or one component with its manifest in a
+/// custom section. The code is compiled and checked, and never run.
+#[utoipa::path(post, path = "/v1/runbooks", tag = "runbooks", params(UploadQuery),
+    request_body(description = "the package", content(("application/x-tar"), ("application/gzip"), ("text/x-rhai"), ("application/wasm"))),
+    responses((status = 201, body = UploadedView, description = "it is new"), (status = 200, body = UploadedView, description = "the same bytes were there")))]
+pub(super) async fn upload(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Query(query): Query<UploadQuery>,
+    request: Request,
+) -> Result<(StatusCode, Answer<UploadedView>)> {
+    let stage = word("stage", query.stage.as_deref(), Stage::ALL, Stage::name)?;
+    let (parts, body) = request.into_parts();
+    let bytes = read(&parts.headers, body, PACKED_BYTES_MAX).await?;
+    let kind = content_type(&parts.headers);
+    let uploaded = app.library.upload(bytes.into(), kind.as_deref(), caller.who(), stage).await.map_err(refused)?;
+    let status = if uploaded.created { StatusCode::CREATED } else { StatusCode::OK };
+    let view = UploadedView {
+        name: uploaded.name,
+        version: uploaded.version,
+        digest: uploaded.digest,
+        stage: uploaded.stage.name(),
+        requests: uploaded.requests,
+        warnings: uploaded.warnings,
+    };
+    Ok((status, Answer(view)))
+}
+
+fn refused(error: UploadError) -> Error {
+    let message = error.to_string();
+    match error {
+        UploadError::Problems(problems) => {
+            let refusal = Error::of_problems("the package", &problems);
+            let status = match refusal.code {
+                library::MEDIA_TYPE => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                _ => refusal.status,
+            };
+            Error { status, ..refusal }
+        }
+        UploadError::VersionTaken { .. } => {
+            Error::new(StatusCode::CONFLICT, error::VERSION_TAKEN, message, "raise `version` in the manifest and push again")
+        }
+        UploadError::StageTooHigh(_) => {
+            Error::new(StatusCode::UNPROCESSABLE_ENTITY, error::ARGUMENT, message, "push it, then `sandbook promote` it")
+        }
+        UploadError::Store(error) => error.into(),
+    }
+}
+
+/// A stage to be set.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetStage {
+    /// Beginning of a version's digest. Absent: the newest version when it is to act, else the one that runs.
+    #[serde(default)]
+    digest: String,
+    /// `draft`, `shadow`, `ask` or `live`.
+    stage: String,
+    /// Stands in the audit.
+    reason: String,
+}
+
+/// A stage that was set.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StageSet)]
+pub(super) struct StageSetView {
+    name: String,
+    version: String,
+    digest: String,
+    /// Effective before.
+    from: &'static str,
+    /// What was asked for.
+    set: &'static str,
+    /// Effective now.
+    stage: &'static str,
+    /// Why it is less than what was asked for.
+    why: Option<String>,
+}
+
+/// Sets how far a version is trusted
+#[utoipa::path(put, path = "/v1/runbooks/{name}/stage", tag = "runbooks", params(("name" = String, Path, description = "name or its unique beginning")),
+    request_body = SetStage, responses((status = 200, body = StageSetView)))]
+pub(super) async fn set_stage(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(wanted): Json<SetStage>,
+) -> Result<Answer<StageSetView>> {
+    let stage = word("stage", Some(&wanted.stage), Stage::ALL, Stage::name)?;
+    let Some(stage) = stage else { return Err(Error::invalid("`stage` is empty", "use one of draft, shadow, ask, live")) };
+    if wanted.reason.trim().is_empty() {
+        return Err(Error::invalid("`reason` is empty", "say why; it stands in the audit"));
+    }
+    let change = StageChange { stage, reason: wanted.reason, by: caller.who().to_owned() };
+    let set = app.library.set_stage(&name, &wanted.digest, change).await.map_err(of_library)?;
+    let why = (set.stage != set.set).then(|| {
+        format!("the configuration says less for {}; see `stages` under [runbooks]", set.name)
+    });
+    Ok(Answer(StageSetView {
+        name: set.name,
+        version: set.version,
+        digest: set.digest,
+        from: set.from.name(),
+        set: set.set.name(),
+        stage: set.stage.name(),
+        why,
+    }))
+}

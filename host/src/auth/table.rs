@@ -1,0 +1,129 @@
+//! Which role each route needs: the one table, which a test walks with every role.
+//!
+//! Roles ascend, except that alerts are posted by senders and admins only: a viewer's token on a dashboard must not be
+//! able to start runs. Deliberately not here: routes that do not exist; they are 404 for whoever has a token.
+
+use crate::config::Role;
+
+/// Who may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without a token.
+    Open,
+    /// Whoever posts alerts, and admins.
+    Alerts,
+    /// That role and those above it; never a sender.
+    AtLeast(Role),
+}
+
+impl Access {
+    /// Whether a role is enough.
+    pub fn allows(self, role: Role) -> bool {
+        match self {
+            Access::Open => true,
+            Access::Alerts => matches!(role, Role::Sender | Role::Admin),
+            Access::AtLeast(least) => role >= least && role != Role::Sender,
+        }
+    }
+
+    /// In words, for a refusal.
+    pub fn wanted(self) -> &'static str {
+        match self {
+            Access::Open => "nothing",
+            Access::Alerts => "a token of role sender or admin",
+            Access::AtLeast(Role::Sender | Role::Viewer) => "a token of role viewer or higher",
+            Access::AtLeast(Role::Author) => "a token of role author or higher",
+            Access::AtLeast(Role::Operator) => "a token of role operator or admin",
+            Access::AtLeast(Role::Admin) => "a token of role admin",
+        }
+    }
+}
+
+const VIEWER: Access = Access::AtLeast(Role::Viewer);
+const AUTHOR: Access = Access::AtLeast(Role::Author);
+const OPERATOR: Access = Access::AtLeast(Role::Operator);
+const ADMIN: Access = Access::AtLeast(Role::Admin);
+
+/// Every route.
+pub const TABLE: &[(&str, &str, Access)] = &[
+    ("POST", "/webhook/alerts", Access::Alerts),
+    ("POST", "/webhook/grafana", Access::Alerts),
+    ("GET", "/", VIEWER),
+    ("GET", "/health", Access::Open),
+    ("GET", "/ready", VIEWER),
+    ("GET", "/status", VIEWER),
+    ("GET", "/metrics", VIEWER),
+    ("GET", "/openapi.json", VIEWER),
+    ("GET", "/v1/runbooks", VIEWER),
+    ("POST", "/v1/runbooks", AUTHOR),
+    ("GET", "/v1/runbooks/{name}", VIEWER),
+    ("GET", "/v1/runbooks/{name}/versions", VIEWER),
+    ("PUT", "/v1/runbooks/{name}/stage", OPERATOR),
+    ("POST", "/v1/runbooks/{name}/runs", OPERATOR),
+    ("GET", "/v1/runs", VIEWER),
+    ("GET", "/v1/runs/{id}", VIEWER),
+    ("GET", "/v1/runs/{id}/journal", VIEWER),
+    ("GET", "/v1/runs/{id}/events", VIEWER),
+    ("POST", "/v1/runs/{id}/cancel", OPERATOR),
+    ("POST", "/v1/runs/{id}/resume", OPERATOR),
+    ("GET", "/v1/events", VIEWER),
+    ("GET", "/v1/approvals", VIEWER),
+    ("GET", "/v1/approvals/{id}", VIEWER),
+    ("POST", "/v1/approvals/{id}", OPERATOR),
+    ("GET", "/v1/alerts", VIEWER),
+    ("GET", "/v1/alerts/{id}", VIEWER),
+    ("GET", "/v1/targets", VIEWER),
+    ("POST", "/v1/match", VIEWER),
+    ("GET", "/v1/grants", VIEWER),
+    // Whoever writes policy decides what runbooks may change.
+    ("POST", "/v1/grants", ADMIN),
+    ("GET", "/v1/pauses", VIEWER),
+    ("POST", "/v1/pauses", OPERATOR),
+    ("DELETE", "/v1/pauses/{id}", OPERATOR),
+    ("GET", "/v1/brakes", VIEWER),
+    // Stopping takes power away, and whoever is on call must be able to; letting everything act again gives it back.
+    ("POST", "/v1/stop", OPERATOR),
+    ("DELETE", "/v1/stop", ADMIN),
+    ("GET", "/v1/effects", VIEWER),
+    ("GET", "/v1/audit", VIEWER),
+    ("POST", "/v1/backup", ADMIN),
+];
+
+/// What a route needs, by the pattern of its path. Absent: there is no such route.
+pub fn access(method: &str, path: &str) -> Option<Access> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    TABLE.iter().find(|(known, pattern, _)| *known == method && *pattern == path).map(|(_, _, access)| *access)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROLES: [Role; 5] = [Role::Sender, Role::Viewer, Role::Author, Role::Operator, Role::Admin];
+
+    #[test]
+    fn roles_ascend_but_only_senders_and_admins_post_alerts() {
+        for role in ROLES {
+            assert_eq!(Access::Alerts.allows(role), matches!(role, Role::Sender | Role::Admin), "{role:?}");
+            assert_eq!(VIEWER.allows(role), role != Role::Sender, "{role:?}");
+            assert_eq!(OPERATOR.allows(role), matches!(role, Role::Operator | Role::Admin), "{role:?}");
+            assert!(Access::Open.allows(role));
+        }
+    }
+
+    #[test]
+    fn nothing_changes_without_more_than_looking() {
+        for (method, path, access) in TABLE {
+            let looks = *method == "GET" || *path == "/v1/match";
+            assert_eq!(access.allows(Role::Viewer), looks, "{method} {path}");
+            assert!(access.allows(Role::Admin), "{method} {path}");
+            assert_eq!(*access == Access::Open, *path == "/health");
+        }
+    }
+
+    #[test]
+    fn heads_are_gets() {
+        assert_eq!(access("HEAD", "/v1/runs"), Some(VIEWER));
+        assert_eq!(access("PATCH", "/v1/runs"), None);
+    }
+}

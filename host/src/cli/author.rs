@@ -1,0 +1,429 @@
+//! What a runbook's author does at their own desk: start one, check it, see its maximum power, upload it.
+//!
+//! Nothing here runs a runbook's code: scripts are parsed by the interpreter inside the sandbox, components are compiled
+//! and their imports read. Deliberately not here: what makes a package sound, see [`crate::library`].
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use sandbook_core::effect::{Class, Effect};
+use sandbook_core::problem::Problem;
+use serde_json::{Value, json};
+
+use super::args::StageWord;
+use super::client::Client;
+use super::diagnostics;
+use super::exit::{Exit, Failure};
+use super::look::list;
+use super::screen::{Paint, Screen};
+use super::text::{clean, digest, field, shell};
+use crate::guest::{Compiler, Options, Report, Sandbox};
+use crate::library::{Package, Upload};
+
+mod start;
+
+/// `check` and `inspect`.
+#[derive(Debug, Args)]
+pub struct PathArgs {
+    /// A package: a folder, a .rhai with its manifest in `//!` lines, a .wasm, or a tar
+    pub path: PathBuf,
+}
+
+/// `push`.
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// A package: a folder, a .rhai with its manifest in `//!` lines, a .wasm, or a tar
+    pub path: PathBuf,
+    /// Where it enters; `live` only through `promote`
+    #[arg(long, default_value = "shadow")]
+    pub stage: EntryStage,
+}
+
+/// A stage a package can enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EntryStage {
+    /// Only plan and simulate
+    Draft,
+    /// Sees every alert, never acts
+    Shadow,
+    /// Acts, but every change asks a person
+    Ask,
+}
+
+impl EntryStage {
+    fn word(self) -> StageWord {
+        match self {
+            EntryStage::Draft => StageWord::Draft,
+            EntryStage::Shadow => StageWord::Shadow,
+            EntryStage::Ask => StageWord::Ask,
+        }
+    }
+}
+
+/// `new`.
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// a-z, 0-9 and -, at most 63 characters; a path to put it elsewhere
+    pub name: PathBuf,
+    /// In which language
+    #[arg(long, default_value = "rhai")]
+    pub lang: Lang,
+}
+
+/// A language runbooks are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Lang {
+    /// A script; nothing to build
+    Rhai,
+    /// Not yet: compiled to WebAssembly
+    Rust,
+    /// Not yet: compiled to WebAssembly
+    Python,
+    /// Not yet: compiled to WebAssembly
+    Js,
+}
+
+pub(super) fn new(screen: &Screen, args: &NewArgs) -> Result<Exit, Failure> {
+    match args.lang {
+        Lang::Rhai => {}
+        Lang::Rust | Lang::Python | Lang::Js => {
+            return Err(Failure::usage("not yet: rhai is what this version offers", "sandbook new NAME --lang rhai"));
+        }
+    }
+    let files = start::write(&args.name)?;
+    let folder = shell(&args.name.display().to_string());
+    if screen.json {
+        screen.value(&json!({"folder": args.name, "files": files}));
+        return Ok(Exit::Ok);
+    }
+    for file in files {
+        screen.line(&format!("  {} {}", screen.ink.paint(Paint::Good, "new"), clean(&args.name.join(file).display().to_string())));
+    }
+    screen.next(&format!("edit main.rhai, then sandbook check {folder}, then sandbook push {folder}"));
+    Ok(Exit::Ok)
+}
+
+/// A sandbox with the user's own compile cache: the second check of a script takes milliseconds.
+fn sandbox() -> Result<std::sync::Arc<Sandbox>, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache"))).map(|dir| dir.join("sandbook"));
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::failed(format!("cannot find the own program: {error}"), "start it by its path"))?;
+    let options = |cache_dir| Options { cache_dir, compiler: Compiler::Child(program.clone()) };
+    if let Some(dir) = home
+        && make_private(&dir).is_ok()
+        && let Ok(sandbox) = Sandbox::new(options(dir))
+    {
+        return Ok(sandbox);
+    }
+    // Without a home (a build container), compiled code goes to a folder nobody else can write.
+    let dir = tempfile::Builder::new().prefix("sandbook-cache-").tempdir().map_err(anyhow::Error::from)?;
+    Ok(Sandbox::new(options(dir.keep()))?)
+}
+
+/// Compiled code is mapped and executed, so nobody else may write where it lies.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let metadata = std::fs::metadata(dir)?;
+    let own = metadata.uid() == rustix::process::getuid().as_raw() && metadata.mode() & 0o022 == 0;
+    let probe = tempfile::tempfile_in(dir);
+    if own { probe.map(drop) } else { Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied)) }
+}
+
+/// Reads a package and looks at its code; every problem, and the package if there is one.
+async fn examine(path: &Path) -> Result<(Vec<Problem>, Option<(Package, Report)>), Failure> {
+    exists(path)?;
+    let (package, mut problems) = match Package::read(Upload::Path(path)) {
+        Ok(read) => read,
+        Err(problems) => return Ok((problems, None)),
+    };
+    let sandbox = sandbox()?;
+    let (more, report) = package.examine(&sandbox).await;
+    problems.extend(more);
+    Ok((problems, Some((package, report))))
+}
+
+/// A folder that holds packages is no package: which one was meant is not guessed.
+fn exists(path: &Path) -> Result<(), Failure> {
+    if !path.exists() {
+        return Err(Failure::failed(format!("there is no {}", path.display()), "name a package's folder or file"));
+    }
+    if !path.is_dir() || ["runbook.toml", "main.rhai", "main.wasm"].iter().any(|name| path.join(name).exists()) {
+        return Ok(());
+    }
+    let mut inside: Vec<String> = std::fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().join("runbook.toml").exists())
+        .map(|entry| entry.path().display().to_string())
+        .collect();
+    inside.sort();
+    if inside.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} holds several packages: {}", path.display(), inside.join(", "));
+    Err(Failure::failed(message, "name one of them"))
+}
+
+/// Where the text of a problem's file stands: the file itself, or in the folder.
+fn source(path: &Path, file: &str) -> Option<String> {
+    let place = if path.is_dir() { path.join(file) } else { path.to_owned() };
+    std::fs::read_to_string(place).ok()
+}
+
+fn show_problems(screen: &Screen, path: &Path, problems: &[Problem]) {
+    let mut shown = problems.to_vec();
+    if path.is_dir() {
+        for problem in &mut shown {
+            problem.file = path.join(&problem.file).display().to_string();
+        }
+    }
+    let read = |file: &str| match Path::new(file).strip_prefix(path) {
+        Ok(inside) if path.is_dir() => source(path, &inside.to_string_lossy()),
+        Ok(_) | Err(_) => source(path, file),
+    };
+    screen.print(&diagnostics::render(&shown, screen.ink, read));
+}
+
+pub(super) async fn check(screen: &Screen, args: &PathArgs) -> Result<Exit, Failure> {
+    let (problems, package) = examine(&args.path).await?;
+    let failed = problems.iter().any(|problem| !problem.warning);
+    let exit = if failed { Exit::Failed } else { Exit::Ok };
+    if screen.json {
+        let about = package.as_ref().map(|(package, report)| {
+            json!({"name": package.name, "version": package.version, "digest": package.digest,
+                "effects": report.effects, "requests": package.manifest.requests, "has_verify": report.has_verify})
+        });
+        screen.value(&json!({"ok": !failed, "package": about, "problems": problems}));
+        return Ok(exit);
+    }
+    show_problems(screen, &args.path, &problems);
+    let tally = diagnostics::tally(&problems);
+    match package {
+        Some((package, _)) if !failed => {
+            let but = if tally.is_empty() { tally } else { format!(" ({tally})") };
+            screen.line(&format!(
+                "{}: {} {} {}{but}",
+                screen.ink.paint(Paint::Good, "ok"),
+                package.name,
+                package.version,
+                screen.ink.paint(Paint::Dim, &digest(&package.digest)),
+            ));
+            screen.next(&format!("sandbook push {}", shell(&args.path.display().to_string())));
+        }
+        Some(_) | None => {
+            let coded = problems.iter().find(|problem| !problem.warning && !problem.code.is_empty());
+            let explain = coded.map(|problem| format!("; sandbook explain {}", problem.code)).unwrap_or_default();
+            screen.line(&format!("{}: {tally}{explain}", screen.ink.paint(Paint::Bad, "failed")));
+        }
+    }
+    Ok(exit)
+}
+
+/// What a package can do at the very most, whatever anybody grants.
+fn power(package: &Package) -> Vec<(&'static str, Vec<&str>)> {
+    let of = |class: Class| -> Vec<&str> {
+        let asked = |name: &&str| Effect::find(name).is_some_and(|info| info.class == class);
+        package.manifest.requests.iter().map(String::as_str).filter(asked).collect()
+    };
+    vec![
+        ("can read", of(Class::Observe)),
+        ("can change, if granted", of(Class::Mutate)),
+        ("can send out, to listed hosts", of(Class::Egress)),
+        ("can tell people, on configured channels", of(Class::Tell)),
+    ]
+}
+
+/// What it can never do, because its manifest does not ask: in words for the groups that matter.
+fn cannot(package: &Package) -> Vec<String> {
+    let asks = |name: &str| package.manifest.requests.iter().any(|request| request == name);
+    let class = |class: Class| package.manifest.requests.iter().any(|name| Effect::find(name).is_some_and(|info| info.class == class));
+    let mut never = Vec::new();
+    if !class(Class::Mutate) {
+        never.push("change anything".to_owned());
+    } else {
+        if !asks("docker.exec") {
+            never.push("run a command inside a container".to_owned());
+        }
+        let others: Vec<&str> = Effect::ALL
+            .iter()
+            .filter(|info| info.class == Class::Mutate && info.name != "docker.exec" && !asks(info.name))
+            .map(|info| info.name)
+            .collect();
+        if !others.is_empty() {
+            never.push(format!("use {}", others.join(", ")));
+        }
+    }
+    if !class(Class::Egress) {
+        never.push("send anything out over the network".to_owned());
+    }
+    if !class(Class::Tell) {
+        never.push("notify anybody by itself".to_owned());
+    }
+    if !asks("logs.tail-container") && !asks("logs.search-container") {
+        never.push("read logs".to_owned());
+    }
+    never.push("read values of environment variables, files of the host or the Docker socket".to_owned());
+    never
+}
+
+pub(super) async fn inspect(screen: &Screen, args: &PathArgs) -> Result<Exit, Failure> {
+    let (problems, package) = examine(&args.path).await?;
+    let Some((package, report)) = package else {
+        if screen.json {
+            screen.value(&json!({"ok": false, "problems": problems}));
+        } else {
+            show_problems(screen, &args.path, &problems);
+        }
+        return Ok(Exit::Failed);
+    };
+    let exit = if problems.iter().any(|problem| !problem.warning) { Exit::Failed } else { Exit::Ok };
+    if screen.json {
+        let power: serde_json::Map<String, Value> =
+            power(&package).into_iter().map(|(title, effects)| (title.split([',', ' ']).nth(1).unwrap_or(title).to_owned(), json!(effects))).collect();
+        screen.value(&json!({
+            "name": package.name, "version": package.version, "digest": package.digest, "manifest": package.manifest,
+            "power": power, "cannot": cannot(&package), "uses": report.effects, "has_verify": report.has_verify,
+            "files": package.files.iter().map(|(name, content)| json!({"name": name, "bytes": content.len()})).collect::<Vec<_>>(),
+            "problems": problems,
+        }));
+        return Ok(exit);
+    }
+    let ink = screen.ink;
+    let manifest = &package.manifest;
+    screen.line(&format!("{}  {}  {}", ink.paint(Paint::Bold, &package.name), package.version, ink.paint(Paint::Dim, &package.digest)));
+    screen.line(&format!("{}\n", clean(&manifest.summary)));
+    let target = serde_json::to_value(manifest.target.kind).ok();
+    let target = target.as_ref().and_then(Value::as_str).unwrap_or_default();
+    screen.line(&format!("  is about     {}", if target == "none" { "nothing in particular" } else { target }));
+    screen.line(&format!("  starts with  {}", triggers(&package)));
+    let rates: Vec<String> = manifest.brake.attempts.iter().map(ToString::to_string).collect();
+    if !rates.is_empty() {
+        screen.line(&format!("  at most      {} on one target", rates.join(" and ")));
+    }
+    screen.line("");
+    for (title, effects) in power(&package).into_iter().filter(|(_, effects)| !effects.is_empty()) {
+        screen.line(&format!("{}: {}", ink.paint(Paint::Bold, title), effects.join(", ")));
+    }
+    screen.line(&format!("{}:", ink.paint(Paint::Bold, "cannot, whatever is granted")));
+    for never in cannot(&package) {
+        screen.line(&format!("  {never}"));
+    }
+    if !problems.is_empty() {
+        screen.line(&format!("\n{}: sandbook check {}", diagnostics::tally(&problems), shell(&args.path.display().to_string())));
+    }
+    Ok(exit)
+}
+
+/// What starts it, in words.
+fn triggers(package: &Package) -> String {
+    let words: Vec<String> = package
+        .manifest
+        .triggers
+        .iter()
+        .map(|trigger| {
+            let mut parts = Vec::new();
+            if !trigger.alert.is_empty() {
+                parts.push(format!("alert {}", trigger.alert.join(" or ")));
+            }
+            if !trigger.docker_event.is_empty() {
+                parts.push(format!("event {}", trigger.docker_event.join(" or ")));
+            }
+            if let Some(schedule) = &trigger.schedule {
+                parts.push(format!("schedule {schedule}"));
+            }
+            parts.extend(trigger.matchers.iter().map(ToString::to_string));
+            clean(&parts.join(" ")).into_owned()
+        })
+        .collect();
+    if words.is_empty() { "only a person or a route".to_owned() } else { words.join("; ") }
+}
+
+pub(super) async fn push(client: &Client, screen: &Screen, args: &PushArgs) -> Result<Exit, Failure> {
+    exists(&args.path)?;
+    // Read here first: mistakes are shown with their lines, and build output beside a package is not sent.
+    let package = match Package::read(Upload::Path(&args.path)) {
+        Ok((package, _)) => package,
+        Err(problems) if screen.json => {
+            screen.value(&json!({"ok": false, "problems": problems}));
+            return Ok(Exit::Failed);
+        }
+        Err(problems) => {
+            show_problems(screen, &args.path, &problems);
+            screen.line(&format!("{}: nothing was sent", diagnostics::tally(&problems)));
+            return Ok(Exit::Failed);
+        }
+    };
+    let extension = args.path.extension().and_then(|extension| extension.to_str()).filter(|_| args.path.is_file());
+    let whole = || std::fs::read(&args.path).map_err(|error| Failure::failed(format!("{} cannot be read: {error}", args.path.display()), ""));
+    let (content_type, bytes) = match extension {
+        Some("rhai") => ("text/x-rhai", whole()?),
+        Some("wasm") => ("application/wasm", whole()?),
+        Some(_) | None => ("application/x-tar", package.to_tar()),
+    };
+    let query = [("stage", args.stage.word().name().to_owned())];
+    let answer = match client.upload("/v1/runbooks", &query, content_type, bytes).await {
+        Ok(answer) => answer,
+        Err(failure) => return Err(quoted(screen, &args.path, failure)),
+    };
+    if screen.json {
+        screen.value(&answer);
+        return Ok(Exit::Ok);
+    }
+    let (name, stage) = (field(&answer, "name"), field(&answer, "stage"));
+    screen.line(&format!(
+        "{} {} {}  {}",
+        screen.ink.paint(Paint::Bold, &clean(&name)),
+        clean(&field(&answer, "version")),
+        screen.ink.paint(Paint::Dim, &digest(&field(&answer, "digest"))),
+        screen.ink.paint(super::look::paint_state(&stage), &clean(&stage)),
+    ));
+    let requests: Vec<&str> = list(&answer, "requests").iter().filter_map(Value::as_str).collect();
+    if !requests.is_empty() {
+        screen.line(&format!("  asks for {}", clean(&requests.join(", "))));
+    }
+    for warning in list(&answer, "warnings") {
+        let text = warning.as_str().map_or_else(|| field(warning, "message"), str::to_owned);
+        screen.line(&format!("  {}: {}", screen.ink.paint(Paint::Warn, "warning"), clean(&text)));
+    }
+    screen.next(&match stage.as_str() {
+        "draft" => format!("sandbook promote {} shadow --reason \"…\"", shell(&name)),
+        "shadow" => format!("it sees alerts and changes nothing; then sandbook promote {} ask --reason \"…\"", shell(&name)),
+        _ => format!("sandbook grants {}", shell(&name)),
+    });
+    Ok(Exit::Ok)
+}
+
+/// A 422 whose details are problems: shown with their lines, which only this side has.
+fn quoted(screen: &Screen, path: &Path, failure: Failure) -> Failure {
+    if screen.json {
+        return failure;
+    }
+    let problem = |detail: &Value| {
+        let number = |key: &str| detail[key].as_u64().and_then(|number| u32::try_from(number).ok());
+        Some(Problem {
+            // Codes in problems are static words; the catalogue of pages has the one that was sent.
+            code: "",
+            file: detail["file"].as_str()?.to_owned(),
+            line: number("line")?,
+            column: number("column")?,
+            message: format!("{}{}", bracketed(&field(detail, "code")), detail["message"].as_str()?),
+            help: field(detail, "help"),
+            warning: detail["warning"] == true,
+        })
+    };
+    let problems: Option<Vec<Problem>> = failure.details.iter().map(problem).collect();
+    match problems {
+        Some(problems) if !problems.is_empty() => {
+            show_problems(screen, path, &problems);
+            Failure { details: Vec::new(), ..failure }
+        }
+        Some(_) | None => failure,
+    }
+}
+
+fn bracketed(code: &str) -> String {
+    if code.is_empty() { String::new() } else { format!("{code}: ") }
+}

@@ -1,0 +1,229 @@
+//! Changing the library: uploads, stages and rolling back. Each is audited, durable when answered, and visible at once.
+//!
+//! Deliberately not here: who may do it. The API asks for a role first.
+
+use sandbook_core::problem::Problem;
+use sandbook_core::run::{Origin, Stage};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Error, Library, Package, Result, Standing, Upload, builtin, now_ms};
+use crate::store::{self, Source};
+
+/// What an upload led to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct Uploaded {
+    pub name: String,
+    pub version: String,
+    pub digest: String,
+    /// Effective.
+    pub stage: Stage,
+    /// Effects the manifest asks for.
+    pub requests: Vec<String>,
+    pub warnings: Vec<Problem>,
+    /// False: the same bytes were there.
+    #[serde(skip)]
+    pub created: bool,
+}
+
+/// Why an upload is refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum UploadError {
+    #[error("the package has {} problem(s), the first: {}", .0.iter().filter(|p| !p.warning).count(), .0.iter().find(|p| !p.warning).map(Problem::to_string).unwrap_or_default())]
+    Problems(Vec<Problem>),
+    #[error("{name} {version} was uploaded with other bytes ({digest}); raise `version` in the manifest")]
+    VersionTaken { name: String, version: String, digest: String },
+    #[error("an upload cannot be {0} at once; upload it in shadow, look at what it would do, then `sandbook promote`")]
+    StageTooHigh(Stage),
+    #[error(transparent)]
+    Store(store::Error),
+}
+
+impl From<store::Error> for UploadError {
+    fn from(error: store::Error) -> UploadError {
+        UploadError::Store(error)
+    }
+}
+
+impl From<Error> for UploadError {
+    fn from(error: Error) -> UploadError {
+        match error {
+            Error::Store(error) => UploadError::Store(error),
+            other => UploadError::Store(store::Error::Invalid(other.to_string())),
+        }
+    }
+}
+
+/// A stage to be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct StageChange {
+    pub stage: Stage,
+    pub reason: String,
+    pub by: String,
+}
+
+/// A stage that was set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct StageSet {
+    pub name: String,
+    pub version: String,
+    pub digest: String,
+    /// Before, effectively.
+    pub from: Stage,
+    /// What was asked for.
+    pub set: Stage,
+    /// Now, effectively: lower than `set` when the configuration says less.
+    pub stage: Stage,
+}
+
+impl Library {
+    /// Takes a package that a person or program uploads. Shadow, unless `stage` or the configuration says less; the same
+    /// bytes again change nothing.
+    pub async fn upload(
+        &self,
+        bytes: &[u8],
+        content_type: Option<&str>,
+        by: &str,
+        stage: Option<Stage>,
+    ) -> std::result::Result<Uploaded, UploadError> {
+        self.take(bytes, content_type, by, stage, Origin::Person).await
+    }
+
+    /// Takes what a model drafted: a draft until a person promotes it.
+    pub async fn upload_draft(&self, bytes: &[u8], by: &str) -> std::result::Result<Uploaded, UploadError> {
+        self.take(bytes, None, by, Some(Stage::Draft), Origin::Llm).await
+    }
+
+    async fn take(
+        &self,
+        bytes: &[u8],
+        content_type: Option<&str>,
+        by: &str,
+        stage: Option<Stage>,
+        origin: Origin,
+    ) -> std::result::Result<Uploaded, UploadError> {
+        if let Some(stage) = stage.filter(|stage| *stage > Stage::Shadow) {
+            return Err(UploadError::StageTooHigh(stage));
+        }
+        let (bytes, content_type) = (bytes.to_vec(), content_type.map(str::to_owned));
+        let read = tokio::task::spawn_blocking(move || {
+            Package::read(Upload::Bytes { bytes: &bytes, content_type: content_type.as_deref() })
+        });
+        let read = read.await.map_err(|_| store::Error::Closed)?;
+        let (mut package, mut warnings) = read.map_err(UploadError::Problems)?;
+        (package.origin, package.source) = (origin, Source::Upload);
+        warnings.extend(self.check(&package).await);
+        if warnings.iter().any(|problem| !problem.warning) {
+            return Err(UploadError::Problems(warnings));
+        }
+        let mut work = self.work.lock().await;
+        let Some((version, created)) = self.put(&package, by, false).await? else {
+            let versions = self.store.versions(&package.name).await?;
+            let taken = versions.into_iter().find(|row| row.version == package.version);
+            let digest = taken.map(|row| row.digest).unwrap_or_default();
+            return Err(UploadError::VersionTaken { name: package.name, version: package.version, digest });
+        };
+        let Package { name, digest, manifest, .. } = package;
+        if created {
+            let at = now_ms();
+            let details = json!({"version": version, "digest": digest, "origin": origin, "stage": stage});
+            self.store.audit(by, "upload", &name, details, at).await?;
+            if let Some(stage) = stage {
+                self.store.set_stage(&name, &digest, stage, "uploaded", by, at).await?;
+            }
+        }
+        self.refresh(&mut work).await?;
+        let stage = self.standing_of(&name, &digest).map_or(Stage::Draft, |standing| standing.stage);
+        Ok(Uploaded { name, version, digest, stage, requests: manifest.requests, warnings, created })
+    }
+
+    /// Sets how far a version is trusted. `digest` may be the unique beginning of one; empty means the newest version
+    /// when it is to act, else the one that runs.
+    pub async fn set_stage(&self, name: &str, digest: &str, change: StageChange) -> Result<StageSet> {
+        let mut work = self.work.lock().await;
+        let before = match digest {
+            "" if change.stage >= Stage::Ask => self.newest(name)?,
+            digest => self.find(name, Some(digest))?,
+        };
+        self.apply(&mut work, &before, &change).await
+    }
+
+    /// Lets the version act again that acted before the one that runs, and that one only watch.
+    pub async fn rollback(&self, name: &str, by: &str, reason: &str) -> Result<StageSet> {
+        let mut work = self.work.lock().await;
+        let current = self.find(name, None)?;
+        let history = self.store.stage_history(&current.name).await?;
+        let previous = history.iter().find(|row| row.stage >= Stage::Ask && row.digest != current.digest);
+        let previous = previous.ok_or_else(|| Error::NothingBefore(current.name.clone()))?;
+        let target = self.find(&current.name, Some(&previous.digest))?;
+        let change = |stage| StageChange { stage, reason: reason.to_owned(), by: by.to_owned() };
+        if current.stage >= Stage::Ask {
+            self.apply(&mut work, &current, &change(Stage::Shadow)).await?;
+        }
+        self.apply(&mut work, &target, &change(previous.stage)).await
+    }
+
+    async fn apply(&self, work: &mut super::Work, before: &Standing, change: &StageChange) -> Result<StageSet> {
+        let StageChange { stage, reason, by } = change;
+        let at = now_ms();
+        if !self.store.set_stage(&before.name, &before.digest, *stage, reason, by, at).await? {
+            return Err(Error::UnknownVersion { name: before.name.clone(), digest: before.digest.clone() });
+        }
+        let details = json!({
+            "version": before.version, "digest": before.digest, "from": before.stage, "stage": stage, "reason": reason,
+        });
+        self.store.audit(by, "stage", &before.name, details, at).await?;
+        self.refresh(work).await?;
+        let now = self.standing_of(&before.name, &before.digest).map_or(*stage, |standing| standing.stage);
+        Ok(StageSet {
+            name: before.name.clone(),
+            version: before.version.clone(),
+            digest: before.digest.clone(),
+            from: before.stage,
+            set: *stage,
+            stage: now,
+        })
+    }
+
+    fn newest(&self, name: &str) -> Result<Standing> {
+        let name = self.name_of(name)?;
+        let standings = self.standings();
+        let newest = standings.iter().find(|standing| standing.name == name && standing.present);
+        newest.cloned().map_or_else(|| self.find(&name, None), Ok)
+    }
+
+    fn standing_of(&self, name: &str, digest: &str) -> Option<Standing> {
+        self.standings().iter().find(|standing| standing.name == name && standing.digest == digest).cloned()
+    }
+
+    /// Stores what is embedded. What does not read is a defect of this program, and costs only itself.
+    pub(super) async fn register_built_in(&self, work: &mut super::Work) -> Result<()> {
+        for (name, files) in builtin::ALL {
+            match built_in(files) {
+                Ok(package) => {
+                    let digest = package.digest.clone();
+                    self.put(&package, super::ENGINE, true).await?;
+                    work.built_in.insert(package.name, digest);
+                }
+                Err(problems) => {
+                    let why = problems.first().map(Problem::to_string).unwrap_or_default();
+                    tracing::error!(runbook = name, "defect: this built-in runbook does not read: {why}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An embedded package.
+pub(super) fn built_in(files: &[(&str, &[u8])]) -> std::result::Result<Package, Vec<Problem>> {
+    let files: Vec<(String, Vec<u8>)> = files.iter().map(|(name, content)| ((*name).to_owned(), content.to_vec())).collect();
+    let tar = super::archive::pack(&files);
+    let (mut package, _) = Package::read(Upload::Bytes { bytes: &tar, content_type: Some("application/x-tar") })?;
+    (package.origin, package.source) = (Origin::BuiltIn, Source::BuiltIn);
+    Ok(package)
+}

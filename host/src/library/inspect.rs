@@ -1,0 +1,138 @@
+//! Checking a package's code without running it: it compiles, its requests are complete, its triggers can match.
+//!
+//! Deliberately not here: what the operator grants. A sound package may still be allowed nothing.
+
+use std::collections::BTreeMap;
+
+use sandbook_core::effect::Effect;
+use sandbook_core::manifest::Trigger;
+use sandbook_core::matching::{Matcher, Op};
+use sandbook_core::problem::{Problem, line_column};
+
+use super::{CODE, NEVER, Package, UNREQUESTED, UNUSED, problem};
+use crate::guest::{Code, GuestProblem, Report, Sandbox};
+
+impl Package {
+    /// Everything that can be known about the code without running it, errors and warnings, in the order of the text.
+    pub async fn check(&self, sandbox: &Sandbox) -> Vec<Problem> {
+        self.examine(sandbox).await.0
+    }
+
+    /// The same with what the code can ask for. The report is empty when the code does not compile.
+    pub async fn examine(&self, sandbox: &Sandbox) -> (Vec<Problem>, Report) {
+        let mut problems = self.never_matching();
+        let report = match Box::pin(sandbox.report(&self.code)).await {
+            Ok(report) => report,
+            Err(error) => {
+                let help = "`sandbook check PATH` shows the same; build it with the SDK of its language";
+                problems.push(problem(CODE, &self.code_file, format!("{error:#}"), help));
+                return (problems, Report::default());
+            }
+        };
+        problems.extend(report.problems.iter().map(|found| self.placed(found)));
+        // What a script with a mistake uses is not known.
+        if !report.problems.iter().any(|found| !found.warning) {
+            self.compare(&report.effects, &mut problems);
+        }
+        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        (problems, report)
+    }
+
+    fn placed(&self, found: &GuestProblem) -> Problem {
+        Problem {
+            code: CODE,
+            file: self.code_file.clone(),
+            line: found.line.max(1),
+            column: found.column.max(1),
+            message: found.message.clone(),
+            help: found.help.clone(),
+            warning: found.warning,
+        }
+    }
+
+    /// What is used but not requested, and the other way round.
+    fn compare(&self, used: &[String], problems: &mut Vec<Problem>) {
+        let needs_request = |name: &&String| Effect::find(name).is_some_and(|info| info.class.needs_request());
+        let missing: Vec<&String> =
+            used.iter().filter(needs_request).filter(|name| !self.manifest.requests.contains(name)).collect();
+        for name in &missing {
+            let all: Vec<String> = self.manifest.requests.iter().chain(missing.iter().copied()).map(|name| format!("{name:?}")).collect();
+            let (file, line, column) = self.use_of(name);
+            let message = format!("the code uses `{name}`, which the manifest does not request");
+            let help = format!("write under [requests]: effects = [{}]", all.join(", "));
+            problems.push(Problem { code: UNREQUESTED, file, line, column, message, help, warning: false });
+        }
+        for name in self.manifest.requests.iter().filter(|name| !used.contains(name)) {
+            let (line, column) = self.in_manifest(&format!("{name:?}"));
+            let message = format!("`{name}` is requested, but the code never uses it");
+            let help = "remove it: what is not requested can never be granted by mistake".to_owned();
+            let file = self.manifest_file.clone();
+            problems.push(Problem { code: UNUSED, file, line, column, message, help, warning: true });
+        }
+    }
+
+    /// Where the code names an effect; the manifest's requests where it cannot be seen.
+    fn use_of(&self, effect: &str) -> (String, u32, u32) {
+        if let Code::Script(source) = &self.code {
+            let spelled = effect.replace('.', "::").replace('-', "_");
+            if let Some(offset) = source.find(&spelled) {
+                let (line, column) = line_column(source, offset);
+                return (self.code_file.clone(), line, column);
+            }
+        }
+        let (line, column) = self.in_manifest("effects");
+        (self.manifest_file.clone(), line, column)
+    }
+
+    /// The text the manifest stands in; empty where that is a component.
+    fn manifest_text(&self) -> &str {
+        match (self.file(&self.manifest_file), &self.code) {
+            (Some(text), _) => std::str::from_utf8(text).unwrap_or_default(),
+            (None, Code::Script(source)) => source,
+            (None, Code::Wasm(_)) => "",
+        }
+    }
+
+    /// Where the manifest's text has something; its beginning otherwise.
+    fn in_manifest(&self, what: &str) -> (u32, u32) {
+        let text = self.manifest_text();
+        text.find(what).map_or((1, 1), |offset| line_column(text, offset))
+    }
+
+    /// Warnings about triggers that contradict themselves.
+    fn never_matching(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (index, trigger) in self.manifest.triggers.iter().enumerate() {
+            let Some(why) = contradiction(trigger) else { continue };
+            let (line, column) = self.nth_trigger(index);
+            let message = format!("trigger {} can never match: {why}", index + 1);
+            let help = "all matchers of a trigger must hold; for one or the other write two [[trigger]] tables".to_owned();
+            let file = self.manifest_file.clone();
+            problems.push(Problem { code: NEVER, file, line, column, message, help, warning: true });
+        }
+        problems
+    }
+
+    fn nth_trigger(&self, index: usize) -> (u32, u32) {
+        let text = self.manifest_text();
+        text.match_indices("[[trigger]]").nth(index).map_or((1, 1), |(offset, _)| line_column(text, offset))
+    }
+}
+
+/// Why no labels can satisfy a trigger.
+fn contradiction(trigger: &Trigger) -> Option<String> {
+    let mut by_label: BTreeMap<&str, Vec<&Matcher>> = BTreeMap::new();
+    for matcher in &trigger.matchers {
+        by_label.entry(matcher.label()).or_default().push(matcher);
+    }
+    for (label, matchers) in &by_label {
+        // A label that must have one value has it: every other matcher can be tried on it.
+        let Some(equal) = matchers.iter().find(|matcher| matcher.op() == Op::Equal) else { continue };
+        if let Some(other) = matchers.iter().find(|matcher| !matcher.matches_value(equal.value())) {
+            return Some(format!("{equal} and {other} exclude each other (label {label})"));
+        }
+    }
+    let names = by_label.get("alertname").filter(|_| !trigger.alert.is_empty())?;
+    let possible = trigger.alert.iter().any(|name| names.iter().all(|matcher| matcher.matches_value(name)));
+    (!possible).then(|| format!("none of the alerts {} satisfies its matchers on alertname", trigger.alert.join(", ")))
+}

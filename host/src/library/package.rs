@@ -1,0 +1,303 @@
+//! A runbook package: manifest, code and files, read from a folder, a tar, a single script or a single component.
+//!
+//! However it arrived, it becomes the same value, and its digest covers what decides a run: manifest and code, not
+//! scenarios, file order or times. Deliberately not here: compiling; see [`Package::check`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sandbook_core::manifest::Manifest;
+use sandbook_core::problem::Problem;
+use sandbook_core::run::Origin;
+use sha2::{Digest as _, Sha256};
+
+use super::archive::{self, Files};
+use super::{INCOMPLETE, TOO_LARGE, UNREADABLE, problem};
+use crate::guest::{COMPONENT_BYTES_MAX, Code};
+use crate::store::Source;
+
+/// The manifest of a package.
+pub const MANIFEST_FILE: &str = "runbook.toml";
+/// A script.
+pub const SCRIPT_FILE: &str = "main.rhai";
+/// A component.
+pub const WASM_FILE: &str = "main.wasm";
+/// Where a single component carries its manifest.
+pub const MANIFEST_SECTION: &str = "sandbook:manifest";
+/// Bytes of a script at the most: a long one has 20 KiB.
+pub const SCRIPT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a manifest at the most.
+pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
+/// Further files that are read from a folder, besides `scenarios/*.toml`.
+const README_FILE: &str = "README.md";
+const SCENARIOS_DIR: &str = "scenarios";
+/// What is digested first, so that another way of digesting gives other digests.
+const DIGEST_DOMAIN: &[u8] = b"sandbook package 1\n";
+
+/// What a package is read from.
+#[derive(Debug, Clone, Copy)]
+pub enum Upload<'a> {
+    /// Bytes as they came over HTTP. Without a content type they are looked at.
+    Bytes {
+        /// What came.
+        bytes: &'a [u8],
+        /// `application/x-tar`, `application/gzip`, `text/x-rhai` or `application/wasm`, maybe with parameters.
+        content_type: Option<&'a str>,
+    },
+    /// A folder, or a file of one of the kinds above.
+    Path(&'a Path),
+}
+
+/// A package that was read: its manifest is sound; its code was not looked at.
+#[derive(Clone)]
+pub struct Package {
+    /// The manifest's.
+    pub name: String,
+    /// The manifest's; with `+` and a piece of the digest where the same version of a watched folder had other bytes.
+    pub version: String,
+    /// `sha256:…` of code and manifest.
+    pub digest: String,
+    /// What it asks for.
+    pub manifest: Manifest,
+    /// What is executed.
+    pub code: Code,
+    /// Every file, sorted by path.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// Who wrote it; whoever reads a package says so.
+    pub origin: Origin,
+    /// Where it came from.
+    pub source: Source,
+    /// Name of the code's file, for problems.
+    pub(super) code_file: String,
+    /// Name and text of the manifest, for problems; the code's file where it is in there.
+    pub(super) manifest_file: String,
+}
+
+impl std::fmt::Debug for Package {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Package({} {} {})", self.name, self.version, self.digest)
+    }
+}
+
+impl Package {
+    /// Reads a package; the warnings with it, or every problem.
+    pub fn read(upload: Upload<'_>) -> Result<(Package, Vec<Problem>), Vec<Problem>> {
+        match upload {
+            Upload::Bytes { bytes, content_type } => from_bytes(bytes, content_type, "package"),
+            Upload::Path(path) if path.is_dir() => assemble(folder(path)?, SCRIPT_FILE, WASM_FILE),
+            Upload::Path(path) => {
+                let shown = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+                let bytes = read_file(path, &shown, archive::PACKED_BYTES_MAX)?;
+                from_bytes(&bytes, None, &shown)
+            }
+        }
+    }
+
+    /// The canonical tar: the same files are the same bytes.
+    pub fn to_tar(&self) -> Vec<u8> {
+        archive::pack(&self.files)
+    }
+
+    /// A file's bytes.
+    pub fn file(&self, name: &str) -> Option<&[u8]> {
+        self.files.iter().find(|(known, _)| known == name).map(|(_, content)| content.as_slice())
+    }
+
+    /// What a person reads first; empty where there is none.
+    pub fn readme(&self) -> String {
+        self.file(README_FILE).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default()
+    }
+
+    /// The scenarios, by path.
+    pub fn scenarios(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let scenario = |name: &str| name.starts_with("scenarios/") && name.ends_with(".toml");
+        self.files.iter().filter(move |(name, _)| scenario(name)).map(|(name, content)| (name.as_str(), content.as_slice()))
+    }
+
+    /// Digest of the interpreter a script runs in is not part of [`Package::digest`]; this says whether there is one.
+    pub fn is_script(&self) -> bool {
+        matches!(self.code, Code::Script(_))
+    }
+}
+
+fn from_bytes(bytes: &[u8], content_type: Option<&str>, file: &str) -> Result<(Package, Vec<Problem>), Vec<Problem>> {
+    let kind = content_type.map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let is_tar = bytes.get(257..262) == Some(b"ustar");
+    let shown = |usual: &str| if file == "package" { usual.to_owned() } else { file.to_owned() };
+    let single = |name: &str| Files::from([(name.to_owned(), bytes.to_vec())]);
+    match kind.as_deref() {
+        Some("application/x-tar" | "application/gzip" | "application/x-gzip" | "application/tar") => {
+            assemble(archive::unpack(bytes, file)?, SCRIPT_FILE, WASM_FILE)
+        }
+        Some("text/x-rhai") => assemble(single(SCRIPT_FILE), &shown(SCRIPT_FILE), WASM_FILE),
+        Some("application/wasm") => assemble(single(WASM_FILE), SCRIPT_FILE, &shown(WASM_FILE)),
+        None | Some("application/octet-stream" | "") if is_tar || bytes.starts_with(&[0x1f, 0x8b]) => {
+            assemble(archive::unpack(bytes, file)?, SCRIPT_FILE, WASM_FILE)
+        }
+        None | Some("application/octet-stream" | "") if bytes.starts_with(b"\0asm") => {
+            assemble(single(WASM_FILE), SCRIPT_FILE, &shown(WASM_FILE))
+        }
+        None | Some("application/octet-stream" | "" | "text/plain") => {
+            assemble(single(SCRIPT_FILE), &shown(SCRIPT_FILE), WASM_FILE)
+        }
+        Some(other) => {
+            let message = format!("content type {other:?} is no package");
+            let help = "send application/x-tar, application/gzip, text/x-rhai or application/wasm";
+            Err(vec![problem(super::MEDIA_TYPE, file, message, help)])
+        }
+    }
+}
+
+/// Only what belongs to a package: build output beside it is not read.
+fn folder(path: &Path) -> Result<Files, Vec<Problem>> {
+    let mut files = Files::new();
+    for (name, bytes_max) in [
+        (MANIFEST_FILE, MANIFEST_BYTES_MAX),
+        (SCRIPT_FILE, SCRIPT_BYTES_MAX),
+        (WASM_FILE, COMPONENT_BYTES_MAX),
+        (README_FILE, MANIFEST_BYTES_MAX),
+    ] {
+        let file = path.join(name);
+        if file.exists() {
+            files.insert(name.to_owned(), read_file(&file, name, bytes_max)?);
+        }
+    }
+    let scenarios = path.join(SCENARIOS_DIR);
+    let Ok(entries) = std::fs::read_dir(&scenarios) else { return Ok(files) };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".toml") && !name.starts_with('.') && files.len() < archive::FILES_MAX {
+            let name = format!("{SCENARIOS_DIR}/{name}");
+            let content = read_file(&entry.path(), &name, SCRIPT_BYTES_MAX)?;
+            files.insert(name, content);
+        }
+    }
+    Ok(files)
+}
+
+fn read_file(path: &Path, name: &str, bytes_max: usize) -> Result<Vec<u8>, Vec<Problem>> {
+    let unreadable = |error: std::io::Error| {
+        vec![problem(UNREADABLE, name, format!("{} cannot be read: {error}", path.display()), "make it readable for this user")]
+    };
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if metadata.len() > bytes_max as u64 {
+        let message = format!("{name} has {} bytes, at most {bytes_max} are accepted", metadata.len());
+        return Err(vec![problem(TOO_LARGE, name, message, "build it for release, without debug information")]);
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+/// From files to a package. The names of the code's files are those people know them by.
+fn assemble(files: Files, script_name: &str, wasm_name: &str) -> Result<(Package, Vec<Problem>), Vec<Problem>> {
+    let (code, code_file) = match (files.get(SCRIPT_FILE), files.get(WASM_FILE)) {
+        (Some(script), None) => (script_code(script, script_name)?, script_name),
+        (None, Some(wasm)) => (wasm_code(wasm, wasm_name)?, wasm_name),
+        (Some(_), Some(_)) => {
+            let message = format!("the package has both {SCRIPT_FILE} and {WASM_FILE}");
+            return Err(vec![problem(INCOMPLETE, MANIFEST_FILE, message, "remove the one that is not meant")]);
+        }
+        (None, None) => return Err(vec![without_code(&files)]),
+    };
+    let (parsed, manifest_text, manifest_file) = match files.get(MANIFEST_FILE) {
+        Some(bytes) => {
+            let text = text_of(bytes, MANIFEST_FILE)?;
+            (Manifest::parse(text, MANIFEST_FILE), text.as_bytes().to_vec(), MANIFEST_FILE)
+        }
+        // The manifest is part of the code, and digested with it.
+        None => (manifest_in(&code, code_file)?, Vec::new(), code_file),
+    };
+    let (manifest, warnings) = parsed?;
+    let package = Package {
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        digest: digest(&manifest_text, &code),
+        manifest,
+        origin: Origin::Person,
+        source: Source::Upload,
+        code_file: code_file.to_owned(),
+        manifest_file: manifest_file.to_owned(),
+        code,
+        files: files.into_iter().collect(),
+    };
+    Ok((package, warnings))
+}
+
+fn without_code(files: &Files) -> Problem {
+    let message = format!("the package has neither {SCRIPT_FILE} nor {WASM_FILE}");
+    let sources = ["Cargo.toml", "package.json", "pyproject.toml", "app.py", "main.py", "main.js", "src/lib.rs"];
+    let help = if sources.iter().any(|name| files.contains_key(*name)) {
+        "it holds sources: `sandbook build PATH` makes main.wasm of them"
+    } else if files.contains_key(MANIFEST_FILE) {
+        "add the code; `sandbook new NAME` shows a complete package"
+    } else {
+        "a package is a folder with runbook.toml and main.rhai or main.wasm"
+    };
+    problem(INCOMPLETE, MANIFEST_FILE, message, help)
+}
+
+fn text_of<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, Vec<Problem>> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let message = format!("{file} is not UTF-8 at byte {}", error.valid_up_to());
+        vec![problem(INCOMPLETE, file, message, "save it as UTF-8")]
+    })
+}
+
+fn script_code(bytes: &[u8], name: &str) -> Result<Code, Vec<Problem>> {
+    if bytes.len() > SCRIPT_BYTES_MAX {
+        let message = format!("{name} has {} bytes, at most {SCRIPT_BYTES_MAX} are accepted", bytes.len());
+        return Err(vec![problem(TOO_LARGE, name, message, "move data out of the script")]);
+    }
+    Ok(Code::Script(text_of(bytes, name)?.into()))
+}
+
+fn wasm_code(bytes: &[u8], name: &str) -> Result<Code, Vec<Problem>> {
+    if bytes.len() > COMPONENT_BYTES_MAX {
+        let message = format!("{name} has {} bytes, at most {COMPONENT_BYTES_MAX} are accepted", bytes.len());
+        return Err(vec![problem(TOO_LARGE, name, message, "build it for release, without debug information")]);
+    }
+    Ok(Code::Wasm(Arc::from(bytes)))
+}
+
+type Parsed = Result<(Manifest, Vec<Problem>), Vec<Problem>>;
+
+/// The manifest inside the code, where there is no `runbook.toml`.
+fn manifest_in(code: &Code, file: &str) -> Result<Parsed, Vec<Problem>> {
+    let help = format!("add {MANIFEST_FILE}, or push the folder");
+    match code {
+        Code::Script(source) => Manifest::parse_script(source, file).ok_or_else(|| {
+            let message = format!("{file} has no manifest: a single script carries it in leading `//!` lines");
+            vec![problem(INCOMPLETE, file, message, "begin it with //! name = \"…\", //! version = \"1.0.0\", //! summary = \"…\"")]
+        }),
+        Code::Wasm(bytes) => match manifest_section(bytes) {
+            Some(content) => Ok(Manifest::parse(text_of(&content, MANIFEST_SECTION)?, MANIFEST_SECTION)),
+            None => {
+                let message = format!("{file} has no manifest: a single component carries it in the custom section `{MANIFEST_SECTION}`");
+                Err(vec![problem(INCOMPLETE, file, message, &help)])
+            }
+        },
+    }
+}
+
+/// The custom section of a module or component; also of a module inside a component, where lifting leaves it.
+fn manifest_section(bytes: &[u8]) -> Option<Vec<u8>> {
+    // Bytes that are no WebAssembly end the search; the compiler says what is wrong with them.
+    wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok).find_map(|payload| match payload {
+        wasmparser::Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => Some(section.data().to_vec()),
+        _ => None,
+    })
+}
+
+/// Lengths go in with the bytes, so that no two packages digest the same input.
+fn digest(manifest: &[u8], code: &Code) -> String {
+    let (kind, bytes): (&[u8], &[u8]) = match code {
+        Code::Script(text) => (b"rhai", text.as_bytes()),
+        Code::Wasm(bytes) => (b"wasm", bytes),
+    };
+    let mut hash = Sha256::new_with_prefix(DIGEST_DOMAIN);
+    for part in [manifest, kind, bytes] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}

@@ -1,0 +1,285 @@
+//! Runs from trigger to end over the simulated world: real gate, real store, real sandbox, real policy.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sandbook_core::journal::Record;
+use sandbook_core::run::{Mode, Origin, Outcome, Stage, State, Verification};
+use sandbook_core::world::World;
+use serde_json::{Value, json};
+
+use super::drivers::Simulated;
+use super::*;
+use crate::clock::Virtual;
+use crate::config::Config;
+use crate::guest::{Compiler, Options, Sandbox};
+use crate::library::{Package, Upload};
+use crate::policy::{Policy, load::Source as PolicySource};
+use crate::store::{Source, Sqlite, Store, VersionRow, id};
+
+const EVERYTHING: &str = r#"
+@id("all") permit (principal, action in Action::"mutate", resource);
+"#;
+
+struct Bench {
+    runner: Arc<Runner>,
+    store: Arc<dyn Store>,
+    world: Arc<Mutex<World>>,
+}
+
+fn sandbox() -> Arc<Sandbox> {
+    static SANDBOX: std::sync::OnceLock<Arc<Sandbox>> = std::sync::OnceLock::new();
+    let cache_dir = std::env::temp_dir().join("sandbook-test-cache");
+    SANDBOX
+        .get_or_init(|| Sandbox::new(Options { cache_dir, compiler: Compiler::InProcess }).expect("an engine"))
+        .clone()
+}
+
+fn bench(policy: &str) -> Bench {
+    let store: Arc<dyn Store> = Arc::new(Sqlite::in_memory().expect("a store"));
+    let world = Arc::new(Mutex::new(World::invent_demo()));
+    bench_over(policy, store, world)
+}
+
+fn bench_over(policy: &str, store: Arc<dyn Store>, world: Arc<Mutex<World>>) -> Bench {
+    let config = Arc::new(Config::default());
+    let source = PolicySource { file: "test.cedar".to_owned(), text: policy.to_owned() };
+    let policy = Policy::from_sources(&[source], false)
+        .expect("a valid policy")
+        .with_egress(Box::new(|_, _| true))
+        .with_channels(["ops".to_owned()], Some("ops".to_owned()));
+    let library = Library::new(store.clone(), sandbox(), config.clone());
+    let parts = Parts::new(
+        store.clone(),
+        sandbox(),
+        Arc::new(Simulated(world.clone())),
+        Arc::new(Virtual(world.clone())),
+        Arc::new(crate::metrics::Metrics::default()),
+        Mode::Simulate,
+        config.limits.clone(),
+        Brakes::default(),
+        policy,
+    );
+    let hosts = vec![HostMatch { name: "local".to_owned(), matchers: Vec::new() }];
+    Bench { runner: Runner::new(parts, library, hosts, 4, 100), store, world }
+}
+
+impl Bench {
+    async fn install(&self, package: &Package) {
+        let row = VersionRow {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            digest: package.digest.clone(),
+            origin: Origin::Person,
+            source: Source::Upload,
+            manifest_json: serde_json::to_string(&package.manifest).expect("data"),
+            package: package.to_tar(),
+            at: 1,
+            by: "test".to_owned(),
+        };
+        self.store.put_version(row).await.expect("stored");
+    }
+
+    async fn submit(&self, package: &Package, target: Option<&str>, stage: Stage) -> String {
+        self.install(package).await;
+        let parameters = package.manifest.parameters_from(&Default::default()).expect("defaults");
+        let run = NewRun {
+            id: id::new("r"),
+            runbook: package.name.clone(),
+            version: package.version.clone(),
+            digest: package.digest.clone(),
+            mode: execute::mode_of(stage, Mode::Simulate),
+            stage,
+            origin: Origin::Person,
+            trigger: "manual".to_owned(),
+            episode: None,
+            parameters: serde_json::to_value(parameters).expect("data"),
+            target_hint: json!({ "reference": target }),
+            priority: 0,
+            at: 1,
+        };
+        let id = run.id.clone();
+        self.runner.submit(run, None).await.expect("durable");
+        id
+    }
+
+    async fn ended(&self, id: &str) -> RunRow {
+        for _ in 0..2_000 {
+            let row = self.store.run(id).await.expect("readable").expect("there");
+            if row.state.is_final() && row.verification != Some(Verification::Pending) || row.state == State::NeedsAttention {
+                return row;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the run did not end: {:?}", self.store.run(id).await);
+    }
+}
+
+fn script(name: &str, requests: &[&str], body: &str) -> Package {
+    let requests: Vec<String> = requests.iter().map(|name| format!("\"{name}\"")).collect();
+    let source = format!(
+        "//! name = \"{name}\"\n//! version = \"1.0.0\"\n//! summary = \"a test\"\n//! [target]\n//! kind = \"container\"\n\
+         //! [requests]\n//! effects = [{}]\n{body}\n",
+        requests.join(", ")
+    );
+    let upload = Upload::Bytes { bytes: source.as_bytes(), content_type: Some("text/x-rhai") };
+    Package::read(upload).unwrap_or_else(|problems| panic!("{problems:?}")).0
+}
+
+async fn journal(bench: &Bench, id: &str) -> Vec<Value> {
+    let records = bench.store.records(id).await.expect("readable");
+    records.iter().map(|record| serde_json::to_value(record).expect("data")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_built_in_runbook_heals_and_is_verified() {
+    let bench = bench(EVERYTHING);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../runbooks/restart-unhealthy");
+    let (package, _) = Package::read(Upload::Path(folder.as_ref())).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let id = bench.submit(&package, Some("local/shop-web-1"), Stage::Live).await;
+    let row = bench.ended(&id).await;
+    assert_eq!((row.state, row.outcome), (State::Succeeded, Some(Outcome::Fixed)), "{row:?}");
+    assert_eq!(row.verification, Some(Verification::Confirmed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_policy_nothing_mutates_and_the_grant_is_named() {
+    let bench = bench("");
+    let package = script("r", &["docker.restart-container"], "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }");
+    let before = bench.world.lock().expect("world").clone();
+    let id = bench.submit(&package, Some("shop-db-1"), Stage::Live).await;
+    let row = bench.ended(&id).await;
+    assert_eq!((row.state, row.outcome), (State::Failed, Some(Outcome::Refused)), "{row:?}");
+    let sentence = row.sentence.unwrap_or_default();
+    assert!(sentence.contains("sandbook grant r docker.restart-container"), "{sentence}");
+    assert!(row.error.unwrap_or_default().contains("main.rhai:"), "the place is named");
+    assert_eq!(before.hosts, bench.world.lock().expect("world").hosts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_version_does_nothing() {
+    let bench = bench(EVERYTHING);
+    let package = script("s", &["docker.restart-container"], "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }");
+    let id = bench.submit(&package, Some("shop-db-1"), Stage::Shadow).await;
+    let row = bench.ended(&id).await;
+    assert_eq!((row.state, row.mode), (State::Succeeded, Mode::Shadow));
+    assert!(journal(&bench, &id).await.iter().all(|record| record["kind"] != "intended"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asked_effect_waits_and_goes_on_when_approved() {
+    let bench = bench("@id(\"ask\") @approval(\"ask\") permit (principal, action in Action::\"mutate\", resource);");
+    let package = script("a", &["docker.restart-container"], "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }");
+    let id = bench.submit(&package, Some("shop-db-1"), Stage::Live).await;
+    // Asking suspends in live mode; the simulated world takes asking as approved and marks it.
+    let row = bench.ended(&id).await;
+    assert_eq!(row.outcome, Some(Outcome::Fixed));
+    let records = journal(&bench, &id).await;
+    let settled = records.iter().find(|record| record["kind"] == "settled").expect("settled");
+    assert_eq!(settled["decision"], "ask");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_mean_nothing_or_several_are_normal_outcomes() {
+    let bench = bench(EVERYTHING);
+    let package = script("t", &[], "fn run(input) { done(\"x\") }");
+    let id = bench.submit(&package, Some("nobody"), Stage::Live).await;
+    let row = bench.ended(&id).await;
+    assert_eq!((row.state, row.outcome), (State::Succeeded, Some(Outcome::NoTarget)), "{row:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brakes_hold_back_what_was_done_often_enough() {
+    let bench = bench("@id(\"lim\") @limit(\"2/1h\") permit (principal, action in Action::\"mutate\", resource);");
+    let package = script(
+        "b",
+        &["docker.restart-container"],
+        "fn run(input) { for i in 0..3 { docker::restart_container(input.target); } fixed(\"x\") }",
+    );
+    let id = bench.submit(&package, Some("shop-db-1"), Stage::Live).await;
+    let row = bench.ended(&id).await;
+    assert_eq!((row.state, row.outcome), (State::Failed, Some(Outcome::Limited)), "{row:?}");
+    let intents = journal(&bench, &id).await.iter().filter(|record| record["kind"] == "intended").count();
+    assert_eq!(intents, 2);
+}
+
+/// The same case in Rust and in Rhai: identical records, header aside.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_and_a_component_leave_the_same_journal() {
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/cases/tour"));
+    let manifest = std::fs::read(folder.join("runbook.toml")).expect("a manifest");
+    let mut journals = Vec::new();
+    for code in ["main.rhai", "main.wasm"] {
+        let copy = tempfile::tempdir().expect("a folder");
+        std::fs::write(copy.path().join("runbook.toml"), &manifest).expect("written");
+        std::fs::copy(folder.join(code), copy.path().join(code)).expect("copied");
+        let (package, _) = Package::read(Upload::Path(copy.path())).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let bench = bench(EVERYTHING);
+        let id = bench.submit(&package, Some("local/shop-web-1"), Stage::Live).await;
+        let row = bench.ended(&id).await;
+        assert_eq!(row.outcome, Some(Outcome::Done), "{code}: {row:?}");
+        let mut records = journal(&bench, &id).await;
+        records.remove(0);
+        let text = serde_json::to_string_pretty(&records).expect("data").replace(&id, "RUN");
+        journals.push(text);
+    }
+    assert!(journals[0].lines().count() > 300, "the case does nothing");
+    assert_eq!(journals[0], journals[1]);
+}
+
+/// A daemon that dies at any moment: every prefix of a run's journal resumes to the same end with no further restart than
+/// the recorded ones allow.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_prefix_resumes_to_the_same_end() {
+    let package = script(
+        "p",
+        &["docker.inspect-container", "docker.restart-container"],
+        "fn run(input) { let a = docker::inspect_container(input.target); print(a.name); docker::restart_container(input.target); \
+         clock::sleep(3000); state::put(\"n\", \"1\"); fixed(docker::inspect_container(input.target).state.status) }",
+    );
+    let whole = {
+        let bench = bench(EVERYTHING);
+        let id = bench.submit(&package, Some("shop-db-1"), Stage::Live).await;
+        bench.ended(&id).await;
+        bench.store.records(&id).await.expect("readable")
+    };
+    for cut in 1..whole.len() {
+        let bench = bench(EVERYTHING);
+        let id = resume(&bench, &package, &whole[..cut]).await;
+        let row = bench.ended(&id).await;
+        let intended = whole[..cut].iter().any(|record| matches!(record, Record::Intended { .. }));
+        let settled = whole[..cut].iter().any(|record| matches!(record, Record::Settled { target: Some(_), slot: 1, .. }));
+        assert_eq!(row.state, State::Succeeded, "cut after {cut} of {} (intended {intended}, settled {settled}): {row:?}", whole.len());
+        let restarts = bench.world.lock().expect("world").hosts["local"].events.iter().filter(|event| event.action == "restart" && event.container == "shop-db-1").count();
+        assert!(restarts <= 1, "cut after {cut}: restarted {restarts} times");
+    }
+}
+
+/// Puts a run and a prefix of its journal into a fresh store as a crash would have left them, and brings it back.
+async fn resume(bench: &Bench, package: &Package, prefix: &[Record]) -> String {
+    bench.install(package).await;
+    let Some(Record::Begun { header }) = prefix.first() else { panic!("a header") };
+    let run = NewRun {
+        id: header.run.clone(),
+        runbook: header.runbook.clone(),
+        version: header.version.clone(),
+        digest: header.digest.clone(),
+        mode: header.mode,
+        stage: header.stage,
+        origin: header.origin,
+        trigger: header.trigger.clone(),
+        episode: None,
+        parameters: json!({}),
+        target_hint: json!({ "reference": "shop-db-1" }),
+        priority: 0,
+        at: 1,
+    };
+    bench.store.create_run(run).await.expect("created");
+    bench.store.append(&header.run, prefix.to_vec(), true).await.expect("appended");
+    let patch = RunPatch { state: Some(State::Running), ..RunPatch::default() };
+    bench.store.update_run(&header.run, patch).await.expect("running");
+    // Time has passed: the horizon of an open intent is over.
+    bench.world.lock().expect("world").advance(600_000);
+    bench.runner.start().await.expect("started");
+    header.run.clone()
+}
