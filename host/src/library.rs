@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::clock::{Clock as _, System};
 use crate::config::Config;
 use crate::guest::Sandbox;
-use crate::store::{self, Source, Store};
+use crate::store::{self, Source, Store, VersionRow};
 
 mod archive;
 mod builtin;
@@ -270,40 +270,50 @@ impl Library {
 
     /// The package of a whole digest: what a run is pinned to. From memory, else from the store.
     pub async fn package_by_digest(&self, digest: &str) -> Result<Option<Arc<Package>>> {
-        if let Some(package) = self.packages.read().unwrap_or_else(PoisonError::into_inner).get(digest) {
-            return Ok(Some(package.clone()));
+        if let Some(package) = self.kept(digest) {
+            return Ok(Some(package));
         }
-        let Some(bytes) = self.store.package(digest).await? else { return Ok(None) };
+        let rows = self.store.all_versions().await?;
+        match rows.iter().find(|row| row.digest == digest) {
+            Some(row) => self.load(row).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The package of a stored version, with what only the store knows of it.
+    async fn load(&self, row: &VersionRow) -> Result<Option<Arc<Package>>> {
+        if let Some(package) = self.kept(&row.digest) {
+            return Ok(Some(package));
+        }
+        let Some(bytes) = self.store.package(&row.digest).await? else { return Ok(None) };
         let read = tokio::task::spawn_blocking(move || {
             Package::read(Upload::Bytes { bytes: &bytes, content_type: Some("application/x-tar") })
         });
+        let damaged = |why: String| Error::Store(store::Error::Damaged(format!("package {} {why}", row.digest)));
         let mut package = match read.await {
             Ok(Ok((package, _))) => package,
             Ok(Err(problems)) => {
                 let why = problems.first().map(Problem::to_string).unwrap_or_default();
-                return Err(Error::Store(store::Error::Damaged(format!("package {digest} is no longer readable: {why}"))));
+                return Err(damaged(format!("is no longer readable: {why}")));
             }
             Err(_) => return Err(Error::Store(store::Error::Closed)),
         };
-        if package.digest != digest {
-            let message = format!("package {digest} is stored with the bytes of {}", package.digest);
-            return Err(Error::Store(store::Error::Damaged(message)));
+        if package.digest != row.digest {
+            return Err(damaged(format!("is stored with the bytes of {}", package.digest)));
         }
-        if let Some(standing) = self.standings().iter().find(|standing| standing.digest == digest) {
-            package.version.clone_from(&standing.version);
-            (package.origin, package.source) = (standing.origin, standing.source);
-        }
+        package.version.clone_from(&row.version);
+        (package.origin, package.source) = (row.origin, row.source);
         let package = Arc::new(package);
-        self.keep(package.clone());
-        Ok(Some(package))
-    }
-
-    fn keep(&self, package: Arc<Package>) {
         let mut packages = self.packages.write().unwrap_or_else(PoisonError::into_inner);
         if packages.len() >= PACKAGES_MAX {
             packages.clear();
         }
-        packages.insert(package.digest.clone(), package);
+        packages.insert(row.digest.clone(), package.clone());
+        Ok(Some(package))
+    }
+
+    fn kept(&self, digest: &str) -> Option<Arc<Package>> {
+        self.packages.read().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
     }
 
     /// Checks a package's code; what it can ask for is in the report.

@@ -266,7 +266,7 @@ pub(super) async fn upload(
     let (parts, body) = request.into_parts();
     let bytes = read(&parts.headers, body, PACKED_BYTES_MAX).await?;
     let kind = content_type(&parts.headers);
-    let uploaded = app.library.upload(bytes.into(), kind.as_deref(), caller.who(), stage).await.map_err(refused)?;
+    let uploaded = app.library.upload(&bytes, kind.as_deref(), caller.who(), stage).await.map_err(refused)?;
     let status = if uploaded.created { StatusCode::CREATED } else { StatusCode::OK };
     let view = UploadedView {
         name: uploaded.name,

@@ -131,6 +131,7 @@ fn world_lines(world: &World) -> String {
 async fn tell(options: &DemoOptions, server: &str, folder: &std::path::Path, name: &str, shown: &str) -> Result<bool> {
     let read = |file: &str| std::fs::read_to_string(folder.join(file)).map(|token| token.trim().to_owned());
     let (sender, admin) = (read("sender-token")?, read("admin-token")?);
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build()?;
     let alert = message(name);
     let began = std::time::Instant::now();

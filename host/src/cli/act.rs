@@ -10,8 +10,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::args::{
-    BackupArgs, CancelArgs, DecideArgs, DemoteArgs, GrantArgs, MatchArgs, PauseArgs, PausesArgs, PromoteArgs, RearmArgs,
-    ResumeArgs, RollbackArgs, RunArgs, StopAllArgs,
+    BackupArgs, CancelArgs, DecideArgs, DemoteArgs, GrantArgs, MatchArgs, PauseArgs, PausesArgs, PromoteArgs,
+    RearmArgs, ResumeArgs, RollbackArgs, RunArgs, StopAllArgs,
 };
 use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
@@ -56,7 +56,9 @@ async fn version(client: &Client, words: &str) -> Result<(String, String), Failu
     let answer = client.get(&format!("/v1/runbooks/{}/versions", segment(&name)), &[]).await?;
     let digests: Vec<String> = list(&answer, "versions").iter().map(|version| field(version, "digest")).collect();
     let digest = match wanted {
-        None => digests.first().cloned().ok_or_else(|| Failure::failed(format!("{name} has no version"), "push one"))?,
+        None => {
+            digests.first().cloned().ok_or_else(|| Failure::failed(format!("{name} has no version"), "push one"))?
+        }
         Some(wanted) => {
             let wanted = if wanted.contains(':') { wanted.to_owned() } else { format!("sha256:{wanted}") };
             pick(&digests, &wanted, "version", &format!("`sandbook runbooks {name}` lists them"))?
@@ -65,7 +67,14 @@ async fn version(client: &Client, words: &str) -> Result<(String, String), Failu
     Ok((name, digest))
 }
 
-async fn set_stage(client: &Client, screen: &Screen, name: &str, of: &str, stage: &str, reason: &str) -> Result<Exit, Failure> {
+async fn set_stage(
+    client: &Client,
+    screen: &Screen,
+    name: &str,
+    of: &str,
+    stage: &str,
+    reason: &str,
+) -> Result<Exit, Failure> {
     let body = json!({"digest": of, "stage": stage, "reason": reason});
     let answer = client.send(Method::PUT, &format!("/v1/runbooks/{}/stage", segment(name)), Some(&body)).await?;
     if screen.json {
@@ -168,8 +177,9 @@ fn labels(args: &MatchArgs) -> Result<Value, Failure> {
         return Ok(Value::Object(labels));
     };
     let bytes = read(path)?;
-    let message = sandbook_core::alert::parse_message(&bytes, jiff::Timestamp::now())
-        .map_err(|error| Failure::failed(format!("{}: {error}", path.display()), "an alert, or a message of alerts, as json"))?;
+    let message = sandbook_core::alert::parse_message(&bytes, jiff::Timestamp::now()).map_err(|error| {
+        Failure::failed(format!("{}: {error}", path.display()), "an alert, or a message of alerts, as json")
+    })?;
     let mut reason = "it holds no alert".to_owned();
     for alert in message.alerts {
         match alert {
@@ -190,9 +200,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
     };
     match read {
-        Ok(read) if read > ALERT_BYTES_MAX => {
-            Err(Failure::failed(format!("{} has more than {}", path.display(), size(ALERT_BYTES_MAX as u64)), "send one alert"))
-        }
+        Ok(read) if read > ALERT_BYTES_MAX => Err(Failure::failed(
+            format!("{} has more than {}", path.display(), size(ALERT_BYTES_MAX as u64)),
+            "send one alert",
+        )),
         Ok(_) => Ok(bytes),
         Err(error) => Err(Failure::failed(format!("{} cannot be read: {error}", path.display()), "check the path")),
     }
@@ -255,7 +266,8 @@ fn run_body(words: &[String]) -> Result<Value, Failure> {
         match word.split_once('=') {
             Some((name, value)) if !name.is_empty() => {
                 // The manifest types it; what reads as a number or flag is sent as one.
-                let typed = serde_json::from_str::<Value>(value).ok().filter(|value| value.is_number() || value.is_boolean());
+                let typed =
+                    serde_json::from_str::<Value>(value).ok().filter(|value| value.is_number() || value.is_boolean());
                 body["parameters"][name] = typed.unwrap_or_else(|| Value::from(value));
             }
             _ if body["target"].is_null() => body["target"] = Value::from(word.as_str()),
@@ -283,7 +295,12 @@ pub(super) async fn run(client: &Client, screen: &Screen, args: &RunArgs) -> Res
 }
 
 /// Sends, and prints the answer or a sentence.
-async fn tell(client: &Client, screen: &Screen, call: (Method, &str, Option<Value>), said: &str) -> Result<Exit, Failure> {
+async fn tell(
+    client: &Client,
+    screen: &Screen,
+    call: (Method, &str, Option<Value>),
+    said: &str,
+) -> Result<Exit, Failure> {
     let (method, path, body) = call;
     let answer = client.send(method, path, body.as_ref()).await?;
     if screen.json {
@@ -304,10 +321,21 @@ pub(super) async fn resume(client: &Client, screen: &Screen, args: &ResumeArgs) 
     let run = run_id(client, &args.run).await?;
     let path = format!("/v1/runs/{}/resume", segment(&run));
     let body = json!({"as": args.settled_as});
-    tell(client, screen, (Method::POST, &path, Some(body)), &format!("resumed {run}: its last change is {}", args.settled_as)).await
+    tell(
+        client,
+        screen,
+        (Method::POST, &path, Some(body)),
+        &format!("resumed {run}: its last change is {}", args.settled_as),
+    )
+    .await
 }
 
-pub(super) async fn decide(client: &Client, screen: &Screen, args: &DecideArgs, decision: &str) -> Result<Exit, Failure> {
+pub(super) async fn decide(
+    client: &Client,
+    screen: &Screen,
+    args: &DecideArgs,
+    decision: &str,
+) -> Result<Exit, Failure> {
     let path = format!("/v1/approvals/{}", segment(&args.id));
     let body = json!({"decision": decision, "reason": args.reason});
     let said = if decision == "approve" { "approved" } else { "denied" };

@@ -6,9 +6,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sandbook_core::duration::{DurationMs, Rate};
+use sandbook_core::duration::Rate;
 
 use super::author::{NewArgs, PathArgs, PushArgs};
+
+mod hold;
+
+pub(super) use hold::{DecideArgs, PauseArgs, PausesArgs, RearmArgs, StopAllArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failed, 2 usage, 3 refused, 4 diverged, 5 would ask, 6 daemon unreachable.
@@ -81,7 +85,9 @@ pub enum Command {
     /// State a package's maximum power: what it can read, change and send, and what it cannot
     Inspect(PathArgs),
     /// Upload a package; it enters stage shadow
-    #[command(after_help = "Examples:\n  sandbook push ./restart-predictor\n  sandbook push one-file.rhai --stage draft")]
+    #[command(
+        after_help = "Examples:\n  sandbook push ./restart-predictor\n  sandbook push one-file.rhai --stage draft"
+    )]
     Push(PushArgs),
     /// Trust a version with more: shadow, ask, live
     #[command(after_help = "Examples:\n  sandbook promote restart-unhealthy ask --reason 'first week'\n  \
@@ -92,8 +98,10 @@ pub enum Command {
     /// Put the previous version back
     Rollback(RollbackArgs),
     /// Permit one effect of one runbook on what is named, and nothing more
-    #[command(after_help = "Examples:\n  sandbook grant restart-unhealthy docker.restart-container --container 'web-*' --limit 3/1h\n  \
-                            sandbook grant restart-unhealthy docker.restart-container --service shop/cart --ask")]
+    #[command(
+        after_help = "Examples:\n  sandbook grant restart-unhealthy docker.restart-container --container 'web-*' --limit 3/1h\n  \
+                            sandbook grant restart-unhealthy docker.restart-container --service shop/cart --ask"
+    )]
     Grant(GrantArgs),
     /// What each runbook may do
     Grants(GrantsArgs),
@@ -106,7 +114,9 @@ pub enum Command {
                             sandbook run restart-unhealthy web-1 grace=30s --watch")]
     Run(RunArgs),
     /// Runs, newest first
-    #[command(after_help = "Examples:\n  sandbook runs\n  sandbook runs --state needs-attention\n  sandbook runs --since 1d --target web-1")]
+    #[command(
+        after_help = "Examples:\n  sandbook runs\n  sandbook runs --state needs-attention\n  sandbook runs --since 1d --target web-1"
+    )]
     Runs(RunsArgs),
     /// What happened in a run, why, and what next
     #[command(after_help = "Examples:\n  sandbook show last\n  sandbook show last --full")]
@@ -127,14 +137,18 @@ pub enum Command {
     /// Refuse what a run asks for
     Deny(DecideArgs),
     /// Keep runbooks from acting on something for a while
-    #[command(after_help = "A selector is a target's name, or runbook=…, target=…, host=… with `*`, joined by commas; `all` is everything.\n\n\
+    #[command(
+        after_help = "A selector is a target's name, or runbook=…, target=…, host=… with `*`, joined by commas; `all` is everything.\n\n\
                             Examples:\n  sandbook pause 'web-*' --for 30m --reason 'deploy'\n  \
-                            sandbook pause host=db1,runbook=restart-* --for 2h --reason 'maintenance'")]
+                            sandbook pause host=db1,runbook=restart-* --for 2h --reason 'maintenance'"
+    )]
     Pause(PauseArgs),
     /// Pauses in force
     Pauses(PausesArgs),
     /// Keep every runbook from changing anything, at once
-    #[command(after_help = "Examples:\n  sandbook stop-all --reason 'something is wrong'\n  sandbook stop-all --release")]
+    #[command(
+        after_help = "Examples:\n  sandbook stop-all --reason 'something is wrong'\n  sandbook stop-all --release"
+    )]
     StopAll(StopAllArgs),
     /// Brakes: what was attempted how often, and what tripped
     Brakes,
@@ -384,55 +398,6 @@ pub struct ResumeArgs {
     pub settled_as: String,
 }
 
-/// `approve` and `deny`.
-#[derive(Debug, Args)]
-pub struct DecideArgs {
-    /// From `sandbook approvals`
-    pub id: String,
-    /// Why; it stands in the audit
-    #[arg(long, default_value = "")]
-    pub reason: String,
-}
-
-/// `pause`.
-#[derive(Debug, Args)]
-pub struct PauseArgs {
-    /// What is left alone
-    pub selector: String,
-    /// How long
-    #[arg(long = "for", value_name = "30m")]
-    pub duration: DurationMs,
-    /// Why; whoever finds nothing acting reads it
-    #[arg(long)]
-    pub reason: String,
-}
-
-/// `pauses`.
-#[derive(Debug, Args)]
-pub struct PausesArgs {
-    /// End this one early
-    #[arg(long, value_name = "ID")]
-    pub end: Option<String>,
-}
-
-/// `stop-all`.
-#[derive(Debug, Args)]
-pub struct StopAllArgs {
-    /// Let runbooks act again
-    #[arg(long)]
-    pub release: bool,
-    /// Why; it stands in the audit
-    #[arg(long, default_value = "stopped by hand")]
-    pub reason: String,
-}
-
-/// `rearm`.
-#[derive(Debug, Args)]
-pub struct RearmArgs {
-    /// From `sandbook brakes`
-    pub id: String,
-}
-
 /// `effects`.
 #[derive(Debug, Args)]
 pub struct EffectsArgs {
@@ -493,4 +458,3 @@ pub struct CompletionsArgs {
     /// For which
     pub shell: clap_complete::Shell,
 }
-

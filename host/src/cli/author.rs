@@ -34,7 +34,7 @@ pub struct PathArgs {
 pub struct PushArgs {
     /// A package: a folder, a .rhai with its manifest in `//!` lines, a .wasm, or a tar
     pub path: PathBuf,
-    /// Where it enters; `live` only through `promote`
+    /// Where it enters; it acts only after `promote`
     #[arg(long, default_value = "shadow")]
     pub stage: EntryStage,
 }
@@ -46,8 +46,6 @@ pub enum EntryStage {
     Draft,
     /// Sees every alert, never acts
     Shadow,
-    /// Acts, but every change asks a person
-    Ask,
 }
 
 impl EntryStage {
@@ -55,7 +53,6 @@ impl EntryStage {
         match self {
             EntryStage::Draft => StageWord::Draft,
             EntryStage::Shadow => StageWord::Shadow,
-            EntryStage::Ask => StageWord::Ask,
         }
     }
 }
@@ -97,7 +94,11 @@ pub(super) fn new(screen: &Screen, args: &NewArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     for file in files {
-        screen.line(&format!("  {} {}", screen.ink.paint(Paint::Good, "new"), clean(&args.name.join(file).display().to_string())));
+        screen.line(&format!(
+            "  {} {}",
+            screen.ink.paint(Paint::Good, "new"),
+            clean(&args.name.join(file).display().to_string())
+        ));
     }
     screen.next(&format!("edit main.rhai, then sandbook check {folder}, then sandbook push {folder}"));
     Ok(Exit::Ok)
@@ -239,7 +240,9 @@ fn power(package: &Package) -> Vec<(&'static str, Vec<&str>)> {
 /// What it can never do, because its manifest does not ask: in words for the groups that matter.
 fn cannot(package: &Package) -> Vec<String> {
     let asks = |name: &str| package.manifest.requests.iter().any(|request| request == name);
-    let class = |class: Class| package.manifest.requests.iter().any(|name| Effect::find(name).is_some_and(|info| info.class == class));
+    let class = |class: Class| {
+        package.manifest.requests.iter().any(|name| Effect::find(name).is_some_and(|info| info.class == class))
+    };
     let mut never = Vec::new();
     if !class(Class::Mutate) {
         never.push("change anything".to_owned());
@@ -281,8 +284,10 @@ pub(super) async fn inspect(screen: &Screen, args: &PathArgs) -> Result<Exit, Fa
     };
     let exit = if problems.iter().any(|problem| !problem.warning) { Exit::Failed } else { Exit::Ok };
     if screen.json {
-        let power: serde_json::Map<String, Value> =
-            power(&package).into_iter().map(|(title, effects)| (title.split([',', ' ']).nth(1).unwrap_or(title).to_owned(), json!(effects))).collect();
+        let power: serde_json::Map<String, Value> = power(&package)
+            .into_iter()
+            .map(|(title, effects)| (title.split([',', ' ']).nth(1).unwrap_or(title).to_owned(), json!(effects)))
+            .collect();
         screen.value(&json!({
             "name": package.name, "version": package.version, "digest": package.digest, "manifest": package.manifest,
             "power": power, "cannot": cannot(&package), "uses": report.effects, "has_verify": report.has_verify,
@@ -293,7 +298,12 @@ pub(super) async fn inspect(screen: &Screen, args: &PathArgs) -> Result<Exit, Fa
     }
     let ink = screen.ink;
     let manifest = &package.manifest;
-    screen.line(&format!("{}  {}  {}", ink.paint(Paint::Bold, &package.name), package.version, ink.paint(Paint::Dim, &package.digest)));
+    screen.line(&format!(
+        "{}  {}  {}",
+        ink.paint(Paint::Bold, &package.name),
+        package.version,
+        ink.paint(Paint::Dim, &package.digest)
+    ));
     screen.line(&format!("{}\n", clean(&manifest.summary)));
     let target = serde_json::to_value(manifest.target.kind).ok();
     let target = target.as_ref().and_then(Value::as_str).unwrap_or_default();
@@ -312,7 +322,11 @@ pub(super) async fn inspect(screen: &Screen, args: &PathArgs) -> Result<Exit, Fa
         screen.line(&format!("  {never}"));
     }
     if !problems.is_empty() {
-        screen.line(&format!("\n{}: sandbook check {}", diagnostics::tally(&problems), shell(&args.path.display().to_string())));
+        screen.line(&format!(
+            "\n{}: sandbook check {}",
+            diagnostics::tally(&problems),
+            shell(&args.path.display().to_string())
+        ));
     }
     Ok(exit)
 }
@@ -357,7 +371,10 @@ pub(super) async fn push(client: &Client, screen: &Screen, args: &PushArgs) -> R
         }
     };
     let extension = args.path.extension().and_then(|extension| extension.to_str()).filter(|_| args.path.is_file());
-    let whole = || std::fs::read(&args.path).map_err(|error| Failure::failed(format!("{} cannot be read: {error}", args.path.display()), ""));
+    let whole = || {
+        std::fs::read(&args.path)
+            .map_err(|error| Failure::failed(format!("{} cannot be read: {error}", args.path.display()), ""))
+    };
     let (content_type, bytes) = match extension {
         Some("rhai") => ("text/x-rhai", whole()?),
         Some("wasm") => ("application/wasm", whole()?),
@@ -390,7 +407,9 @@ pub(super) async fn push(client: &Client, screen: &Screen, args: &PushArgs) -> R
     }
     screen.next(&match stage.as_str() {
         "draft" => format!("sandbook promote {} shadow --reason \"…\"", shell(&name)),
-        "shadow" => format!("it sees alerts and changes nothing; then sandbook promote {} ask --reason \"…\"", shell(&name)),
+        "shadow" => {
+            format!("it sees alerts and changes nothing; then sandbook promote {} ask --reason \"…\"", shell(&name))
+        }
         _ => format!("sandbook grants {}", shell(&name)),
     });
     Ok(Exit::Ok)

@@ -47,10 +47,14 @@ impl Client {
             None => (place.server(), false),
         };
         let text = if text.contains("://") { text } else { format!("http://{text}") };
-        let mut base = Url::parse(&text)
-            .map_err(|error| Failure::usage(format!("server `{text}` is no url: {error}"), "write it like http://127.0.0.1:7070"))?;
+        let mut base = Url::parse(&text).map_err(|error| {
+            Failure::usage(format!("server `{text}` is no url: {error}"), "write it like http://127.0.0.1:7070")
+        })?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
-            return Err(Failure::usage(format!("server `{text}` is neither http nor https"), format!("write it like {SERVER}")));
+            return Err(Failure::usage(
+                format!("server `{text}` is neither http nor https"),
+                format!("write it like {SERVER}"),
+            ));
         }
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
@@ -124,7 +128,8 @@ impl Client {
             .base
             .join(path.trim_start_matches('/'))
             .map_err(|error| Failure::usage(format!("`{path}` makes no url: {error}"), "check the name"))?;
-        let request = self.http.request(method, url).timeout(ANSWER).header("accept", "application/json, text/event-stream");
+        let request =
+            self.http.request(method, url).timeout(ANSWER).header("accept", "application/json, text/event-stream");
         Ok(match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -160,7 +165,10 @@ impl Client {
     fn lost(&self, error: &reqwest::Error) -> Failure {
         let address = self.address();
         if error.is_builder() {
-            return Failure::usage("the token or address has characters http does not allow", "check --token and --server");
+            return Failure::usage(
+                "the token or address has characters http does not allow",
+                "check --token and --server",
+            );
         }
         if error.is_timeout() && !error.is_connect() {
             return Failure::new(
@@ -224,7 +232,10 @@ impl Place {
         let mut place = match config {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::failed(format!("configuration {} cannot be read: {error}", path.display()), "check --config")
+                    Failure::failed(
+                        format!("configuration {} cannot be read: {error}", path.display()),
+                        "check --config",
+                    )
                 })?;
                 Place::parse(&text, path.parent().unwrap_or(Path::new("")))
             }
@@ -275,7 +286,10 @@ mod tests {
 
     #[test]
     fn the_configuration_says_where_the_daemon_is() {
-        let place = Place::parse("listen = \"0.0.0.0:8080\"\ndata_dir = \"./data\"\n[tls]\ncert_file = \"x\"", Path::new("/etc/s"));
+        let place = Place::parse(
+            "listen = \"0.0.0.0:8080\"\ndata_dir = \"./data\"\n[tls]\ncert_file = \"x\"",
+            Path::new("/etc/s"),
+        );
         assert_eq!(place.server(), "https://127.0.0.1:8080");
         assert_eq!(place.data_dir, Some(PathBuf::from("/etc/s/./data")));
         assert_eq!(Place::default().server(), SERVER);
@@ -284,9 +298,12 @@ mod tests {
 
     #[test]
     fn a_local_token_stays_on_this_machine() {
-        for (url, local) in
-            [("http://127.0.0.1:1/", true), ("http://localhost/", true), ("http://[::1]/", true), ("https://ops.example/", false)]
-        {
+        for (url, local) in [
+            ("http://127.0.0.1:1/", true),
+            ("http://localhost/", true),
+            ("http://[::1]/", true),
+            ("https://ops.example/", false),
+        ] {
             assert_eq!(is_local(&Url::parse(url).expect("a url")), local, "{url}");
         }
         let global = Global { server: Some("https://ops.example".into()), ..Global::default() };

@@ -49,7 +49,8 @@ pub(super) fn render(problems: &[Problem], ink: Ink, source: impl Fn(&str) -> Op
 /// The line as it can be shown, and how far from its beginning the caret stands.
 fn window(line: &str, column: usize) -> (String, usize) {
     let at = column.saturating_sub(1);
-    let skipped = if at > LINE_CHARS_MAX / 2 && line.chars().count() > LINE_CHARS_MAX { at - LINE_CHARS_MAX / 2 } else { 0 };
+    let skipped =
+        if at > LINE_CHARS_MAX / 2 && line.chars().count() > LINE_CHARS_MAX { at - LINE_CHARS_MAX / 2 } else { 0 };
     let part: String = line.chars().skip(skipped).take(LINE_CHARS_MAX).collect();
     let show = |text: &str| clean(&text.replace('\t', "    ")).into_owned();
     let before: String = part.chars().take(at - skipped.min(at)).collect();
@@ -100,7 +101,7 @@ mod tests {
         );
         let warned = Problem { warning: true, help: String::new(), ..problem(9, 1) };
         assert_eq!(
-            render(&[warned.clone()], Ink::default(), |_| None),
+            render(std::slice::from_ref(&warned), Ink::default(), |_| None),
             "warning[SB0206]: there is no effect `docker.restart`\n --> runbook.toml:9:1\n\n"
         );
         assert_eq!(tally(&[warned, problem(1, 1), problem(1, 1)]), "2 errors, 1 warning");

@@ -101,7 +101,8 @@ impl Failure {
             (message, fix) = match status {
                 404 | 405 => (
                     format!("the daemon knows no {path}"),
-                    "it is probably older than this command; compare `sandbook status` with `sandbook --version`".into(),
+                    "it is probably older than this command; compare `sandbook status` with `sandbook --version`"
+                        .into(),
                 ),
                 401 => ("the daemon wants a token".into(), TOKEN_FIX.into()),
                 _ => (format!("the daemon answered {status} to {path}: {said}"), "its log says more".to_owned()),
@@ -203,7 +204,8 @@ mod tests {
 
     #[test]
     fn an_answer_of_the_api_keeps_its_words() {
-        let body = br#"{"error":{"code":"SB0123","message":"no such runbook","fix":"push it","details":["near: web"]}}"#;
+        let body =
+            br#"{"error":{"code":"SB0123","message":"no such runbook","fix":"push it","details":["near: web"]}}"#;
         let failure = Failure::of_answer(404, "/v1/runbooks/x", body);
         assert_eq!((failure.code.as_str(), failure.fix.as_str()), ("SB0123", "push it"));
         assert_eq!(detail_line(&failure.details[0]), "near: web");

@@ -87,7 +87,11 @@ pub(super) fn effects(screen: &Screen, args: &EffectsArgs) -> Result<Exit, Failu
             let paint = if info.class == Class::Mutate { Paint::Warn } else { Paint::Plain };
             let docs = words(info.name).docs;
             let first = docs.split_inclusive(". ").next().unwrap_or_default().trim().to_owned();
-            table.row([Cell::new(info.name).paint(Paint::Bold), Cell::new(info.class.name()).paint(paint), first.into()]);
+            table.row([
+                Cell::new(info.name).paint(Paint::Bold),
+                Cell::new(info.class.name()).paint(paint),
+                first.into(),
+            ]);
         }
         screen.print(&table.render(screen.ink));
         screen.next("sandbook effects docker.restart-container");
@@ -95,7 +99,8 @@ pub(super) fn effects(screen: &Screen, args: &EffectsArgs) -> Result<Exit, Failu
     };
     let name = name.replacen("::", ".", 1).replace('_', "-");
     let info = Effect::find(&name).ok_or_else(|| {
-        let fix = Effect::closest(&name).map_or("`sandbook effects` lists them".to_owned(), |near| format!("did you mean {near}?"));
+        let fix = Effect::closest(&name)
+            .map_or("`sandbook effects` lists them".to_owned(), |near| format!("did you mean {near}?"));
         Failure::failed(format!("there is no effect `{name}`"), fix)
     })?;
     if screen.json {
@@ -123,7 +128,10 @@ pub(super) fn explain(screen: &Screen, args: &ExplainArgs) -> Result<Exit, Failu
     let Some(page) = PAGES.get_file(format!("{code}.md")).and_then(|file| file.contents_utf8()) else {
         let codes: Vec<&str> = PAGES.files().filter_map(|file| file.path().file_stem()?.to_str()).collect();
         let near = closest(&code, codes.into_iter()).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
-        return Err(Failure::failed(format!("there is no page for `{}`", args.code), format!("{near}codes look like SB0206")));
+        return Err(Failure::failed(
+            format!("there is no page for `{}`", args.code),
+            format!("{near}codes look like SB0206"),
+        ));
     };
     if screen.json {
         screen.value(&json!({"code": code, "page": page}));
@@ -154,7 +162,8 @@ pub(super) fn report(screen: &Screen, problems: &[Problem], fine: &str) -> Exit 
 
 fn load(global: &Global) -> Result<Config, Vec<Problem>> {
     // Variables that are not text cannot be keys of ours.
-    let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let env =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Config::load(global.config.as_deref(), env)
 }
 
@@ -169,14 +178,15 @@ pub(super) fn config(screen: &Screen, global: &Global, command: &ConfigCommand) 
     };
     match command {
         ConfigCommand::Check => {
-            let place = global.config.as_ref().map_or("the defaults".to_owned(), |path| path.display().to_string());
+            let place =
+                global.config.as_ref().map_or("no file, the defaults".to_owned(), |path| path.display().to_string());
             let mut problems = config.warnings.clone();
             // A policy that does not load keeps the daemon from starting just as well.
             match Policy::load(&config.policy.dirs, config.policy.label_grants) {
                 Ok(policy) => problems.extend_from_slice(policy.warnings()),
                 Err(more) => problems.extend(more),
             }
-            return Ok(report(screen, &problems, &format!("{} is sound, with its policies", clean(&place))));
+            return Ok(report(screen, &problems, &format!("{}, with policies", clean(&place))));
         }
         ConfigCommand::Print if screen.json => {
             let value = toml::from_str::<Value>(&config.to_toml())
@@ -185,11 +195,16 @@ pub(super) fn config(screen: &Screen, global: &Global, command: &ConfigCommand) 
         }
         ConfigCommand::Print => screen.print(&config.to_toml()),
         ConfigCommand::Alertmanager => {
-            let token = std::path::absolute(config.data_dir.join("sender-token")).unwrap_or(config.data_dir.join("sender-token"));
+            let token = std::path::absolute(config.data_dir.join("sender-token"))
+                .unwrap_or(config.data_dir.join("sender-token"));
             let scheme = if config.tls.cert_file.is_some() { "https" } else { "http" };
             let url = global.server.clone().unwrap_or_else(|| format!("{scheme}://{}", config.listen));
             let text = config::alertmanager_receiver(&config, &token.display().to_string(), &url);
-            if screen.json { screen.value(&json!({"receiver": text, "token_file": token, "url": url})) } else { screen.print(&text) }
+            if screen.json {
+                screen.value(&json!({"receiver": text, "token_file": token, "url": url}))
+            } else {
+                screen.print(&text)
+            }
         }
         ConfigCommand::Reference => {}
     }

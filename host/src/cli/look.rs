@@ -48,14 +48,28 @@ pub(super) async fn status(client: &Client, screen: &Screen) -> Result<Exit, Fai
     screen.line(&format!("sandbook {} at {}\n", clean(&field(&status, "version")), client.address()));
     let Some(object) = status.as_object() else { return Ok(Exit::Ok) };
     let mut table = Table::new(&["", ""]);
-    for (name, value) in object.iter().filter(|(name, _)| *name != "version" && *name != "next") {
-        let said = summary(value);
+    for (name, value) in object.iter().filter(|(name, value)| !quiet(name, value)) {
+        let said = match (name.strip_suffix("_ms"), value.as_u64()) {
+            (Some(_), Some(ms)) => took(ms),
+            (_, _) => summary(value),
+        };
         let paint = if bad(value) { Paint::Bad } else { Paint::Plain };
-        table.row([Cell::new(name.replace('_', " ")).paint(Paint::Dim), Cell::new(said).paint(paint)]);
+        table.row([
+            Cell::new(name.trim_end_matches("_ms").replace('_', " ")).paint(Paint::Dim),
+            Cell::new(said).paint(paint),
+        ]);
     }
     screen.print(&table.render(screen.ink).lines().skip(1).map(|line| format!("  {line}\n")).collect::<String>());
     screen.next(&status_next(client, &status).await);
     Ok(Exit::Ok)
+}
+
+/// What nobody asks about: identities, and parts in which nothing stands.
+fn quiet(name: &str, value: &Value) -> bool {
+    matches!(name, "version" | "next" | "instance" | "started_at")
+        || value.is_null()
+        || value.as_array().is_some_and(Vec::is_empty)
+        || value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 /// A part of the status on a line: nested facts as `name value`, lists by name.
@@ -71,10 +85,14 @@ pub(super) fn summary(value: &Value) -> String {
         Value::Object(map) => {
             let part = |(name, value): (&String, &Value)| match value {
                 Value::Null => None,
+                // Said by its status already.
+                Value::Bool(_) if name == "ok" => None,
                 _ if name == "name" || name == "status" => Some(summary(value)),
-                Value::Number(ms) if name.ends_with("_ms") => {
-                    Some(format!("{} {}", name.trim_end_matches("_ms").replace('_', " "), took(ms.as_u64().unwrap_or(0))))
-                }
+                Value::Number(ms) if name.ends_with("_ms") => Some(format!(
+                    "{} {}",
+                    name.trim_end_matches("_ms").replace('_', " "),
+                    took(ms.as_u64().unwrap_or(0))
+                )),
                 Value::Object(_) => Some(format!("{name}: {}", summary(value))),
                 _ => Some(format!("{} {}", name.replace('_', " "), summary(value))),
             };
@@ -86,7 +104,8 @@ pub(super) fn summary(value: &Value) -> String {
 fn bad(value: &Value) -> bool {
     match value {
         Value::Object(map) => {
-            map.get("ok") == Some(&Value::Bool(false)) || matches!(map.get("status").and_then(Value::as_str), Some("down" | "error"))
+            map.get("ok") == Some(&Value::Bool(false))
+                || matches!(map.get("status").and_then(Value::as_str), Some("down" | "error"))
         }
         Value::Array(items) => items.iter().any(bad),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
@@ -110,10 +129,13 @@ async fn status_next(client: &Client, status: &Value) -> String {
     if let Ok(answer) = client.get("/v1/approvals", &[]).await
         && !list(&answer, "approvals").is_empty()
     {
-        return format!("{} a person: sandbook approvals", match list(&answer, "approvals").len() {
-            1 => "1 question waits for".to_owned(),
-            many => format!("{many} questions wait for"),
-        });
+        return format!(
+            "{} a person: sandbook approvals",
+            match list(&answer, "approvals").len() {
+                1 => "1 question waits for".to_owned(),
+                many => format!("{many} questions wait for"),
+            }
+        );
     }
     match client.get("/v1/alerts", &[("limit", "1".to_owned())]).await {
         Ok(answer) if list(&answer, "alerts").is_empty() => {
@@ -185,7 +207,8 @@ fn matched(episode: &Value) -> (String, String) {
     let chosen = list(&episode["matched"], "chosen");
     let name = |value: &Value| value.as_str().map_or_else(|| field(value, "runbook"), str::to_owned);
     let runs = list(episode, "runs");
-    let names: Vec<String> = if chosen.is_empty() { runs.iter().map(name).collect() } else { chosen.iter().map(name).collect() };
+    let names: Vec<String> =
+        if chosen.is_empty() { runs.iter().map(name).collect() } else { chosen.iter().map(name).collect() };
     let outcome = field(episode, "outcome");
     let result = match (runs.last(), outcome.is_empty()) {
         (_, false) => outcome,
@@ -195,7 +218,8 @@ fn matched(episode: &Value) -> (String, String) {
             why.unwrap_or_else(|| first_field(&episode["matched"], &["why", "reason"]))
         }
     };
-    let result = if names.is_empty() && result.is_empty() { "no runbook matches".to_owned() } else { short(&result, 60) };
+    let result =
+        if names.is_empty() && result.is_empty() { "no runbook matches".to_owned() } else { short(&result, 60) };
     (names.join(", "), result)
 }
 
@@ -205,7 +229,8 @@ fn alerts_next(episodes: &[Value]) -> String {
     }
     let Some(episode) = episodes.first() else { return "sandbook status".to_owned() };
     let Some(map) = episode["labels"].as_object() else { return "sandbook runbooks".to_owned() };
-    let labels: Vec<String> = map.keys().map(|name| shell(&format!("{name}={}", field(&episode["labels"], name)))).collect();
+    let labels: Vec<String> =
+        map.keys().map(|name| shell(&format!("{name}={}", field(&episode["labels"], name)))).collect();
     format!("sandbook match {}", labels.join(" "))
 }
 
@@ -233,6 +258,11 @@ pub(super) async fn runbooks(client: &Client, screen: &Screen, args: &RunbooksAr
         ]);
     }
     screen.print(&table.render(screen.ink));
+    for broken in list(&answer, "broken") {
+        let why = list(broken, "problems").first().map(|problem| field(problem, "message")).unwrap_or_default();
+        let line = format!("{} cannot be used: {why}; sandbook check {0}", field(broken, "folder"));
+        screen.line(&screen.ink.paint(Paint::Bad, &clean(&line)));
+    }
     let acting = |runbook: &&Value| matches!(runbook["stage"].as_str(), Some("live" | "ask"));
     let step = match (runbooks.first(), runbooks.iter().find(acting)) {
         (None, _) => "sandbook new my-runbook".to_owned(),
@@ -261,10 +291,16 @@ async fn runbook(client: &Client, screen: &Screen, prefix: &str) -> Result<Exit,
     }
     let stage = field(&runbook, "stage");
     let summary = clean(&field(&runbook, "summary")).into_owned();
-    screen.line(&format!("{}  {}\n{summary}\n", screen.ink.paint(Paint::Bold, &clean(&name)), screen.ink.paint(paint_state(&stage), &stage)));
+    screen.line(&format!(
+        "{}  {}\n{summary}\n",
+        screen.ink.paint(Paint::Bold, &clean(&name)),
+        screen.ink.paint(paint_state(&stage), &stage)
+    ));
     for (title, key) in [("asks for", "requests"), ("warnings", "warnings")] {
-        let items: Vec<String> =
-            list(&runbook, key).iter().map(|item| item.as_str().map_or_else(|| field(item, "message"), str::to_owned)).collect();
+        let items: Vec<String> = list(&runbook, key)
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| field(item, "message"), str::to_owned))
+            .collect();
         if !items.is_empty() {
             screen.line(&format!("  {}  {}", screen.ink.paint(Paint::Dim, title), clean(&items.join(", "))));
         }
@@ -304,7 +340,10 @@ pub(super) async fn targets(client: &Client, screen: &Screen) -> Result<Exit, Fa
     for one in targets {
         let (state, health) = (first_field(one, &["state", "status"]), field(one, "health"));
         let paint = if health == "unhealthy" { Paint::Bad } else { Paint::Plain };
-        let service = [field(one, "project"), field(one, "service")].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        let service = [field(one, "project"), field(one, "service")]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>();
         let note = if one["protected"] == true { "protected".to_owned() } else { first_field(one, &["note", "error"]) };
         table.row([
             field(one, "host").into(),

@@ -35,7 +35,8 @@ fn section(text: &mut String, command: &Command, above: &str, level: usize) {
     if inner.is_empty() {
         text.push_str(&format!("\n```text\n{}\n```\n", usage(command, &name)));
     }
-    let own: Vec<&Arg> = command.get_arguments().filter(|argument| !argument.is_global_set() && !is_help(argument)).collect();
+    let own: Vec<&Arg> =
+        command.get_arguments().filter(|argument| !argument.is_global_set() && !is_help(argument)).collect();
     if !own.is_empty() {
         text.push('\n');
         own.into_iter().for_each(|argument| text.push_str(&option(argument)));
@@ -66,7 +67,8 @@ fn usage(command: &Command, name: &str) -> String {
 fn spelled(argument: &Arg) -> String {
     let takes = argument.get_action().takes_values();
     let value = || {
-        let names = argument.get_value_names().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+        let names =
+            argument.get_value_names().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
         names.unwrap_or_else(|| argument.get_id().as_str().to_uppercase())
     };
     match argument.get_long() {
@@ -89,7 +91,8 @@ fn option(argument: &Arg) -> String {
         .filter(|value| !value.is_hide_set() && argument.get_action().takes_values())
         .map(|value| format!("`{}`", value.get_name()))
         .collect();
-    let defaults: Vec<String> = argument.get_default_values().iter().map(|value| value.to_string_lossy().into_owned()).collect();
+    let defaults: Vec<String> =
+        argument.get_default_values().iter().map(|value| value.to_string_lossy().into_owned()).collect();
     let default = defaults.join(" ");
     if !values.is_empty() {
         line.push_str(&format!("; one of {}", values.join(", ")));

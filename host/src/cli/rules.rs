@@ -144,7 +144,8 @@ pub(super) async fn audit(client: &Client, screen: &Screen, args: &AuditArgs) ->
         screen.value(&answer);
     } else {
         let mut table = Table::new(&["#", "AT", "WHO", "WHAT", "ON", "DETAILS"]);
-        let rows = [list(&answer, "audit"), list(&answer, "entries")].into_iter().find(|rows| !rows.is_empty()).unwrap_or(&[]);
+        let rows =
+            [list(&answer, "audit"), list(&answer, "entries")].into_iter().find(|rows| !rows.is_empty()).unwrap_or(&[]);
         for row in rows {
             let details = summary(&row["details"]);
             table.row([

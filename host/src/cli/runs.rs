@@ -27,7 +27,9 @@ pub(super) async fn run_id(client: &Client, word: &str) -> Result<String, Failur
 
 pub(super) async fn runs(client: &Client, screen: &Screen, args: &RunsArgs) -> Result<Exit, Failure> {
     let mut query = vec![("limit", args.limit.to_string())];
-    for (name, value) in [("state", &args.state), ("runbook", &args.runbook), ("target", &args.target), ("cursor", &args.cursor)] {
+    for (name, value) in
+        [("state", &args.state), ("runbook", &args.runbook), ("target", &args.target), ("cursor", &args.cursor)]
+    {
         if let Some(value) = value {
             query.push((name, value.clone()));
         }
@@ -69,7 +71,8 @@ pub(super) async fn runs(client: &Client, screen: &Screen, args: &RunsArgs) -> R
         Some(run) => format!("sandbook show {}", shell(&field(run, "run"))),
         None => "sandbook show last".to_owned(),
     };
-    let more = answer["next_cursor"].as_str().map(|cursor| format!("; older: --cursor {}", shell(cursor))).unwrap_or_default();
+    let more =
+        answer["next_cursor"].as_str().map(|cursor| format!("; older: --cursor {}", shell(cursor))).unwrap_or_default();
     screen.next(&format!("{step}{more}"));
     Ok(Exit::Ok)
 }
@@ -88,7 +91,9 @@ pub(super) async fn run_and_records(client: &Client, word: &str) -> Result<(Valu
         }
         match cursor {
             // The same cursor twice would go on for ever.
-            Some(cursor) if query.first().is_none_or(|(_, before)| *before != cursor) => query = vec![("cursor", cursor)],
+            Some(cursor) if query.first().is_none_or(|(_, before)| *before != cursor) => {
+                query = vec![("cursor", cursor)]
+            }
             Some(_) | None => return Ok((run, records)),
         }
     }
@@ -113,7 +118,10 @@ pub(super) async fn journal(client: &Client, screen: &Screen, args: &JournalArgs
         Some(path) if path.as_os_str() == "-" => screen.value(&whole),
         Some(path) => {
             std::fs::write(path, format!("{whole:#}\n")).map_err(|error| {
-                Failure::failed(format!("{} cannot be written: {error}", path.display()), "check the folder and its permissions")
+                Failure::failed(
+                    format!("{} cannot be written: {error}", path.display()),
+                    "check the folder and its permissions",
+                )
             })?;
             if screen.json {
                 screen.value(&json!({"file": path, "records": records.len()}));

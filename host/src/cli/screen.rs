@@ -181,7 +181,9 @@ impl Table {
                 }
                 gap += width.saturating_sub(cell.text.chars().count()) + 2;
             }
-            if let Some(cell) = row.last().filter(|cell| cell.spills && !columns.iter().any(|(at, _)| *at == row.len() - 1)) {
+            if let Some(cell) =
+                row.last().filter(|cell| cell.spills && !columns.iter().any(|(at, _)| *at == row.len() - 1))
+            {
                 line.push_str(&" ".repeat(gap));
                 line.push_str(&ink.paint(cell.paint, &cell.text));
             }

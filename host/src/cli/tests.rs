@@ -71,6 +71,7 @@ fn wrong_words_are_usage_errors() {
     for words in [
         "promote r live",
         "push ./x --stage live",
+        "push ./x --stage ask",
         "match",
         "resume r1 --as maybe",
         "pause web --for soon --reason x",

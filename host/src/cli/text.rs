@@ -157,7 +157,11 @@ pub(super) fn target(value: &Value) -> String {
 /// A word that is safe to paste into a shell.
 pub(super) fn shell(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@=,+".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// The `sandbook …` line a message suggests: the messages of policy end with it.
@@ -191,7 +195,9 @@ mod tests {
             assert_eq!(ago(&Value::from(at), now), want);
         }
         assert_eq!(ago(&Value::Null, now), "");
-        for (ms, want) in [(12, "12 ms"), (1_250, "1.2 s"), (10_020, "10 s"), (185_000, "3 min 5 s"), (7_800_000, "2 h 10 min")] {
+        for (ms, want) in
+            [(12, "12 ms"), (1_250, "1.2 s"), (10_020, "10 s"), (185_000, "3 min 5 s"), (7_800_000, "2 h 10 min")]
+        {
             assert_eq!(took(ms), want);
         }
         assert_eq!((offset(12), offset(65_000)), ("+0.012s".into(), "+1m05s".into()));

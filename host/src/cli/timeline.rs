@@ -57,7 +57,8 @@ fn next(story: &Story) -> String {
 fn header(story: &Story, options: Options) -> String {
     let ink = options.ink;
     let word = story.word();
-    let mut title = format!("{}  {}", ink.paint(Paint::Bold, &clean(&story.runbook)), ink.paint(paint_of(&word), &word));
+    let mut title =
+        format!("{}  {}", ink.paint(Paint::Bold, &clean(&story.runbook)), ink.paint(paint_of(&word), &word));
     if let Some(target) = &story.target {
         title.push_str(&format!("  {}", clean(target)));
     }
@@ -67,12 +68,16 @@ fn header(story: &Story, options: Options) -> String {
             lines.push_str(&format!("  {} {value}\n", ink.paint(Paint::Dim, &format!("{name:<9}"))));
         }
     };
-    fact("run", facts(&[clean(&story.run).into_owned(), clean(&field(&story.raw, "mode")).into_owned(), when(story, options)]));
+    fact(
+        "run",
+        facts(&[clean(&story.run).into_owned(), clean(&field(&story.raw, "mode")).into_owned(), when(story, options)]),
+    );
     let version = [clean(&story.version).into_owned(), digest(&story.digest)];
     fact("version", facts(&[facts(&version).replace(" · ", " "), stage(story)]));
     fact("why", why(story));
     if let Some(parameters) = story.parameters.as_object().filter(|parameters| !parameters.is_empty()) {
-        let parameters: Vec<String> = parameters.iter().map(|(name, value)| words::pair(name, value, options.full)).collect();
+        let parameters: Vec<String> =
+            parameters.iter().map(|(name, value)| words::pair(name, value, options.full)).collect();
         fact("with", parameters.join(", "));
     }
     fact("outcome", outcome(story));
@@ -195,7 +200,9 @@ fn note_lines(note: &Note, options: Options) -> Vec<String> {
     let kept = if options.full { all.len() } else { all.len().min(EVIDENCE_LINES) };
     let mut lines: Vec<String> = all[..kept].iter().map(|line| indented(line)).collect();
     if all.len() > kept {
-        lines.push(options.ink.paint(Paint::Dim, &format!("… {} (--full shows them)", count(all.len() - kept, "more line"))));
+        lines.push(
+            options.ink.paint(Paint::Dim, &format!("… {} (--full shows them)", count(all.len() - kept, "more line"))),
+        );
     }
     lines
 }
@@ -221,7 +228,9 @@ fn slot_lines(slot: &Slot, options: Options) -> Vec<String> {
     if let Some(message) = slot.error_message().filter(|_| slot.refused()) {
         let fix = suggested(message);
         let reason = match &fix {
-            Some(_) => message.rfind("sandbook ").map_or(message, |at| message[..at].trim_end_matches([' ', ';', ':', '`', ','])),
+            Some(_) => message
+                .rfind("sandbook ")
+                .map_or(message, |at| message[..at].trim_end_matches([' ', ';', ':', '`', ','])),
             None => message,
         };
         lines.push(format!("because {}", clean(reason)));
@@ -241,8 +250,7 @@ fn slot_lines(slot: &Slot, options: Options) -> Vec<String> {
 fn answers(story: &Story, options: Options) -> String {
     let ink = options.ink;
     let mut text = String::new();
-    for (question, answer) in
-        [("what happened", happened(story)), ("why", because(story)), ("what next", next(story))]
+    for (question, answer) in [("what happened", happened(story)), ("why", because(story)), ("what next", next(story))]
     {
         text.push_str(&format!("{} {answer}\n", ink.paint(Paint::Bold, &format!("{question:<13}"))));
     }
@@ -336,7 +344,8 @@ pub(super) fn line(record: &Value) -> [String; 4] {
     let on = target(&record["target"]);
     let said = match kind.as_str() {
         "note" => Note::of(record).line(false),
-        "ended" => facts(&[super::text::first_field(record, &["outcome", "state"]), field(record, "sentence")]).replace(" · ", ": "),
+        "ended" => facts(&[super::text::first_field(record, &["outcome", "state"]), field(record, "sentence")])
+            .replace(" · ", ": "),
         _ => words::record(record),
     };
     let what = if kind == "note" { Note::of(record).what() } else { effect };

@@ -42,7 +42,10 @@ impl Parser {
     fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Event>, Failure> {
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() + self.event.data.len() > EVENT_BYTES_MAX {
-            return Err(Failure::failed("an event is longer than any record", "is the server really a sandbook daemon?"));
+            return Err(Failure::failed(
+                "an event is longer than any record",
+                "is the server really a sandbook daemon?",
+            ));
         }
         let mut events = Vec::new();
         while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
@@ -176,7 +179,13 @@ fn line(screen: &Screen, name: &str, data: &Value, one_run: bool) -> Option<Stri
     } else {
         format!("{}  {}", clean(name), clean(&data.to_string()))
     };
-    Some([ink.paint(Paint::Dim, &at), format!("{run}{said}")].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  "))
+    Some(
+        [ink.paint(Paint::Dim, &at), format!("{run}{said}")]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("  "),
+    )
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl Checker<'_> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(plain) {
             let message = format!("{name:?} is no name: it must be 1 to {NAME_CHARS_MAX} letters, digits, -, _ and .");
-            self.error(BAD_VALUE, path, message, "");
+            self.problems.push(self.tree.problem_at_key(BAD_VALUE, path, message, String::new()));
         }
     }
 

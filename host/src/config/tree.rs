@@ -94,6 +94,7 @@ impl Tree {
             }
         }
         if !problems.is_empty() {
+            problems.sort_by_key(|problem| (problem.line, problem.column));
             return Err(problems);
         }
         tree.root = table(document.get_ref(), "", &mut tree.places);
@@ -133,7 +134,8 @@ impl Tree {
         self.place(&at, code, message, help)
     }
 
-    fn problem_at_key(&self, code: &'static str, path: &str, message: String, help: String) -> Problem {
+    /// The same at the key itself.
+    pub(super) fn problem_at_key(&self, code: &'static str, path: &str, message: String, help: String) -> Problem {
         let at = self.find(path).map_or(At::File(0), |place| place.key.clone());
         self.place(&at, code, message, help)
     }

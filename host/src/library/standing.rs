@@ -62,7 +62,7 @@ impl Library {
                 history = self.store.stage_history(name).await?;
             }
             let mut ranked: Vec<Standing> = versions.iter().map(|row| self.standing(work, row, &history)).collect();
-            self.choose(&mut ranked, &history, &mut actives).await?;
+            self.choose(&mut ranked, &versions, &history, &mut actives).await?;
             standings.append(&mut ranked);
         }
         let broken = Arc::new(work.broken.clone());
@@ -137,7 +137,13 @@ impl Library {
 
     /// Marks the version that runs (highest stage, then given it last), and adds it and its newer shadows to what alerts
     /// may start. `standings` come newest first.
-    async fn choose(&self, standings: &mut [Standing], history: &[StageRow], actives: &mut Vec<Active>) -> Result<()> {
+    async fn choose(
+        &self,
+        standings: &mut [Standing],
+        rows: &[&VersionRow],
+        history: &[StageRow],
+        actives: &mut Vec<Active>,
+    ) -> Result<()> {
         let order = |index: usize, standing: &Standing| {
             let set = history.iter().position(|set| set.digest == standing.digest).unwrap_or(usize::MAX);
             (standing.stage, standing.since, Reverse(set), Reverse(index))
@@ -147,10 +153,10 @@ impl Library {
         standings[current].current = true;
         let chosen = standings[current].clone();
         let acts = chosen.stage >= Stage::Ask;
-        let newer = |standing: &&Standing| acts && standing.present && standing.stage == Stage::Shadow && standing.digest != chosen.digest;
-        let shadows = standings[..current].iter().filter(newer).take(SHADOWS_MAX);
-        for standing in std::iter::once(&chosen).chain(shadows) {
-            match self.package_by_digest(&standing.digest).await {
+        let newer = |index: &usize| acts && standings[*index].present && standings[*index].stage == Stage::Shadow;
+        let shadows = (0..current).filter(newer).take(SHADOWS_MAX);
+        for (standing, row) in std::iter::once(current).chain(shadows).map(|index| (&standings[index], rows[index])) {
+            match self.load(row).await {
                 Ok(Some(package)) => {
                     let shadow = standing.digest != chosen.digest;
                     actives.push(Active { package, stage: standing.stage, shadow });

@@ -79,14 +79,16 @@ impl Story {
         let ended = records.iter().find(|record| record["kind"] == "ended").unwrap_or(&Value::Null);
         let of = |key: &str| first_field(run, &[key]).or_else_text(|| field(header, key));
         let last = |key: &str| first_field(run, &[key]).or_else_text(|| field(ended, key));
-        let alert = [&run["alert"], &header["alert"]].into_iter().find(|alert| alert.is_object()).unwrap_or(&Value::Null);
+        let alert =
+            [&run["alert"], &header["alert"]].into_iter().find(|alert| alert.is_object()).unwrap_or(&Value::Null);
         let labels = labels(&alert["labels"]);
         let named = labels.iter().find(|(name, _)| name == "alertname").map(|(_, value)| value.clone());
         let mut raw = run.clone();
         if raw["mode"].is_null() && raw.is_object() {
             raw["mode"] = header["mode"].clone();
         }
-        let name = Some(target(&run["target"])).filter(|name| !name.is_empty()).unwrap_or_else(|| target(&header["target"]));
+        let name =
+            Some(target(&run["target"])).filter(|name| !name.is_empty()).unwrap_or_else(|| target(&header["target"]));
         let parameters = if run["parameters"].is_object() { &run["parameters"] } else { &header["parameters"] };
         Story {
             run: of("run"),
@@ -197,7 +199,9 @@ fn entries(records: &[Value]) -> Vec<Entry> {
         let at = time(&record["at"]);
         if record["kind"] == "note" {
             entries.push(Entry::Note(Note::of(record)));
-        } else if let Some(number) = record["slot"].as_u64().filter(|_| record["kind"] != "begun" && record["kind"] != "ended") {
+        } else if let Some(number) =
+            record["slot"].as_u64().filter(|_| record["kind"] != "begun" && record["kind"] != "ended")
+        {
             let index = *slots.entry(number).or_insert_with(|| {
                 // Effects that write no intent are recorded once, at their end: they began where the one before ended.
                 let began = if record["kind"] == "settled" { before.or(at) } else { at };
@@ -232,7 +236,8 @@ impl Note {
         let evidence = (effect == "log.attach-evidence").then(|| field(data, "text"));
         Note {
             at: time(&record["at"]),
-            message: first_field(data, &["message", "name", "text"]).or_else_text(|| data.as_str().unwrap_or_default().to_owned()),
+            message: first_field(data, &["message", "name", "text"])
+                .or_else_text(|| data.as_str().unwrap_or_default().to_owned()),
             level: field(data, "level"),
             percent: data["percent"].as_u64(),
             evidence,
@@ -294,7 +299,8 @@ impl Slot {
             "intended" => self.attempt = record["attempt"].as_u64().unwrap_or(1),
             "settled" => {
                 self.settled = at;
-                self.result = [&record["result"], &record["answer"]].into_iter().find(|value| !value.is_null()).cloned();
+                self.result =
+                    [&record["result"], &record["answer"]].into_iter().find(|value| !value.is_null()).cloned();
                 self.result = self.result.take().or(Some(Value::Null));
             }
             _ => {}
@@ -308,7 +314,10 @@ impl Slot {
 
     pub(super) fn refused(&self) -> bool {
         matches!(self.decision.as_str(), "deny" | "limited")
-            || self.result.as_ref().is_some_and(|result| matches!(result["error"]["kind"].as_str(), Some("denied" | "limited")))
+            || self
+                .result
+                .as_ref()
+                .is_some_and(|result| matches!(result["error"]["kind"].as_str(), Some("denied" | "limited")))
     }
 
     pub(super) fn error_message(&self) -> Option<&str> {

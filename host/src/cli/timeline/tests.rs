@@ -24,11 +24,19 @@ fn healed() -> (Value, Vec<Value>) {
         "sentence": "restarted web-1, healthy after about 2 seconds", "verification": "confirmed",
         "started_at": "2026-01-02T10:00:00Z", "finished_at": "2026-01-02T10:00:03.250Z"});
     let unhealthy = json!({"ok": {"state": {"status": "running", "health": "unhealthy", "restart_count": 0}}});
-    let restarted = json!({"ok": {"changed": true, "state": {"status": "running", "health": "starting", "restart_count": 0}}});
+    let restarted =
+        json!({"ok": {"changed": true, "state": {"status": "running", "health": "starting", "restart_count": 0}}});
     let evidence = (1..=9).map(|line| format!("line {line}\tx\x1b[31m")).collect::<Vec<_>>().join("\n");
     let records = vec![
         begun("live"),
-        settled(0, "docker.inspect-container", json!({"container": "local/web-1"}), "2026-01-02T10:00:00.012Z", "allow", unhealthy),
+        settled(
+            0,
+            "docker.inspect-container",
+            json!({"container": "local/web-1"}),
+            "2026-01-02T10:00:00.012Z",
+            "allow",
+            unhealthy,
+        ),
         json!({"slot": null, "kind": "note", "effect": "log.attach-evidence", "at": "2026-01-02T10:00:00.013Z",
             "data": {"name": "last log lines", "text": evidence}}),
         json!({"slot": null, "kind": "note", "effect": "log.progress", "at": "2026-01-02T10:00:00.014Z",
@@ -142,7 +150,10 @@ fn what_comes_next_follows_from_how_it_stands() {
         (json!({"outcome": "no-target"}), "sandbook targets, then name one by a label or a route"),
         (json!({"outcome": "limited"}), "sandbook brakes"),
         (json!({"state": "failed", "outcome": "failed"}), "sandbook show r-7f3k --full, then mend the runbook"),
-        (json!({"verification": "contradicted"}), "it did not help: look at local/web-1 yourself, then sandbook journal r-7f3k"),
+        (
+            json!({"verification": "contradicted"}),
+            "it did not help: look at local/web-1 yourself, then sandbook journal r-7f3k",
+        ),
     ] {
         assert_eq!(next(changes.clone()), want, "{changes}");
     }
@@ -151,7 +162,11 @@ fn what_comes_next_follows_from_how_it_stands() {
 #[test]
 fn hostile_text_and_missing_fields_do_no_harm() {
     let run = json!({"run": "x\x1b]0;pwned\x07", "runbook": "a\nb", "state": "failed", "sentence": "\u{202e}gnp"});
-    let text = render(&run, &[json!({}), json!({"kind": "settled"}), json!(null), json!({"kind": "note"})], Options::default());
+    let text = render(
+        &run,
+        &[json!({}), json!({"kind": "settled"}), json!(null), json!({"kind": "note"})],
+        Options::default(),
+    );
     assert!(!text.contains(['\x1b', '\x07', '\u{202e}']), "{text:?}");
     assert!(render(&Value::Null, &[], Options::default()).contains("nothing is recorded"));
 }

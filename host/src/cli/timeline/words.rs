@@ -32,7 +32,9 @@ fn flatten(value: &Value, full: bool, parts: &mut Vec<String>) {
             ("container", _) | (_, Value::Null) => {}
             ("options" | "filter" | "resources" | "message" | "range", Value::Object(_)) => flatten(value, full, parts),
             ("argv", Value::Array(words)) => {
-                parts.push(words.iter().filter_map(Value::as_str).map(crate::cli::text::shell).collect::<Vec<_>>().join(" "));
+                parts.push(
+                    words.iter().filter_map(Value::as_str).map(crate::cli::text::shell).collect::<Vec<_>>().join(" "),
+                );
             }
             ("duration_ms", Value::Number(_)) => parts.push(took(value.as_u64().unwrap_or(0))),
             ("url" | "host" | "name" | "key" | "promql" | "title", Value::String(text)) => {
@@ -49,7 +51,9 @@ pub(super) fn pair(name: &str, value: &Value, full: bool) -> String {
     let value = match value {
         // A typed parameter as the guest contract writes it: {"duration": 10000}.
         Value::Object(typed) if typed.len() == 1 => match typed.iter().next() {
-            Some((kind, value)) if kind == "duration" => return format!("{name} {}", took(value.as_u64().unwrap_or(0))),
+            Some((kind, value)) if kind == "duration" => {
+                return format!("{name} {}", took(value.as_u64().unwrap_or(0)));
+            }
             Some((_, value)) => value,
             None => value,
         },
@@ -144,8 +148,15 @@ fn of_effect(effect: &str, value: &Value) -> String {
         }
         "docker.container-stats" => {
             let memory = value["memory_bytes"].as_u64().map(size).unwrap_or_default();
-            let limit = value["memory_limit_bytes"].as_u64().filter(|limit| *limit > 0).map(|limit| format!(" of {}", size(limit)));
-            format!("cpu {:.1} %, memory {memory}{}", value["cpu_percent"].as_f64().unwrap_or(0.0), limit.unwrap_or_default())
+            let limit = value["memory_limit_bytes"]
+                .as_u64()
+                .filter(|limit| *limit > 0)
+                .map(|limit| format!(" of {}", size(limit)));
+            format!(
+                "cpu {:.1} %, memory {memory}{}",
+                value["cpu_percent"].as_f64().unwrap_or(0.0),
+                limit.unwrap_or_default()
+            )
         }
         "docker.exec" => exec(value),
         _ if value["changed"].is_boolean() => {
@@ -168,14 +179,23 @@ fn of_effect(effect: &str, value: &Value) -> String {
         "metrics.query-range" => format!("{} series", value.as_array().map_or(0, Vec::len)),
         "net.http-probe" => {
             let status = field(value, "status");
-            if value["ok"] == true { format!("ok {status}") } else { format!("not ok {status} {}", short(&field(value, "reason"), WORDS_MAX)) }
+            if value["ok"] == true {
+                format!("ok {status}")
+            } else {
+                format!("not ok {status} {}", short(&field(value, "reason"), WORDS_MAX))
+            }
         }
         "net.tcp-check" => {
-            if value["open"] == true { "open".to_owned() } else { format!("closed {}", short(&field(value, "reason"), WORDS_MAX)) }
+            if value["open"] == true {
+                "open".to_owned()
+            } else {
+                format!("closed {}", short(&field(value, "reason"), WORDS_MAX))
+            }
         }
-        "net.dns-lookup" => value["addresses"].as_array().map_or_else(|| fallback(value), |all| {
-            all.iter().filter_map(Value::as_str).take(3).collect::<Vec<_>>().join(", ")
-        }),
+        "net.dns-lookup" => value["addresses"].as_array().map_or_else(
+            || fallback(value),
+            |all| all.iter().filter_map(Value::as_str).take(3).collect::<Vec<_>>().join(", "),
+        ),
         "http.get" | "http.request" => {
             let bytes = value["body"].as_str().map(|body| format!(", {}", size(body.len() as u64))).unwrap_or_default();
             format!("{}{bytes}", field(value, "status"))
