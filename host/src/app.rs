@@ -14,7 +14,7 @@ use sandbook_core::world::World;
 
 use crate::auth::Auth;
 use crate::clock::{Clock, System, Virtual};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::driver::{Hosts, Live, docker, egress, metrics as prometheus, notify, redact};
 use crate::guest::{Compiler, Options, Sandbox};
 use crate::intake::Intake;
@@ -103,7 +103,19 @@ impl App {
         let intake = Intake::new(store.clone(), library.clone(), runner.clone(), config.routes.clone());
         let auth = Arc::new(Auth::load(&config, &config.data_dir)?);
         let instance = crate::store::id::new("d");
-        Ok(Arc::new(App { config, store, library, runner, intake, watcher, metrics, auth, started_at_ms, instance, notifier }))
+        Ok(Arc::new(App {
+            config,
+            store,
+            library,
+            runner,
+            intake,
+            watcher,
+            metrics,
+            auth,
+            started_at_ms,
+            instance,
+            notifier,
+        }))
     }
 
     /// Reads the policy folders again. On problems the policy in force stays.
@@ -159,7 +171,11 @@ fn world(config: &Config, stage: Stage, secrets: redact::Secrets) -> Result<Surr
         Stage::Real => {
             let hosts = docker_hosts(config)?;
             let allow = Arc::new(egress::Allow::new(&config.egress.hosts)?);
-            let source = config.prometheus.url.clone().map(|url| prometheus::Source { url, token_file: config.prometheus.token_file.clone() });
+            let source = config
+                .prometheus
+                .url
+                .clone()
+                .map(|url| prometheus::Source { url, token_file: config.prometheus.token_file.clone() });
             let source = source.map(|source| prometheus::Prometheus::new(&source, secrets.clone())).transpose()?;
             let notifier = notifier(config, &secrets)?;
             let live = Live::new(hosts.clone(), allow, source, self::notifier(config, &secrets)?, secrets);
@@ -178,12 +194,7 @@ fn world(config: &Config, stage: Stage, secrets: redact::Secrets) -> Result<Surr
 fn docker_hosts(config: &Config) -> Result<Arc<Hosts>> {
     let mut hosts = Hosts::new();
     for (name, host) in &config.docker.hosts {
-        let settings = docker::Settings::new(&host.endpoint).with_context(|| format!("[docker.hosts.{name}]"))?;
-        let settings = docker::Settings {
-            connect_timeout: host.connect_timeout.to_std(),
-            read_timeout: host.read_timeout.to_std(),
-            ..settings
-        };
+        let settings = host.settings().with_context(|| format!("[docker.hosts.{name}]"))?;
         hosts.insert(name.clone(), Arc::new(docker::Host::new(name, settings)));
     }
     Ok(Arc::new(hosts))
@@ -192,19 +203,7 @@ fn docker_hosts(config: &Config) -> Result<Arc<Hosts>> {
 fn notifier(config: &Config, secrets: &redact::Secrets) -> Result<notify::Notifier> {
     let mut channels = BTreeMap::new();
     for (name, channel) in &config.notify.channels {
-        let kind = match channel.kind {
-            config::ChannelKind::Slack => notify::ChannelKind::Slack,
-            config::ChannelKind::Pagerduty => notify::ChannelKind::Pagerduty,
-            config::ChannelKind::Webhook => notify::ChannelKind::Webhook,
-        };
-        let channel = notify::Channel {
-            kind,
-            url_file: channel.url_file.clone(),
-            url: channel.url.clone(),
-            routing_key_file: channel.routing_key_file.clone(),
-            body: channel.body.clone(),
-            headers: channel.headers.clone(),
-        };
+        let channel = channel.driver();
         channel.check(name)?;
         channels.insert(name.clone(), channel);
     }

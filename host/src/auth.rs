@@ -30,7 +30,8 @@ const TOKEN_BYTES_MAX: usize = 4_096;
 /// Who everybody is when authentication is off.
 const LOCAL: &str = "local";
 /// Tokens the daemon writes at its first start: file in the data directory, name, role.
-const GENERATED: [(&str, &str, Role); 2] = [("admin-token", "admin", Role::Admin), ("sender-token", "sender", Role::Sender)];
+const GENERATED: [(&str, &str, Role); 2] =
+    [("admin-token", "admin", Role::Admin), ("sender-token", "sender", Role::Sender)];
 
 /// Whoever calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +80,10 @@ impl Auth {
     pub fn load(config: &Config, data_dir: &Path) -> Result<Auth> {
         if config.auth.mode == AuthMode::Off {
             if !config.listen.ip().is_loopback() {
-                bail!("[auth] mode = \"off\" works only on a loopback address, and `listen` is {}; use mode = \"token\"", config.listen);
+                bail!(
+                    "[auth] mode = \"off\" works only on a loopback address, and `listen` is {}; use mode = \"token\"",
+                    config.listen
+                );
             }
             tracing::warn!("authentication is off: everybody on this machine is the daemon's admin");
             return Ok(Auth { open: true, known: Vec::new() });
@@ -157,7 +161,8 @@ pub fn shown<'a>(header: Option<&'a str>, basic: bool, scratch: &'a mut String) 
     if !basic || !scheme.eq_ignore_ascii_case("basic") {
         return Shown::Nothing;
     }
-    let decoded = base64::engine::general_purpose::STANDARD.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded =
+        base64::engine::general_purpose::STANDARD.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(decoded) = decoded else { return Shown::Nothing };
     *scratch = decoded;
     scratch.split_once(':').map_or(Shown::Nothing, |(_, password)| Shown::Token(password))

@@ -66,7 +66,7 @@ pub const RETENTION_MS_MIN: u64 = 3_600_000;
 /// Variables beginning so override keys.
 pub const ENV_PREFIX: &str = "SANDBOOK_";
 /// Variables of the command line, ignored here. Those beginning with `SANDBOOK_TEST` are ignored as well.
-pub const ENV_RESERVED: [&str; 3] = ["SANDBOOK_SERVER", "SANDBOOK_TOKEN", "SANDBOOK_CONFIG"];
+pub const ENV_RESERVED: [&str; 4] = ["SANDBOOK_SERVER", "SANDBOOK_TOKEN", "SANDBOOK_CONFIG", "SANDBOOK_LOG"];
 
 /// Name of the Docker host when none is configured.
 pub const LOCAL_HOST: &str = "local";

@@ -200,7 +200,7 @@ impl Live {
 
     /// The metrics source. Errors: `not-found` without one.
     pub fn prometheus(&self) -> Result<&metrics::Prometheus, Error> {
-        self.metrics.as_ref().ok_or_else(|| Error::not_found("no metrics source is configured; set [metrics] url"))
+        self.metrics.as_ref().ok_or_else(|| Error::not_found("no metrics source is configured; set [prometheus] url"))
     }
 
     /// What became of an exec whose id a step journaled. Errors: `not-found` for the host, `failed`.

@@ -199,7 +199,14 @@ impl Intake {
 
     fn incoming(&self, alert: Alert, received_at: u64, source: &str, actives: &[Active]) -> Incoming {
         if alert.status == Status::Resolved {
-            return Incoming { alert, received_at, source: source.to_owned(), matched: Value::Null, snapshot: Value::Null, runs: Vec::new() };
+            return Incoming {
+                alert,
+                received_at,
+                source: source.to_owned(),
+                matched: Value::Null,
+                snapshot: Value::Null,
+                runs: Vec::new(),
+            };
         }
         let choice = self.choose(&alert, actives);
         let hint = |chosen_via: &Via| Hint {
@@ -257,7 +264,7 @@ impl Intake {
         Some(NewRun {
             id: id::new("r"),
             runbook: manifest.name.clone(),
-            version: manifest.version.clone(),
+            version: active.package.version.clone(),
             digest: active.package.digest.clone(),
             mode: mode_of(active.stage, self.runner.parts().acting),
             stage: active.stage,
@@ -281,7 +288,9 @@ impl Intake {
         let now = self.runner.parts().clock.now().unix_ms;
         for chosen in choice.chosen {
             let hint = Hint { reference: Some(format!("{}/{}", event.host, event.name)), ..Hint::default() };
-            let Some(active) = actives.iter().find(|active| active.package.manifest.name == chosen.runbook) else { continue };
+            let Some(active) = actives.iter().find(|active| active.package.manifest.name == chosen.runbook) else {
+                continue;
+            };
             let Some(run) = self.new_run(active, "docker-event", hint, &BTreeMap::new(), now) else { continue };
             if let Err(error) = self.runner.submit(run, None).await {
                 tracing::error!(runbook = %chosen.runbook, "a Docker event is lost: {error:#}");
@@ -295,7 +304,9 @@ impl Intake {
         let choice = self.choose(alert, &actives);
         let mut chosen = Vec::new();
         for one in choice.chosen {
-            let Some(active) = actives.iter().find(|active| active.package.manifest.name == one.runbook) else { continue };
+            let Some(active) = actives.iter().find(|active| active.package.manifest.name == one.runbook) else {
+                continue;
+            };
             let target_from = self.route(&one.via).map(|route| route.target_from.clone()).unwrap_or_default();
             let hint = Hint { reference: None, labels: alert.labels.clone(), target_from };
             let spec = &active.package.manifest.target;
@@ -322,9 +333,11 @@ impl Intake {
     }
 }
 
+/// What can be chosen: of each runbook the version in force. Newer ones in shadow run beside it.
 fn candidates(actives: &[Active]) -> Vec<Candidate<'_>> {
     actives
         .iter()
+        .filter(|active| !active.shadow)
         .map(|active| Candidate { name: &active.package.manifest.name, manifest: &active.package.manifest })
         .collect()
 }

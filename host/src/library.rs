@@ -36,7 +36,7 @@ mod tests;
 
 pub use archive::{FILES_MAX, PACKED_BYTES_MAX, UNPACKED_BYTES_MAX};
 pub use change::{StageChange, StageSet, UploadError, Uploaded};
-pub use package::{MANIFEST_FILE, MANIFEST_SECTION, Package, SCRIPT_FILE, Upload, WASM_FILE};
+pub use package::{MANIFEST_FILE, MANIFEST_SECTION, Package, SCRIPT_BYTES_MAX, SCRIPT_FILE, Upload, WASM_FILE};
 
 /// The content type of an upload is none of a package.
 pub const MEDIA_TYPE: &str = "SB0109";
@@ -192,11 +192,35 @@ impl Library {
             self.register_built_in(&mut work).await?;
             self.read_folders(&mut work).await?;
             self.refresh(&mut work).await?;
+            self.warn_of_idle_stages(&work);
         }
         if !self.config.runbooks.dirs.is_empty() {
             tokio::spawn(folders::watch(Arc::downgrade(self), self.config.runbooks.dirs.clone()));
         }
         Ok(())
+    }
+
+    /// Stages in the configuration that raise nothing, which is easily taken for acting.
+    fn warn_of_idle_stages(&self, work: &Work) {
+        let standings = self.standings();
+        let pins = self.config.runbooks.stages.iter().filter(|(_, pin)| pin.stage >= Stage::Ask);
+        for (name, pin) in pins.filter(|(name, _)| work.folders.values().all(|(known, _)| known != *name)) {
+            let newest = standings.iter().find(|standing| standing.name == *name);
+            let pinned = standings.iter().any(|standing| standing.name == *name && pin.pins(&standing.digest));
+            match newest {
+                _ if pinned => {}
+                Some(newest) => tracing::warn!(
+                    code = crate::config::SUSPECT,
+                    "[runbooks.stages] {name} = \"{pin}\" raises no version; built-in and uploaded ones are pinned: \"{}@{}\"",
+                    pin.stage,
+                    newest.digest
+                ),
+                None => tracing::warn!(
+                    code = crate::config::SUSPECT,
+                    "[runbooks.stages] names {name}, which does not exist"
+                ),
+            }
+        }
     }
 
     /// The versions alerts may start: of each runbook the one that runs, then newer ones that only watch. By name.
@@ -230,7 +254,8 @@ impl Library {
         match begin[..] {
             [one] => Ok((*one).to_owned()),
             [] => {
-                let hint = closest(name, names.iter().copied()).map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+                let hint = closest(name, names.iter().copied())
+                    .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
                 Err(Error::UnknownRunbook { name: name.to_owned(), hint })
             }
             _ => Err(Error::Ambiguous(name.to_owned())),
@@ -249,7 +274,8 @@ impl Library {
             return current.or_else(|| versions.next()).cloned().ok_or_else(|| unknown("at all"));
         };
         let bare = digest.strip_prefix("sha256:").unwrap_or(digest);
-        let fits = |standing: &&Standing| standing.digest["sha256:".len()..].starts_with(bare) || standing.version == digest;
+        let fits =
+            |standing: &&Standing| standing.digest["sha256:".len()..].starts_with(bare) || standing.version == digest;
         let mut found: Vec<&Standing> = versions.filter(fits).collect();
         found.dedup_by(|a, b| a.digest == b.digest);
         match found[..] {

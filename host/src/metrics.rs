@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use sandbook_core::error::Error;
 use serde_json::Value;
@@ -47,7 +48,8 @@ pub struct Metrics {
 }
 
 /// Seconds: effects answer between half a millisecond and the minute their deadlines allow.
-const SECONDS: &[f64] = &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const SECONDS: &[f64] =
+    &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 impl Default for Metrics {
     fn default() -> Metrics {
@@ -63,24 +65,82 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Metrics> {
         let r = Registry::new();
         let metrics = Metrics {
-            alerts_received: counters(&r, "sandbook_alerts_received_total", "Alerts received, by result: new, duplicate, joined, suppressed, resolved, rejected.", &["result"])?,
-            webhook_refused: counters(&r, "sandbook_webhook_refused_total", "Webhook messages refused, by reason.", &["reason"])?,
-            runs: counters(&r, "sandbook_runs_total", "Runs ended, by runbook, mode and outcome.", &["runbook", "mode", "outcome"])?,
+            alerts_received: counters(
+                &r,
+                "sandbook_alerts_received_total",
+                "Alerts received, by result: new, duplicate, joined, suppressed, resolved, rejected.",
+                &["result"],
+            )?,
+            webhook_refused: counters(
+                &r,
+                "sandbook_webhook_refused_total",
+                "Webhook messages refused, by reason.",
+                &["reason"],
+            )?,
+            runs: counters(
+                &r,
+                "sandbook_runs_total",
+                "Runs ended, by runbook, mode and outcome.",
+                &["runbook", "mode", "outcome"],
+            )?,
             runs_active: gauge(&r, "sandbook_runs_active", "Guests executing now.")?,
             queue_length: gauge(&r, "sandbook_queue_length", "Runs accepted and not started.")?,
-            queue_capacity: gauge(&r, "sandbook_queue_capacity", "Runs that may be waiting to start before new firing alerts are answered 503.")?,
-            effects: counters(&r, "sandbook_effects_total", "Effects driven, by effect and result: ok, or the kind of error.", &["effect", "result"])?,
-            effect_seconds: histograms(&r, "sandbook_effect_duration_seconds", "Time of drivers, by effect.", &["effect"])?,
-            first_effect_seconds: histogram(&r, "sandbook_time_to_first_effect_seconds", "From the request that brought the alert to the first change driven.")?,
-            run_seconds: histograms(&r, "sandbook_run_duration_seconds", "Runs from their start to their end, by runbook.", &["runbook"])?,
+            queue_capacity: gauge(
+                &r,
+                "sandbook_queue_capacity",
+                "Runs that may be waiting to start before new firing alerts are answered 503.",
+            )?,
+            effects: counters(
+                &r,
+                "sandbook_effects_total",
+                "Effects driven, by effect and result: ok, or the kind of error.",
+                &["effect", "result"],
+            )?,
+            effect_seconds: histograms(
+                &r,
+                "sandbook_effect_duration_seconds",
+                "Time of drivers, by effect.",
+                &["effect"],
+            )?,
+            first_effect_seconds: histogram(
+                &r,
+                "sandbook_time_to_first_effect_seconds",
+                "From the request that brought the alert to the first change driven.",
+            )?,
+            run_seconds: histograms(
+                &r,
+                "sandbook_run_duration_seconds",
+                "Runs from their start to their end, by runbook.",
+                &["runbook"],
+            )?,
             store_up: gauge(&r, "sandbook_store_up", "1 while the store can write, else 0.")?,
-            heartbeat: gauge(&r, "sandbook_heartbeat_timestamp_seconds", "Time of the last heartbeat in seconds since 1970; a dead man's switch.")?,
-            verifications: counters(&r, "sandbook_verifications_total", "Verified runs, by result: confirmed, contradicted, unknown.", &["runbook", "result"])?,
-            reload_failures: counters(&r, "sandbook_reload_failures_total", "Reloads that kept the old version, by what: policy, package.", &["what"])?,
-            notifications: counters(&r, "sandbook_notifications_total", "Notifications of the engine itself, by event and result.", &["event", "result"])?,
+            heartbeat: gauge(
+                &r,
+                "sandbook_heartbeat_timestamp_seconds",
+                "Time of the last heartbeat in seconds since 1970; a dead man's switch.",
+            )?,
+            verifications: counters(
+                &r,
+                "sandbook_verifications_total",
+                "Verified runs, by result: confirmed, contradicted, unknown.",
+                &["runbook", "result"],
+            )?,
+            reload_failures: counters(
+                &r,
+                "sandbook_reload_failures_total",
+                "Reloads that kept the old version, by what: policy, package.",
+                &["what"],
+            )?,
+            notifications: counters(
+                &r,
+                "sandbook_notifications_total",
+                "Notifications of the engine itself, by event and result.",
+                &["event", "result"],
+            )?,
             registry: r,
         };
-        let build = IntGaugeVec::new(Opts::new("sandbook_build_info", "Always 1; the version is a label."), &["version"])?;
+        let build =
+            IntGaugeVec::new(Opts::new("sandbook_build_info", "Always 1; the version is a label."), &["version"])?;
         metrics.registry.register(Box::new(build.clone()))?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(metrics)

@@ -16,6 +16,8 @@ use wit_parser::{Function, Interface, Resolve, Type, TypeDefKind, TypeId, WorldI
 use crate::guest::WIT;
 
 mod manifest;
+#[cfg(test)]
+mod prose;
 
 pub use manifest::manifest;
 
@@ -55,6 +57,7 @@ pub fn effects() -> Result<String> {
             contract.recovery(info, function)?,
         );
     }
+    text.push_str(LEGEND);
     for interface in &contract.interfaces {
         contract.section(&mut text, interface)?;
     }
@@ -63,6 +66,14 @@ pub fn effects() -> Result<String> {
     text.push('\n');
     Ok(text)
 }
+
+/// What the last column means.
+const LEGEND: &str = "\n\
+    What a crash or a lost answer leaves open is settled like this. *Done again*: it changed nothing, so it is asked anew.\n\
+    *By looking*: the container's state is compared with the one before; what that cannot show (new limits, a signal that\n\
+    ended nothing) is left to a person. *By its key*: a message or request is sent again under the same key; a program\n\
+    that may have run in a container is left to a person. *A person says*: with `sandbook resume`. *Never open*: it is\n\
+    written in one transaction with its record.\n";
 
 /// What a class needs before it is driven.
 fn needs(class: Class) -> &'static str {
@@ -74,7 +85,9 @@ fn needs(class: Class) -> &'static str {
         Class::Observe => "the manifest's request; a policy may forbid it",
         Class::Egress => "the manifest's request and the host in the operator's `[egress]`; a policy may forbid or ask",
         Class::Tell => "the manifest's request and a configured channel; a policy may forbid it",
-        Class::Mutate => "the manifest's request, a policy that permits it, stage `ask` or `live`, and room in every brake",
+        Class::Mutate => {
+            "the manifest's request, a policy that permits it, stage `ask` or `live`, and room in every brake"
+        }
     }
 }
 
@@ -91,13 +104,13 @@ fn settled(recovery: Recovery) -> &'static str {
 
 fn seconds(ms: u64) -> String {
     match ms {
-        ms if ms % 86_400_000 == 0 => format!("{} d", ms / 86_400_000),
+        ms if ms.is_multiple_of(86_400_000) => format!("{} d", ms / 86_400_000),
         ms => format!("{} s", ms / 1_000),
     }
 }
 
 fn bytes(bytes: usize) -> String {
-    if bytes >= 1 << 20 && bytes % (1 << 20) == 0 {
+    if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) {
         format!("{} MiB", bytes >> 20)
     } else if bytes >= 1 << 10 {
         format!("{} KiB", bytes >> 10)
@@ -130,7 +143,8 @@ impl Contract {
             let text = file.contents_utf8().context("the guest contract is text")?;
             sources.push_str(&file.path().display().to_string(), text);
         }
-        let group = sources.parse().map_err(|(_, error)| anyhow::anyhow!("the guest contract does not parse: {error:?}"))?;
+        let group =
+            sources.parse().map_err(|(_, error)| anyhow::anyhow!("the guest contract does not parse: {error:?}"))?;
         let mut resolve = Resolve::default();
         let package = resolve.push_group(group)?;
         let world = resolve.select_world(&[package], Some("imports"))?;
@@ -142,7 +156,9 @@ impl Contract {
     }
 
     fn functions(&self) -> impl Iterator<Item = (&Interface, &Function)> {
-        self.interfaces.iter().flat_map(|interface| interface.functions.values().map(move |function| (interface, function)))
+        self.interfaces
+            .iter()
+            .flat_map(|interface| interface.functions.values().map(move |function| (interface, function)))
     }
 
     fn info(&self, interface: &Interface, function: &Function) -> Result<&'static Info> {
@@ -225,7 +241,9 @@ impl Contract {
     /// What comes back when it works.
     fn answer(&self, ty: &Type) -> String {
         match self.kind(ty) {
-            Some(TypeDefKind::Result(result)) => result.ok.as_ref().map_or_else(|| "nothing".to_owned(), |ok| self.link(ok)),
+            Some(TypeDefKind::Result(result)) => {
+                result.ok.as_ref().map_or_else(|| "nothing".to_owned(), |ok| self.link(ok))
+            }
             Some(_) | None => self.link(ty),
         }
     }
@@ -260,14 +278,17 @@ impl Contract {
             return self.owner(inner);
         }
         match definition.owner {
-            wit_parser::TypeOwner::Interface(interface) => self.resolve.interfaces[interface].name.clone().unwrap_or_default(),
+            wit_parser::TypeOwner::Interface(interface) => {
+                self.resolve.interfaces[interface].name.clone().unwrap_or_default()
+            }
             wit_parser::TypeOwner::World(_) | wit_parser::TypeOwner::None => SHARED.to_owned(),
         }
     }
 
     /// The types an interface defines itself.
     fn types(&self, text: &mut String, name: &str, interface: &Interface) {
-        let own: Vec<(&String, &TypeId)> = interface.types.iter().filter(|(_, id)| self.owner(**id) == name && !self.imported(**id)).collect();
+        let own: Vec<(&String, &TypeId)> =
+            interface.types.iter().filter(|(_, id)| self.owner(**id) == name && !self.imported(**id)).collect();
         if own.is_empty() {
             return;
         }
@@ -275,7 +296,8 @@ impl Contract {
         let _ = writeln!(text, "{title}\n");
         for (type_name, id) in own {
             let definition = &self.resolve.types[*id];
-            let _ = writeln!(text, "<a id=\"{name}.{type_name}\"></a>**`{type_name}`** {}\n", cell(definition.docs.contents.as_deref()));
+            let about = format!("**`{type_name}`** {}", cell(definition.docs.contents.as_deref()));
+            let _ = writeln!(text, "<a id=\"{name}.{type_name}\"></a>{}\n", about.trim_end());
             self.definition(text, &definition.kind);
         }
     }
@@ -320,7 +342,8 @@ impl Contract {
         let mut found: Vec<Recovery> = Vec::new();
         for arguments in self.samples(function) {
             let effect = Effect::from_arguments(info.name, Value::Object(arguments));
-            let recovery = effect.map_err(|error| anyhow::anyhow!("a sample does not fit {}: {error}", info.name))?.recovery();
+            let recovery =
+                effect.map_err(|error| anyhow::anyhow!("a sample does not fit {}: {error}", info.name))?.recovery();
             if !found.contains(&recovery) {
                 found.push(recovery);
             }
@@ -413,7 +436,10 @@ fn primitive(ty: &Type) -> &'static str {
 /// As [`effects`].
 pub fn signatures() -> Result<BTreeSet<String>> {
     let contract = Contract::parse()?;
-    contract.functions().map(|(interface, function)| Ok(contract.signature(contract.info(interface, function)?.name, function))).collect()
+    contract
+        .functions()
+        .map(|(interface, function)| Ok(contract.signature(contract.info(interface, function)?.name, function)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -430,7 +456,10 @@ mod tests {
             std::fs::write(&path, generated).expect("docs/reference can be written");
         }
         let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == generated, "docs/reference/{file} is out of date; UPDATE=1 cargo test -p sandbook --lib reference");
+        assert!(
+            written == generated,
+            "docs/reference/{file} is out of date; UPDATE=1 cargo test -p sandbook --lib reference"
+        );
     }
 
     #[test]
@@ -440,6 +469,12 @@ mod tests {
             assert!(page.contains(&format!("<a id=\"{}\"></a>", info.name)), "{} has no section", info.name);
         }
         compare("effects.md", &page);
+    }
+
+    #[test]
+    fn the_pages_of_configuration_and_command_line_are_current() {
+        compare("config.md", &crate::config::reference());
+        compare("cli.md", &crate::cli::reference());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 use sandbook_core::journal::AlertInput;
 use sandbook_core::run::State;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tracing::Instrument as _;
 
 use crate::library::Library;
 use crate::store::{NewRun, RunPatch, RunRow};
@@ -91,7 +92,13 @@ const NOTICES_MAX: usize = 1_024;
 
 impl Runner {
     /// A runner with no runs yet. `hosts` says which alerts belong to which Docker host.
-    pub fn new(parts: Arc<Parts>, library: Arc<Library>, hosts: Vec<HostMatch>, workers: usize, queue_max: usize) -> Arc<Runner> {
+    pub fn new(
+        parts: Arc<Parts>,
+        library: Arc<Library>,
+        hosts: Vec<HostMatch>,
+        workers: usize,
+        queue_max: usize,
+    ) -> Arc<Runner> {
         parts.metrics.queue_capacity.set(i64::try_from(queue_max).unwrap_or(i64::MAX));
         Arc::new_cyclic(|myself| Runner {
             aim: aim::Aim::new(hosts),
@@ -139,7 +146,8 @@ impl Runner {
         let Some(myself) = self.myself.upgrade() else { return };
         self.queued.fetch_add(1, Ordering::Relaxed);
         self.parts.metrics.queue_length.inc();
-        tokio::spawn(async move { myself.serve(queued).await });
+        let span = crate::telemetry::run_span(&queued.row.id, &queued.row.runbook);
+        tokio::spawn(async move { myself.serve(queued).await }.instrument(span));
     }
 
     /// Takes a new run: durable first, then queued.
@@ -172,7 +180,10 @@ impl Runner {
     async fn after_crash(&self, row: RunRow) -> Result<()> {
         let crashes = row.crashes + 1;
         if crashes >= CRASHES_MAX {
-            let sentence = format!("the daemon stopped {crashes} times while it ran; see what it did with `sandbook show {}`", row.id);
+            let sentence = format!(
+                "the daemon stopped {crashes} times while it ran; see what it did with `sandbook show {}`",
+                row.id
+            );
             let patch = RunPatch {
                 state: Some(State::NeedsAttention),
                 crashes: Some(crashes),
@@ -211,6 +222,7 @@ impl Runner {
         loop {
             tokio::time::sleep(WAKE_EVERY).await;
             let now = self.parts.clock.now().unix_ms;
+            self.parts.metrics.heartbeat.set(i64::try_from(now / 1_000).unwrap_or(i64::MAX));
             let due = match self.parts.store.due_waiting(now).await {
                 Ok(due) => due,
                 Err(error) => {
@@ -311,13 +323,8 @@ impl Runner {
 
     fn notice(&self, event: &'static str, row: &RunRow, sentence: &str) {
         let target = row.target.as_ref().map_or_else(String::new, ToString::to_string);
-        let notice = Notice {
-            event,
-            run: row.id.clone(),
-            runbook: row.runbook.clone(),
-            target,
-            sentence: sentence.to_owned(),
-        };
+        let notice =
+            Notice { event, run: row.id.clone(), runbook: row.runbook.clone(), target, sentence: sentence.to_owned() };
         // Nobody listening is fine: the journal has it.
         drop(self.notices.send(notice));
     }

@@ -26,7 +26,8 @@ pub fn init(config: &Config) {
     let (filter, problem) = filter(&level);
     let terminal = std::io::stderr().is_terminal();
     let json = config.log.format == LogFormat::Json || !terminal;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_span_events(FmtSpan::NONE);
     let begun = if json {
         builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     } else {
@@ -45,7 +46,9 @@ fn filter(level: &str) -> (EnvFilter, Option<String>) {
     match EnvFilter::builder().parse(format!("{QUIET},{level}")) {
         Ok(filter) => (filter, None),
         Err(error) => {
-            let problem = format!("log level `{level}` cannot be read ({error}); logging at {LEVEL}: use error, warn, info, debug or trace");
+            let problem = format!(
+                "log level `{level}` cannot be read ({error}); logging at {LEVEL}: use error, warn, info, debug or trace"
+            );
             (EnvFilter::new(format!("{QUIET},{LEVEL}")), Some(problem))
         }
     }

@@ -3,6 +3,8 @@
 //!
 //! Deliberately not here: any shortcut into the daemon. What a test learns, a user can learn.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -21,6 +23,8 @@ const UP_WITHIN: Duration = Duration::from_secs(120);
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// A run of a runbook that does little.
 const RUN_WITHIN: Duration = Duration::from_secs(60);
+/// Compiling has its own limits of CPU and wall time, two minutes at most; this is beyond them.
+const UPLOAD_WITHIN: Duration = Duration::from_secs(200);
 /// Where the configuration of a test puts the daemon's data, relative to its folder; also the default.
 const DATA: &str = "sandbook-data";
 
@@ -195,12 +199,15 @@ impl Daemon {
         self.path(DATA).join(name)
     }
 
-    /// Writes a file of its folder.
+    /// Writes a file of its folder; what is in `secrets/` only its owner can read.
     #[track_caller]
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a writable folder");
-        std::fs::write(path, text).expect("a writable folder");
+        std::fs::write(&path, text).expect("a writable folder");
+        if name.starts_with("secrets/") {
+            std::fs::set_permissions(path, Permissions::from_mode(0o600)).expect("our own file");
+        }
     }
 
     /// The API as its administrator.
@@ -252,7 +259,7 @@ impl Daemon {
     #[track_caller]
     pub fn push(&self, package: &crate::package::Package) -> Answer {
         let headers = [("content-type", package.content_type)];
-        let answer = self.api().send("POST", "/v1/runbooks", &headers, package.bytes.clone());
+        let answer = self.api().send_within(UPLOAD_WITHIN, "POST", "/v1/runbooks", &headers, package.bytes.clone());
         answer.unwrap_or_else(|error| panic!("{error:#}\n{}", self.log_tail()))
     }
 

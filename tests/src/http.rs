@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-/// Every answer comes within this, or the request failed: far above what any request here takes.
+/// Every answer comes within this, or the request failed: far above what any request takes but an upload.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Where to send to.
@@ -68,6 +68,18 @@ impl Client {
 
     /// Sends a request with any headers and body; fails only when no answer came.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Result<Answer> {
+        self.send_within(DEADLINE, method, path, headers, body)
+    }
+
+    /// [`Client::send`] with another deadline.
+    pub fn send_within(
+        &self,
+        deadline: Duration,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
         let mut request = hyper::Request::builder().method(method).uri(path).header("host", "localhost");
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
@@ -76,10 +88,10 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).context("not a request")?;
-        let work = async { tokio::time::timeout(DEADLINE, exchange(&self.endpoint, request)).await };
+        let work = async { tokio::time::timeout(deadline, exchange(&self.endpoint, request)).await };
         match runtime().block_on(work) {
             Ok(answer) => answer.with_context(|| format!("{method} {path}")),
-            Err(_) => bail!("{method} {path}: no answer within {DEADLINE:?}"),
+            Err(_) => bail!("{method} {path}: no answer within {deadline:?}"),
         }
     }
 

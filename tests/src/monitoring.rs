@@ -128,14 +128,11 @@ impl Prometheus {
         answer["data"]["result"].as_array().cloned().unwrap_or_default()
     }
 
-    /// The end of its log.
+    /// What it says of its own targets, and the end of its log.
     pub fn log_tail(&self) -> String {
-        self.process.log_tail()
-    }
-
-    /// Its address, for `[metrics]` and the like.
-    pub fn url(&self, ports: Ports) -> String {
-        format!("http://127.0.0.1:{}", ports.prometheus)
+        let answer = self.api.send("GET", "/api/v1/targets?state=active", &[], "");
+        let targets = answer.map_or_else(|error| format!("{error:#}"), |answer| answer.text());
+        format!("prometheus' targets: {targets}\n{}", self.process.log_tail())
     }
 }
 

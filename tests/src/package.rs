@@ -59,14 +59,16 @@ impl Package {
         Package::tar(name, &[("runbook.toml", manifest(name, asks).as_bytes()), ("main.wasm", wasm)])
     }
 
-    /// A tar of any files.
+    /// A tar of any files, under names no decent tool would write as well.
     pub fn tar(name: &str, files: &[(&str, &[u8])]) -> Package {
         let mut tar = tar::Builder::new(Vec::new());
         for (path, contents) in files {
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o644);
             header.set_size(contents.len() as u64);
-            tar.append_data(&mut header, path, *contents).expect("memory takes everything");
+            header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+            header.set_cksum();
+            tar.append(&header, *contents).expect("memory takes everything");
         }
         let bytes = tar.into_inner().expect("memory takes everything");
         Package { name: name.to_owned(), content_type: "application/x-tar", bytes }

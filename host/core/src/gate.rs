@@ -232,6 +232,9 @@ impl Session {
                 self.phase = Phase::Waiting(pending);
                 Next::then(Step::Wait(until))
             }
+            SlotState::Asked if recorded.expires_at.is_some_and(|expires_at| now.unix_ms >= expires_at) => {
+                self.expire(pending, now)
+            }
             SlotState::Asked => {
                 pending.resolved = recorded.resolved.as_deref().cloned();
                 Next::then(Step::Ask(Box::new(self.claim(&pending))))
@@ -253,6 +256,24 @@ impl Session {
             }
             SlotState::Vacant | SlotState::Settled => Next::end(Fault::Confused("an open slot is vacant or settled")),
         }
+    }
+
+    /// Nobody answered in time: that is a no.
+    fn expire(&mut self, pending: Pending, now: Now) -> Next {
+        let reason = "nobody answered before the question expired".to_owned();
+        let answered = Record::Answered {
+            slot: pending.slot,
+            approved: false,
+            by: "nobody".to_owned(),
+            reason: reason.clone(),
+            at: now.unix_ms,
+        };
+        if let Err(error) = self.journal.append(&answered) {
+            return Next::end(Fault::Journal(error));
+        }
+        let mut next = self.conclude(pending, Decision::Deny, Err(Error::denied(reason)), now);
+        next.records.insert(0, answered);
+        next
     }
 
     fn advance(&mut self, pending: Pending, now: Now) -> Next {

@@ -58,7 +58,11 @@ pub(super) struct EpisodeRunView {
 impl From<EpisodeRow> for EpisodeView {
     fn from(row: EpisodeRow) -> EpisodeView {
         let over = row.resolved_at.is_some() || row.superseded;
-        let runs = row.runs.into_iter().map(|run| EpisodeRunView { run: run.run, runbook: run.runbook, state: run.state.name() });
+        let runs = row.runs.into_iter().map(|run| EpisodeRunView {
+            run: run.run,
+            runbook: run.runbook,
+            state: run.state.name(),
+        });
         EpisodeView {
             episode: row.id,
             name: row.name,
@@ -120,5 +124,6 @@ pub(super) async fn list(State(app): State<Arc<App>>, Query(query): Query<Alerts
     responses((status = 200, body = EpisodeView)))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Answer<EpisodeView>> {
     let row = app.store.episode(&id).await?;
-    row.map(|row| Answer(row.into())).ok_or_else(|| Error::not_found(format!("there is no episode {id}"), "`sandbook alerts` lists them"))
+    row.map(|row| Answer(row.into()))
+        .ok_or_else(|| Error::not_found(format!("there is no episode {id}"), "`sandbook alerts` lists them"))
 }

@@ -103,7 +103,10 @@ pub(super) struct ApprovalsQuery {
 
 /// Open questions, newest first
 #[utoipa::path(get, path = "/v1/approvals", tag = "approvals", params(ApprovalsQuery), responses((status = 200, body = Approvals)))]
-pub(super) async fn list(State(app): State<Arc<App>>, Query(query): Query<ApprovalsQuery>) -> Result<Answer<Approvals>> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<ApprovalsQuery>,
+) -> Result<Answer<Approvals>> {
     let now = app.now_ms();
     let mut approvals = app.store.approvals(!query.all).await?;
     // Nobody can answer an expired one any more.
@@ -112,7 +115,10 @@ pub(super) async fn list(State(app): State<Arc<App>>, Query(query): Query<Approv
 }
 
 fn unknown(id: &str) -> Error {
-    Error::not_found(format!("there is no question {id}"), "`sandbook approvals` lists the open ones; answering needs the whole id")
+    Error::not_found(
+        format!("there is no question {id}"),
+        "`sandbook approvals` lists the open ones; answering needs the whole id",
+    )
 }
 
 /// One question
@@ -156,7 +162,10 @@ pub(super) async fn decide(
     let approval = match app.store.decide_approval(&id, approved, caller.who(), &answer.reason, now).await? {
         Decided::Done(approval) => approval,
         Decided::Already(approval) => {
-            let how = approval.decision.as_ref().map_or_else(String::new, |end| format!(": {} by {}", word(end.kind), end.by));
+            let how = approval
+                .decision
+                .as_ref()
+                .map_or_else(String::new, |end| format!(": {} by {}", word(end.kind), end.by));
             return Err(Error::too_late(format!("question {id} was answered before{how}"), "look at the run"));
         }
         Decided::Expired(approval) => {
@@ -193,7 +202,10 @@ async fn carry_on(app: &App, approval: &Approval, approved: bool, by: &str, reas
     let checkpoint = Checkpoint { records: vec![record], patch, approval: None };
     if !app.store.checkpoint(&approval.run, checkpoint).await? {
         let row = find(app, &approval.run).await?;
-        return Err(Error::too_late(format!("run {} is {} and no longer waits", row.id, row.state), "look at it with `sandbook show`"));
+        return Err(Error::too_late(
+            format!("run {} is {} and no longer waits", row.id, row.state),
+            "look at it with `sandbook show`",
+        ));
     }
     let row = find(app, &approval.run).await?;
     Ok(app.runner.bring_back(row).await?)

@@ -37,7 +37,8 @@ pub(super) async fn take(State(app): State<Arc<App>>, caller: Caller) -> Result<
 
 async fn copy(app: &App, caller: &Caller) -> Result<Response> {
     // Where there is room for the database there is most likely room for its copy, and nobody else can read it there.
-    let place = tempfile::Builder::new().prefix(".backup-").tempdir_in(&app.config.data_dir).or_else(|_| tempfile::tempdir());
+    let place =
+        tempfile::Builder::new().prefix(".backup-").tempdir_in(&app.config.data_dir).or_else(|_| tempfile::tempdir());
     let place = place.map_err(|error| unwritable(&error))?;
     let file = place.path().join("sandbook.db");
     app.store.backup(&file).await?;

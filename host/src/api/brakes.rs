@@ -81,7 +81,13 @@ fn key(scope: &Scope, attempt: &AttemptRow) -> Option<[Option<String>; 3]> {
     }
 }
 
-fn count(brakes: &mut BTreeMap<String, BrakeView>, window: &Window, attempt: &AttemptRow, attempts: &[AttemptRow], now: u64) {
+fn count(
+    brakes: &mut BTreeMap<String, BrakeView>,
+    window: &Window,
+    attempt: &AttemptRow,
+    attempts: &[AttemptRow],
+    now: u64,
+) {
     let Some(wanted) = key(&window.scope, attempt) else { return };
     let about: Vec<&str> = wanted.iter().flatten().map(String::as_str).collect();
     let id = format!("{}:{}", window.label.replace(' ', ""), about.join(":"));
@@ -89,7 +95,8 @@ fn count(brakes: &mut BTreeMap<String, BrakeView>, window: &Window, attempt: &At
         return;
     }
     let after = now.saturating_sub(window.window_ms);
-    let counted = attempts.iter().filter(|other| other.at > after && key(&window.scope, other).as_ref() == Some(&wanted));
+    let counted =
+        attempts.iter().filter(|other| other.at > after && key(&window.scope, other).as_ref() == Some(&wanted));
     let times: Vec<u64> = counted.map(|other| other.at).collect();
     let Some(newest) = times.first().copied() else { return };
     let full = times.len() >= window.count as usize;
@@ -133,7 +140,10 @@ mod tests {
         for one in &attempts {
             count(&mut brakes, &window, one, &attempts, 1_000);
         }
-        let found: Vec<_> = brakes.values().map(|brake| (brake.subject.as_deref(), brake.state, brake.attempts, brake.room_at)).collect();
+        let found: Vec<_> = brakes
+            .values()
+            .map(|brake| (brake.subject.as_deref(), brake.state, brake.attempts, brake.room_at))
+            .collect();
         let want = [(Some("local/db"), "counting", 1, None), (Some("local/web"), "full", 2, Some(Time(1_100)))];
         assert_eq!(found, want);
     }

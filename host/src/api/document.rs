@@ -4,8 +4,8 @@
 
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Components, ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder,
-    SecurityRequirement,
+    Components, ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    ResponseBuilder, SecurityRequirement,
 };
 use utoipa::{PartialSchema as _, ToSchema as _};
 
@@ -31,14 +31,18 @@ pub(super) fn base() -> OpenApi {
 }
 
 fn components() -> Components {
-    let scheme = |scheme, about| SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(about)).build());
+    let scheme =
+        |scheme, about| SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(about)).build());
     let mut nested = Vec::new();
     error::Body::schemas(&mut nested);
     ComponentsBuilder::new()
         .schema("Error", error::Body::schema())
         .schemas_from_iter(nested)
         .security_scheme(TOKEN, scheme(HttpAuthScheme::Bearer, "a token of the configuration, or a generated one"))
-        .security_scheme(PASSWORD, scheme(HttpAuthScheme::Basic, "webhooks only: the password is the token, the name does not matter"))
+        .security_scheme(
+            PASSWORD,
+            scheme(HttpAuthScheme::Basic, "webhooks only: the password is the token, the name does not matter"),
+        )
         .build()
 }
 
@@ -55,13 +59,14 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         for (method, operation) in operations {
             let Some(operation) = operation else { continue };
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
-            let failed = ResponseBuilder::new().description("refused or failed").content("application/json", content).build();
+            let failed =
+                ResponseBuilder::new().description("refused or failed").content("application/json", content).build();
             operation.responses.responses.insert("default".to_owned(), RefOr::T(failed));
             let token = || SecurityRequirement::new(TOKEN, Vec::<String>::new());
             operation.security = match access(method, path) {
-                Some(Access::Open) | None => None,
-                Some(Access::Alerts) => Some(vec![token(), SecurityRequirement::new(PASSWORD, Vec::<String>::new())]),
-                Some(Access::AtLeast(role)) => {
+                Access::Open => None,
+                Access::Alerts => Some(vec![token(), SecurityRequirement::new(PASSWORD, Vec::<String>::new())]),
+                Access::AtLeast(role) => {
                     let needs = format!("Needs the role {} or a higher one.", role.name());
                     operation.description = Some(match operation.description.take() {
                         Some(about) if !about.is_empty() => format!("{about}\n\n{needs}"),

@@ -165,11 +165,15 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Error {
         use store::Error as Store;
         let message = error.to_string();
-        let unavailable = |code| Error::new(StatusCode::SERVICE_UNAVAILABLE, code, message.clone(), "see `store` in `sandbook status`");
+        let unavailable = |code| {
+            Error::new(StatusCode::SERVICE_UNAVAILABLE, code, message.clone(), "see `store` in `sandbook status`")
+        };
         match &error {
             Store::Full(_) => unavailable(DISK_FULL),
             Store::ReadOnly(_) => unavailable(READ_ONLY),
-            Store::Io { .. } | Store::Closed | Store::Database(_) | Store::Locked { .. } | Store::Newer { .. } => unavailable(NOT_DURABLE),
+            Store::Io { .. } | Store::Closed | Store::Database(_) | Store::Locked { .. } | Store::Newer { .. } => {
+                unavailable(NOT_DURABLE)
+            }
             Store::Damaged(_) => {
                 tracing::error!("{message}");
                 Error::new(StatusCode::INTERNAL_SERVER_ERROR, DAMAGED, message, "stop the daemon and restore a backup")
@@ -212,7 +216,12 @@ impl From<Refusal> for Error {
             ),
             Refusal::Store(ref cause) => {
                 let code = Error::from(cause.clone()).code;
-                Error::new(StatusCode::SERVICE_UNAVAILABLE, code, refusal.to_string(), "nothing of it is stored, send it again")
+                Error::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    code,
+                    refusal.to_string(),
+                    "nothing of it is stored, send it again",
+                )
             }
         }
     }
@@ -225,8 +234,26 @@ mod tests {
     #[test]
     fn every_code_used_here_has_a_page() {
         for code in [
-            NOT_JSON, NOT_A_MESSAGE, TOO_LARGE, NO_TOKEN, ROLE, NOT_DURABLE, NOT_FOUND, VERSION_TAKEN, CONTENT_TYPE, ORIGIN, AMBIGUOUS,
-            ARGUMENT, TOO_LATE, DEFECT, TOOK_TOO_LONG, BUSY, STAGE, READ_ONLY, DISK_FULL, DAMAGED,
+            NOT_JSON,
+            NOT_A_MESSAGE,
+            TOO_LARGE,
+            NO_TOKEN,
+            ROLE,
+            NOT_DURABLE,
+            NOT_FOUND,
+            VERSION_TAKEN,
+            CONTENT_TYPE,
+            ORIGIN,
+            AMBIGUOUS,
+            ARGUMENT,
+            TOO_LATE,
+            DEFECT,
+            TOOK_TOO_LONG,
+            BUSY,
+            STAGE,
+            READ_ONLY,
+            DISK_FULL,
+            DAMAGED,
         ] {
             assert!(sandbook_core::code::find(code).is_some(), "{code}");
         }

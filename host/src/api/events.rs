@@ -36,7 +36,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Runs whose records one stream follows at once; of further ones it may miss records when it lags.
 const FOLLOWED_MAX: usize = 10_000;
 
-static STREAMS: std::sync::LazyLock<Arc<Semaphore>> = std::sync::LazyLock::new(|| Arc::new(Semaphore::new(STREAMS_MAX)));
+static STREAMS: std::sync::LazyLock<Arc<Semaphore>> =
+    std::sync::LazyLock::new(|| Arc::new(Semaphore::new(STREAMS_MAX)));
 
 /// One reader.
 struct Reader {
@@ -61,7 +62,9 @@ struct Followed {
 /// Everything that happens
 #[utoipa::path(get, path = "/v1/events", tag = "runs",
     responses((status = 200, content_type = "text/event-stream", description = "events `record`, `state` and `lagged`")))]
-pub(super) async fn all(State(app): State<Arc<App>>) -> Result<Sse<impl Stream<Item = std::result::Result<Sent, Infallible>>>> {
+pub(super) async fn all(
+    State(app): State<Arc<App>>,
+) -> Result<Sse<impl Stream<Item = std::result::Result<Sent, Infallible>>>> {
     Ok(stream(Reader::new(&app, None)?))
 }
 
@@ -77,7 +80,8 @@ pub(super) async fn of_run(
     let mut reader = Reader::new(&app, None)?;
     let row = find(&app, &id).await?;
     reader.only = Some(row.id.clone());
-    let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
+    let seen =
+        headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
     reader.begin(&row.id, seen).await?;
     if row.state.is_final() {
         reader.state(&row.id, row.state);

@@ -18,17 +18,23 @@ use serde::de::DeserializeOwned;
 use super::error::{self, Error};
 
 /// A body of JSON that is neither a package nor a message: a person's words, a few labels.
-pub const JSON_BYTES_MAX: usize = 1 << 20;
+pub(super) const JSON_BYTES_MAX: usize = 1 << 20;
 /// Read past at the most of a body that is refused, and for how long, so that its sender can read why.
 const READ_PAST_BYTES_MAX: u64 = 256 << 20;
 const READ_PAST_MAX: Duration = Duration::from_secs(5);
 
 /// The whole body, or 413.
-pub async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Error> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
+pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Error> {
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
     let too_large = || {
         let fix = format!("send less; the limit of this path is {} MiB", bytes_max >> 20);
-        Error::new(StatusCode::PAYLOAD_TOO_LARGE, error::TOO_LARGE, format!("the body has more than {bytes_max} bytes"), fix)
+        Error::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            error::TOO_LARGE,
+            format!("the body has more than {bytes_max} bytes"),
+            fix,
+        )
     };
     if announced.is_some_and(|announced| announced > bytes_max as u64) {
         // A sender that asked first has sent nothing yet.
@@ -42,7 +48,12 @@ pub async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<B
     let mut bytes = BytesMut::with_capacity(room.min(JSON_BYTES_MAX));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            Error::new(StatusCode::BAD_REQUEST, error::NOT_JSON, format!("the body ended early: {error}"), "send it again")
+            Error::new(
+                StatusCode::BAD_REQUEST,
+                error::NOT_JSON,
+                format!("the body ended early: {error}"),
+                "send it again",
+            )
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > bytes_max {
@@ -70,13 +81,13 @@ async fn read_past(mut body: Body) {
 }
 
 /// The content type without its parameters, lower case; absent when none is given.
-pub fn content_type(headers: &HeaderMap) -> Option<String> {
+pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
     let text = String::from_utf8_lossy(headers.get(CONTENT_TYPE)?.as_bytes()).to_lowercase();
     Some(text.split(';').next().unwrap_or_default().trim().to_owned())
 }
 
 /// Refuses what says it is something else than JSON.
-pub fn must_be_json(headers: &HeaderMap) -> Result<(), Error> {
+pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), Error> {
     match content_type(headers) {
         None => Ok(()),
         Some(kind) if kind == "application/json" || kind == "text/json" || kind.ends_with("+json") => Ok(()),
@@ -85,13 +96,13 @@ pub fn must_be_json(headers: &HeaderMap) -> Result<(), Error> {
 }
 
 /// 415.
-pub fn unsupported(kind: &str, wanted: &str) -> Error {
+pub(super) fn unsupported(kind: &str, wanted: &str) -> Error {
     let message = format!("content type `{kind}` is not supported here");
     Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error::CONTENT_TYPE, message, format!("send {wanted}"))
 }
 
 /// A body of JSON.
-pub struct Json<T>(pub T);
+pub(super) struct Json<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Error;
@@ -105,7 +116,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 }
 
 /// A body of JSON that may be left out.
-pub struct JsonOrNothing<T>(pub T);
+pub(super) struct JsonOrNothing<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for JsonOrNothing<T> {
     type Rejection = Error;
@@ -122,7 +133,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for JsonOrNot
 }
 
 /// JSON of a shape: 400 when it is no JSON, 422 when it is of another shape.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| {
         // serde_json puts the place at the end of its message.
         let message = format!("the body cannot be read: {error}");
@@ -135,7 +146,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 }
 
 /// The query of a path.
-pub struct Query<T>(pub T);
+pub(super) struct Query<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
@@ -150,7 +161,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 }
 
 /// The changing pieces of a path.
-pub struct Path<T>(pub T);
+pub(super) struct Path<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = Error;
@@ -159,13 +170,18 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
         let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
         path.map(|path| Path(path.0)).map_err(|error| {
             let message = format!("the path cannot be read: {}", error.body_text());
-            Error::new(StatusCode::BAD_REQUEST, error::ARGUMENT, message, "write names in paths as UTF-8, percent-encoded")
+            Error::new(
+                StatusCode::BAD_REQUEST,
+                error::ARGUMENT,
+                message,
+                "write names in paths as UTF-8, percent-encoded",
+            )
         })
     }
 }
 
 /// `since`: a duration back from now, or a time; in milliseconds since 1970.
-pub fn since(text: Option<&str>, now_ms: u64) -> Result<Option<u64>, Error> {
+pub(super) fn since(text: Option<&str>, now_ms: u64) -> Result<Option<u64>, Error> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     if let Ok(DurationMs(back)) = text.parse::<DurationMs>() {
         return Ok(Some(now_ms.saturating_sub(back)));
@@ -183,14 +199,24 @@ pub fn since(text: Option<&str>, now_ms: u64) -> Result<Option<u64>, Error> {
 }
 
 /// One of a few words in a query.
-pub fn word<T: Copy>(name: &str, text: Option<&str>, all: &[T], word_of: fn(T) -> &'static str) -> Result<Option<T>, Error> {
+pub(super) fn word<T: Copy>(
+    name: &str,
+    text: Option<&str>,
+    all: &[T],
+    word_of: fn(T) -> &'static str,
+) -> Result<Option<T>, Error> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     match all.iter().find(|value| word_of(**value) == text) {
         Some(value) => Ok(Some(*value)),
         None => {
             let words: Vec<&str> = all.iter().map(|value| word_of(*value)).collect();
             let message = format!("there is no {name} `{text}`");
-            Err(Error::new(StatusCode::BAD_REQUEST, error::ARGUMENT, message, format!("use one of {}", words.join(", "))))
+            Err(Error::new(
+                StatusCode::BAD_REQUEST,
+                error::ARGUMENT,
+                message,
+                format!("use one of {}", words.join(", ")),
+            ))
         }
     }
 }
@@ -201,7 +227,8 @@ mod tests {
 
     #[test]
     fn json_is_told_from_a_wrong_shape() {
-        let broken = parse::<u32>(b"{\n \"a\":").err().map(|error| (error.status, error.code, error.message));
+        let broken =
+            parse::<serde_json::Value>(b"{\n \"a\":").err().map(|error| (error.status, error.code, error.message));
         let message = "the body cannot be read: EOF while parsing a value at line 2 column 5".to_owned();
         assert_eq!(broken, Some((StatusCode::BAD_REQUEST, error::NOT_JSON, message)));
         assert_eq!(parse::<u32>(b"\"a\"").err().map(|error| error.status), Some(StatusCode::UNPROCESSABLE_ENTITY));

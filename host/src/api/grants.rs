@@ -132,15 +132,18 @@ pub(super) async fn add(
     Json(wanted): Json<NewGrant>,
 ) -> Result<(StatusCode, Answer<Granted>)> {
     let runbook = app.library.name_of(&wanted.runbook).map_err(of_library)?;
-    let limit: Option<Rate> = match wanted.limit.as_deref().filter(|limit| !limit.is_empty()).map(str::parse).transpose() {
-        Ok(limit) => limit,
-        Err(error) => return Err(Error::invalid(format!("`limit`: {error}"), "write it like 3/1h")),
-    };
+    let limit: Option<Rate> =
+        match wanted.limit.as_deref().filter(|limit| !limit.is_empty()).map(str::parse).transpose() {
+            Ok(limit) => limit,
+            Err(error) => return Err(Error::invalid(format!("`limit`: {error}"), "write it like 3/1h")),
+        };
     let selector = Selector { container: wanted.container, service: wanted.service, host: wanted.host };
     let (dir, name, effect, ask) = (app.grants_dir(), runbook.clone(), wanted.effect.clone(), wanted.ask);
     // Files are written and all policies validated.
     let written = tokio::task::spawn_blocking(move || grant(&dir, &name, &effect, &selector, limit, ask)).await;
-    let written = written.map_err(|error| Error::defect(&error))?.map_err(|problems| Error::of_problems("the grant", &problems))?;
+    let written = written
+        .map_err(|error| Error::defect(&error))?
+        .map_err(|problems| Error::of_problems("the grant", &problems))?;
     app.reload_policy().map_err(|problems| Error::of_problems("the policy", &problems))?;
     let (change, status) = match written.change {
         Change::Added => ("added", StatusCode::CREATED),

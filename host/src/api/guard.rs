@@ -82,7 +82,11 @@ pub(super) async fn count(State(app): State<Arc<App>>, request: Request, next: N
     if status >= 500 {
         tracing::warn!(status, reason, "a webhook message was refused; Alertmanager sends it again");
     } else {
-        tracing::error!(status, reason, "a webhook message was refused and its alerts are lost until they are sent again");
+        tracing::error!(
+            status,
+            reason,
+            "a webhook message was refused and its alerts are lost until they are sent again"
+        );
     }
     response
 }
@@ -128,7 +132,7 @@ pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
 /// Lets through whoever may, and says to the handler who it is.
 pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>();
-    let access = path.and_then(|path| access(request.method().as_str(), path.as_str()));
+    let access = path.map(|path| access(request.method().as_str(), path.as_str()));
     if access != Some(Access::Open) {
         match known(&app, request.method(), request.headers(), access) {
             Ok(caller) => drop(request.extensions_mut().insert(caller)),
@@ -154,7 +158,12 @@ fn known(app: &App, method: &Method, headers: &HeaderMap, access: Option<Access>
     };
     match access {
         Some(access) if !access.allows(caller.role) => {
-            let message = format!("the token `{}` has the role {}, this needs {}", caller.name, caller.role.name(), access.wanted());
+            let message = format!(
+                "the token `{}` has the role {}, this needs {}",
+                caller.name,
+                caller.role.name(),
+                access.wanted()
+            );
             Err(Error::new(StatusCode::FORBIDDEN, error::ROLE, message, "use another token, or ask whoever has one"))
         }
         Some(_) | None => Ok(caller),
@@ -186,11 +195,20 @@ fn refuse_rebound(headers: &HeaderMap) -> Result<(), Error> {
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
     };
-    if local { Ok(()) } else { Err(foreign(format!("the host `{}` is not this machine's own, and authentication is off", cut(host)))) }
+    if local {
+        Ok(())
+    } else {
+        Err(foreign(format!("the host `{}` is not this machine's own, and authentication is off", cut(host))))
+    }
 }
 
 fn foreign(message: String) -> Error {
-    Error::new(StatusCode::FORBIDDEN, error::ORIGIN, message, "call the daemon by its own address, not from another site's page")
+    Error::new(
+        StatusCode::FORBIDDEN,
+        error::ORIGIN,
+        message,
+        "call the daemon by its own address, not from another site's page",
+    )
 }
 
 fn cut(text: &str) -> String {
@@ -230,7 +248,9 @@ mod tests {
 
     #[test]
     fn names_pointed_at_this_machine_are_no_way_in() {
-        for (host, local) in [("localhost:7070", true), ("127.0.0.1", true), ("[::1]:7070", true), ("rebound.example:7070", false)] {
+        for (host, local) in
+            [("localhost:7070", true), ("127.0.0.1", true), ("[::1]:7070", true), ("rebound.example:7070", false)]
+        {
             assert_eq!(refuse_rebound(&headers(&[(HOST, host)])).is_ok(), local, "{host}");
         }
     }

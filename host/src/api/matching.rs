@@ -74,10 +74,11 @@ pub(super) async fn explain(State(app): State<Arc<App>>, Json(asked): Json<Asked
         target: one.target.as_ref().map(TargetView::from),
         target_why: one.target_why,
     });
-    let considered = explanation
-        .considered
-        .into_iter()
-        .map(|one| ConsideredView { runbook: one.runbook, matched: one.matched, why: one.why });
+    let considered = explanation.considered.into_iter().map(|one| ConsideredView {
+        runbook: one.runbook,
+        matched: one.matched,
+        why: one.why,
+    });
     Ok(Answer(ExplanationView { chosen: chosen.collect(), considered: considered.collect() }))
 }
 
@@ -95,13 +96,22 @@ fn alert(asked: Asked, now_ms: u64) -> Result<Alert> {
         }),
         (None, Some(alert)) => {
             let unreadable = |why: String| {
-                Error::new(StatusCode::UNPROCESSABLE_ENTITY, error::NOT_A_MESSAGE, why, "send an alert with labels, or a message of alerts")
+                Error::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    error::NOT_A_MESSAGE,
+                    why,
+                    "send an alert with labels, or a message of alerts",
+                )
             };
-            let message = parse_message(alert.to_string().as_bytes(), now).map_err(|error| unreadable(error.to_string()))?;
-            let first = message.alerts.into_iter().next().ok_or_else(|| unreadable("the message has no alert".to_owned()))?;
+            let message =
+                parse_message(alert.to_string().as_bytes(), now).map_err(|error| unreadable(error.to_string()))?;
+            let first =
+                message.alerts.into_iter().next().ok_or_else(|| unreadable("the message has no alert".to_owned()))?;
             first.map_err(unreadable)
         }
         (Some(_), None) => Err(Error::invalid("an alert needs labels", "send at least one, such as alertname")),
-        (None, None) | (Some(_), Some(_)) => Err(Error::invalid("send either `labels` or `alert`", "labels: {\"alertname\": \"…\"}")),
+        (None, None) | (Some(_), Some(_)) => {
+            Err(Error::invalid("send either `labels` or `alert`", "labels: {\"alertname\": \"…\"}"))
+        }
     }
 }

@@ -16,7 +16,6 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, &'static str); 1], String) {
     let metrics = &app.metrics;
     metrics.store_up.set(i64::from(app.store.health().ok));
-    metrics.heartbeat.set(i64::try_from(app.now_ms() / 1_000).unwrap_or(i64::MAX));
     let queued = app.runner.queue_length();
     metrics.queue_length.set(i64::try_from(queued).unwrap_or(i64::MAX));
     metrics.queue_capacity.set(i64::try_from(queued + app.runner.room()).unwrap_or(i64::MAX));

@@ -103,7 +103,13 @@ pub(super) struct Viewer {
 impl Viewer {
     /// The next record.
     pub(super) fn view(&mut self, seq: u64, record: &Record) -> RecordView {
-        let mut view = RecordView { seq, slot: record.slot(), kind: record.kind(), at: Some(Time(record.at())), ..RecordView::default() };
+        let mut view = RecordView {
+            seq,
+            slot: record.slot(),
+            kind: record.kind(),
+            at: Some(Time(record.at())),
+            ..RecordView::default()
+        };
         match record {
             Record::Begun { header } => {
                 view.target = header.target.as_ref().map(TargetView::from);

@@ -78,7 +78,9 @@ pub(super) struct BrokenView {
 pub(super) fn broken(app: &App) -> Vec<BrokenView> {
     let broken = app.library.broken();
     let mistaken = broken.iter().filter(|(_, problems)| problems.iter().any(|problem| !problem.warning));
-    mistaken.map(|(folder, problems)| BrokenView { folder: folder.display().to_string(), problems: problems.clone() }).collect()
+    mistaken
+        .map(|(folder, problems)| BrokenView { folder: folder.display().to_string(), problems: problems.clone() })
+        .collect()
 }
 
 /// What the library says, as an answer.
@@ -87,7 +89,9 @@ pub(super) fn of_library(error: library::Error) -> Error {
         library::Error::UnknownRunbook { .. } | library::Error::UnknownVersion { .. } => {
             Error::not_found(error.to_string(), "`sandbook runbooks` lists them")
         }
-        library::Error::Ambiguous(_) => Error::new(StatusCode::CONFLICT, error::AMBIGUOUS, error.to_string(), "write more of it"),
+        library::Error::Ambiguous(_) => {
+            Error::new(StatusCode::CONFLICT, error::AMBIGUOUS, error.to_string(), "write more of it")
+        }
         library::Error::NothingBefore(_) => Error::too_late(error.to_string(), "demote it instead"),
         library::Error::Store(error) => error.into(),
     }
@@ -290,12 +294,18 @@ fn refused(error: UploadError) -> Error {
             };
             Error { status, ..refusal }
         }
-        UploadError::VersionTaken { .. } => {
-            Error::new(StatusCode::CONFLICT, error::VERSION_TAKEN, message, "raise `version` in the manifest and push again")
-        }
-        UploadError::StageTooHigh(_) => {
-            Error::new(StatusCode::UNPROCESSABLE_ENTITY, error::ARGUMENT, message, "push it, then `sandbook promote` it")
-        }
+        UploadError::VersionTaken { .. } => Error::new(
+            StatusCode::CONFLICT,
+            error::VERSION_TAKEN,
+            message,
+            "raise `version` in the manifest and push again",
+        ),
+        UploadError::StageTooHigh(_) => Error::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            error::ARGUMENT,
+            message,
+            "push it, then `sandbook promote` it",
+        ),
         UploadError::Store(error) => error.into(),
     }
 }
@@ -340,15 +350,16 @@ pub(super) async fn set_stage(
     Json(wanted): Json<SetStage>,
 ) -> Result<Answer<StageSetView>> {
     let stage = word("stage", Some(&wanted.stage), Stage::ALL, Stage::name)?;
-    let Some(stage) = stage else { return Err(Error::invalid("`stage` is empty", "use one of draft, shadow, ask, live")) };
+    let Some(stage) = stage else {
+        return Err(Error::invalid("`stage` is empty", "use one of draft, shadow, ask, live"));
+    };
     if wanted.reason.trim().is_empty() {
         return Err(Error::invalid("`reason` is empty", "say why; it stands in the audit"));
     }
     let change = StageChange { stage, reason: wanted.reason, by: caller.who().to_owned() };
     let set = app.library.set_stage(&name, &wanted.digest, change).await.map_err(of_library)?;
-    let why = (set.stage != set.set).then(|| {
-        format!("the configuration says less for {}; see `stages` under [runbooks]", set.name)
-    });
+    let why = (set.stage != set.set)
+        .then(|| format!("the configuration says less for {}; see `stages` under [runbooks]", set.name));
     Ok(Answer(StageSetView {
         name: set.name,
         version: set.version,

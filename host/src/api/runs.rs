@@ -202,7 +202,8 @@ pub(super) async fn start(
 ) -> Result<(StatusCode, Answer<Started>)> {
     let standing = app.library.find(&name, start.digest.as_deref()).map_err(of_library)?;
     if standing.stage < Stage::Ask {
-        let message = format!("{} {} is in stage {}, which never acts", standing.name, standing.version, standing.stage);
+        let message =
+            format!("{} {} is in stage {}, which never acts", standing.name, standing.version, standing.stage);
         let fix = format!("sandbook promote {} ask --reason \"…\"", standing.name);
         return Err(Error::new(StatusCode::CONFLICT, error::STAGE, message, fix));
     }
@@ -210,11 +211,17 @@ pub(super) async fn start(
     let package = package.ok_or_else(|| Error::defect(&format!("package {} is not stored", standing.digest)))?;
     let parameters = package.manifest.parameters_from(&texts(&start.parameters)?).map_err(|problems| {
         let details = problems.iter().map(|problem| json!({ "message": problem })).collect();
-        Error::invalid(problems.join("; "), format!("`sandbook inspect` shows what {} takes", standing.name)).with_details(details)
+        Error::invalid(problems.join("; "), format!("`sandbook inspect` shows what {} takes", standing.name))
+            .with_details(details)
     })?;
     if app.runner.room() == 0 {
         let message = format!("the queue is full ({} runs are waiting to start)", app.runner.queue_length());
-        return Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, error::NOT_DURABLE, message, "try again when there is room"));
+        return Err(Error::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            error::NOT_DURABLE,
+            message,
+            "try again when there is room",
+        ));
     }
     let hint = Hint { reference: start.target.clone().filter(|target| !target.is_empty()), ..Hint::default() };
     let now = app.now_ms();

@@ -47,9 +47,14 @@ pub(super) async fn cancel(
 ) -> Result<Answer<Brought>> {
     let row = find(&app, &id).await?;
     if row.state.is_final() || !app.runner.cancel(&row.id, caller.who(), &why.reason).await? {
-        return Err(Error::too_late(format!("run {} is {} already", row.id, find(&app, &row.id).await?.state), "there is nothing to end"));
+        return Err(Error::too_late(
+            format!("run {} is {} already", row.id, find(&app, &row.id).await?.state),
+            "there is nothing to end",
+        ));
     }
-    app.store.audit(caller.who(), "cancel", &row.id, json!({"runbook": row.runbook, "reason": why.reason}), app.now_ms()).await?;
+    app.store
+        .audit(caller.who(), "cancel", &row.id, json!({"runbook": row.runbook, "reason": why.reason}), app.now_ms())
+        .await?;
     Ok(Answer(Brought { run: row.id, state: RunState::Cancelled.name() }))
 }
 
@@ -85,7 +90,9 @@ pub(super) async fn resume(
     Json(resume): Json<Resume>,
 ) -> Result<Answer<Brought>> {
     let row = find(&app, &id).await?;
-    let too_late = |state: RunState| Error::too_late(format!("run {} is {state} and needs no attention", row.id), "look at it with `sandbook show`");
+    let too_late = |state: RunState| {
+        Error::too_late(format!("run {} is {state} and needs no attention", row.id), "look at it with `sandbook show`")
+    };
     if row.state != RunState::NeedsAttention {
         return Err(too_late(row.state));
     }
@@ -98,7 +105,8 @@ pub(super) async fn resume(
         crashes: Some(0),
         ..RunPatch::default()
     };
-    let checkpoint = Checkpoint { records: settled.into_iter().map(|(_, record)| record).collect(), patch, approval: None };
+    let checkpoint =
+        Checkpoint { records: settled.into_iter().map(|(_, record)| record).collect(), patch, approval: None };
     if !app.store.checkpoint(&row.id, checkpoint).await? {
         return Err(too_late(find(&app, &row.id).await?.state));
     }
@@ -117,8 +125,9 @@ async fn settlement(app: &App, row: &RunRow, caller: &Caller, resume: &Resume) -
     if records.is_empty() {
         return Ok(None);
     }
-    let journal = Journal::fold(records)
-        .map_err(|error| Error::too_late(format!("the journal of {} cannot be read: {error}", row.id), "cancel it and start a new run"))?;
+    let journal = Journal::fold(records).map_err(|error| {
+        Error::too_late(format!("the journal of {} cannot be read: {error}", row.id), "cancel it and start a new run")
+    })?;
     let open = |slot: &&Slot| matches!(slot.state, SlotState::Intended | SlotState::Step);
     let Some(slot) = journal.slots.last().filter(open) else { return Ok(None) };
     let answer = match resume.settled {
@@ -145,7 +154,8 @@ async fn settlement(app: &App, row: &RunRow, caller: &Caller, resume: &Resume) -
 async fn outcome_now(app: &App, slot: &Slot) -> Result<Value> {
     let effect = &slot.request.effect;
     let fix = "settle it as not-done if the runbook can go on without its answer, or cancel the run";
-    let target = slot.target.as_ref().ok_or_else(|| Error::too_late(format!("{effect} has no target to look at"), fix))?;
+    let target =
+        slot.target.as_ref().ok_or_else(|| Error::too_late(format!("{effect} has no target to look at"), fix))?;
     let found = app.runner.parts().driver.resolve(&target.host, &Scope::Container(&target.name)).await;
     let found = found.map_err(|error| Error::too_late(format!("{target} cannot be looked at: {error}"), fix))?;
     let answer = json!({"changed": true, "state": found.before});

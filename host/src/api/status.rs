@@ -177,7 +177,12 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Answer<Status>
             queued: health.queued,
         },
         docker: hosts(&app),
-        llm: app.config.llm.base_url.clone().map(|base_url| LlmStatus { base_url, model: app.config.llm.model.clone() }),
+        llm: app
+            .config
+            .llm
+            .base_url
+            .clone()
+            .map(|base_url| LlmStatus { base_url, model: app.config.llm.model.clone() }),
         queue: Queue { length, capacity: length + room },
         runs: runs(&app, now).await?,
         runbooks: stages(&app),
@@ -237,10 +242,12 @@ fn stages(app: &App) -> BTreeMap<&'static str, u64> {
 }
 
 async fn mttr(app: &App, now: u64) -> Result<Option<Mean>> {
-    let filter = EpisodeFilter { since: Some(now.saturating_sub(EPISODES_MS)), limit: ROWS_MAX, ..EpisodeFilter::default() };
+    let filter =
+        EpisodeFilter { since: Some(now.saturating_sub(EPISODES_MS)), limit: ROWS_MAX, ..EpisodeFilter::default() };
     let (episodes, _) = app.store.episodes(filter).await?;
     let lasted = episodes.iter().filter(|episode| !episode.runs.is_empty());
-    let lasted: Vec<u64> = lasted.filter_map(|episode| Some(episode.resolved_at?.saturating_sub(episode.first_heard))).collect();
+    let lasted: Vec<u64> =
+        lasted.filter_map(|episode| Some(episode.resolved_at?.saturating_sub(episode.first_heard))).collect();
     let count = lasted.len() as u64;
     Ok(lasted.iter().sum::<u64>().checked_div(count).map(|mean_ms| Mean { mean_ms, count }))
 }
@@ -248,7 +255,12 @@ async fn mttr(app: &App, now: u64) -> Result<Option<Mean>> {
 fn first_effect(app: &App) -> Option<Mean> {
     let seen = &app.metrics.first_effect_seconds;
     let count = seen.get_sample_count();
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds, not negative")]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "milliseconds, not negative"
+    )]
     (count > 0).then(|| Mean { mean_ms: (seen.get_sample_sum() / count as f64 * 1_000.0).round() as u64, count })
 }
 

@@ -50,7 +50,11 @@ pub(super) struct Switch {
 ///
 /// Effects under way end as they end; none begins. Runs go on reading and see `limited` where they would change something.
 #[utoipa::path(post, path = "/v1/stop", tag = "brakes", request_body = Reason, responses((status = 200, body = Switch)))]
-pub(super) async fn stop(State(app): State<Arc<App>>, caller: Caller, JsonOrNothing(why): JsonOrNothing<Reason>) -> Result<Answer<Switch>> {
+pub(super) async fn stop(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    JsonOrNothing(why): JsonOrNothing<Reason>,
+) -> Result<Answer<Switch>> {
     let stop = Stop { by: caller.who().to_owned(), reason: why.reason, at: app.now_ms() };
     app.store.set_stop(Some(stop.clone())).await?;
     tracing::warn!(by = %stop.by, "everything is stopped: {}", stop.reason);

@@ -58,7 +58,8 @@ struct Started {
 impl From<Receipt> for Received {
     fn from(receipt: Receipt) -> Received {
         let rejected = receipt.rejected.into_iter().map(|one| Rejected { index: one.index, reason: one.reason });
-        let runs = receipt.runs.into_iter().map(|one| Started { run: one.run, runbook: one.runbook, episode: one.episode });
+        let runs =
+            receipt.runs.into_iter().map(|one| Started { run: one.run, runbook: one.runbook, episode: one.episode });
         Received {
             accepted: receipt.accepted,
             duplicate: receipt.duplicate,

@@ -56,7 +56,9 @@ pub async fn demo(options: DemoOptions) -> Result<ExitCode> {
     };
     let shown = match &stage {
         Stage::Simulated(world) => world_lines(&world.lock().unwrap_or_else(PoisonError::into_inner)),
-        Stage::Real => victim.as_ref().map(|victim| format!("  local/{}  unhealthy\n", victim.name)).unwrap_or_default(),
+        Stage::Real => {
+            victim.as_ref().map(|victim| format!("  local/{}  unhealthy\n", victim.name)).unwrap_or_default()
+        }
     };
     let name = victim.as_ref().map_or("shop-web-1", |victim| victim.name.as_str()).to_owned();
     let app = App::build(config, stage, Arc::new(Sqlite::in_memory()?), compiler()).await?;
@@ -73,7 +75,10 @@ pub async fn demo(options: DemoOptions) -> Result<ExitCode> {
     let healed = told?;
     if !options.exit {
         println!("\nServing on http://{address} until Ctrl-C. Try:\n");
-        println!("  export SANDBOOK_SERVER=http://{address} SANDBOOK_TOKEN=$(cat {}/admin-token)", folder.path().display());
+        println!(
+            "  export SANDBOOK_SERVER=http://{address} SANDBOOK_TOKEN=$(cat {}/admin-token)",
+            folder.path().display()
+        );
         println!("  sandbook status\n  sandbook show last\n");
         let _ = tokio::signal::ctrl_c().await;
     }
@@ -138,10 +143,15 @@ async fn tell(options: &DemoOptions, server: &str, folder: &std::path::Path, nam
     let answer = client.post(format!("{server}/webhook/alerts")).bearer_auth(sender).json(&alert).send().await?;
     let (status, took) = (answer.status(), began.elapsed());
     let receipt: Value = answer.json().await?;
-    let Some(run) = receipt["runs"][0]["run"].as_str() else { bail!("no runbook wanted the alert: {status} {receipt}") };
+    let Some(run) = receipt["runs"][0]["run"].as_str() else {
+        bail!("no runbook wanted the alert: {status} {receipt}")
+    };
     if !options.json {
         println!("A container is sick.\n\n{shown}");
-        println!("An alert arrives: ContainerUnhealthy for {name}. Stored and answered {status} in {} ms.\n", took.as_millis());
+        println!(
+            "An alert arrives: ContainerUnhealthy for {name}. Stored and answered {status} in {} ms.\n",
+            took.as_millis()
+        );
     }
     let get = async |path: String| -> Result<Value> {
         Ok(client.get(format!("{server}{path}")).bearer_auth(&admin).send().await?.json().await?)

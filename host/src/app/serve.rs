@@ -99,7 +99,9 @@ fn hello(app: &App, address: std::net::SocketAddr) {
         "listening on http://{address}"
     );
     if acting == 0 {
-        tracing::info!("no runbook may act yet: point Alertmanager here (`sandbook config alertmanager`), see `sandbook status`");
+        tracing::info!(
+            "no runbook may act yet: point Alertmanager here (`sandbook config alertmanager`), see `sandbook status`"
+        );
     }
 }
 
@@ -114,7 +116,11 @@ async fn prune(app: Arc<App>) {
         let keep = app.config.retention.runs.0.min(app.config.retention.episodes.0);
         match app.store.prune(app.now_ms().saturating_sub(keep)).await {
             Ok(pruned) if pruned.runs + pruned.episodes > 0 => {
-                tracing::info!(runs = pruned.runs, episodes = pruned.episodes, "removed what is older than [retention] keeps");
+                tracing::info!(
+                    runs = pruned.runs,
+                    episodes = pruned.episodes,
+                    "removed what is older than [retention] keeps"
+                );
             }
             Ok(_) => {}
             Err(error) => tracing::warn!("old runs cannot be removed: {error}"),

@@ -108,7 +108,10 @@ impl Failure {
                 _ => (format!("the daemon answered {status} to {path}: {said}"), "its log says more".to_owned()),
             };
         }
-        if status == 401 && fix.is_empty() {
+        if status == 404 && message.starts_with("there is no path ") {
+            fix = OLDER_FIX.to_owned();
+        }
+        if status == 401 {
             fix = TOKEN_FIX.to_owned();
         }
         let details = error["details"].as_array().cloned().unwrap_or_default();
@@ -141,6 +144,8 @@ impl Failure {
     }
 }
 
+/// Why a path can be missing.
+const OLDER_FIX: &str = "it is probably older than this command; compare `sandbook status` with `sandbook --version`";
 /// Where a token comes from when none was given.
 const TOKEN_FIX: &str = "pass --token or set SANDBOOK_TOKEN; the daemon wrote `admin-token` into its data directory";
 

@@ -51,6 +51,7 @@ pub(super) async fn status(client: &Client, screen: &Screen) -> Result<Exit, Fai
     for (name, value) in object.iter().filter(|(name, value)| !quiet(name, value)) {
         let said = match (name.strip_suffix("_ms"), value.as_u64()) {
             (Some(_), Some(ms)) => took(ms),
+            (_, _) if matches!(name.as_str(), "runs" | "runbooks") => counts(value),
             (_, _) => summary(value),
         };
         let paint = if bad(value) { Paint::Bad } else { Paint::Plain };
@@ -70,6 +71,15 @@ fn quiet(name: &str, value: &Value) -> bool {
         || value.is_null()
         || value.as_array().is_some_and(Vec::is_empty)
         || value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+/// `2 live, 1 shadow`: only what there is.
+fn counts(value: &Value) -> String {
+    let some = |(name, number): (&String, &Value)| {
+        number.as_u64().filter(|number| *number > 0).map(|number| format!("{number} {name}"))
+    };
+    let parts: Vec<String> = value.as_object().into_iter().flatten().filter_map(some).collect();
+    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
 }
 
 /// A part of the status on a line: nested facts as `name value`, lists by name.

@@ -130,6 +130,7 @@ pub(super) async fn journal(client: &Client, screen: &Screen, args: &JournalArgs
             }
         }
         None if screen.json => screen.value(&whole),
+        None if records.is_empty() => screen.line("nothing is recorded of it yet"),
         None => {
             let mut table = Table::new(&["AT", "SLOT", "KIND", "WHAT", ""]);
             for record in &records {

@@ -155,8 +155,11 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The lines, each ended.
+    /// The lines, each ended; none without rows.
     pub(super) fn render(&self, ink: Ink) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
         let text = |row: &Vec<Cell>, column: usize| {
             row.get(column).filter(|cell| !cell.spills).map_or(0, |cell| cell.text.chars().count())
         };

@@ -19,6 +19,8 @@ use fold::{Entry, Note, Slot, Story};
 
 /// Lines of an evidence shown without `--full`: the newest are at its end, but the first tell what it is.
 const EVIDENCE_LINES: usize = 6;
+/// Characters of a line of evidence shown without `--full`.
+const LINE_CHARS_MAX: usize = 160;
 /// Labels shown of an alert.
 const LABELS_MAX: usize = 8;
 
@@ -174,7 +176,7 @@ fn timeline(story: &Story, options: Options) -> String {
                     at,
                     Cell::new(&slot.effect).paint(Paint::Bold),
                     Cell::new(words::arguments(slot, story.target.as_deref(), options.full)),
-                    Cell::new(words::decision(slot)).paint(words::decision_paint(slot)),
+                    Cell::new(words::decision(slot, story.mode())).paint(words::decision_paint(slot)),
                     Cell::new(slot.took_ms().map(took).unwrap_or_default()).paint(Paint::Dim),
                     Cell::new(result).paint(paint),
                 ]);
@@ -198,13 +200,22 @@ fn note_lines(note: &Note, options: Options) -> Vec<String> {
     let Some(evidence) = &note.evidence else { return Vec::new() };
     let all: Vec<&str> = evidence.lines().collect();
     let kept = if options.full { all.len() } else { all.len().min(EVIDENCE_LINES) };
-    let mut lines: Vec<String> = all[..kept].iter().map(|line| indented(line)).collect();
+    let mut lines: Vec<String> = all[..kept].iter().map(|line| cut(line, options.full)).collect();
     if all.len() > kept {
         lines.push(
             options.ink.paint(Paint::Dim, &format!("… {} (--full shows them)", count(all.len() - kept, "more line"))),
         );
     }
     lines
+}
+
+/// A line of evidence, cut unless it is wanted whole.
+fn cut(line: &str, full: bool) -> String {
+    let line = indented(line);
+    if full || line.chars().count() <= LINE_CHARS_MAX {
+        return line;
+    }
+    line.chars().take(LINE_CHARS_MAX).chain(['…']).collect()
 }
 
 /// A log's line: tabs keep their room, the rest is made harmless.
@@ -221,6 +232,9 @@ fn slot_lines(slot: &Slot, options: Options) -> Vec<String> {
         let verdict = if *approved { "approved" } else { "denied" };
         let reason = if reason.is_empty() { String::new() } else { format!(": {}", clean(reason)) };
         lines.push(format!("{verdict} by {}{reason}", clean(by)));
+    }
+    if let Some(policy) = words::policy_below(slot) {
+        lines.push(clean(&policy).into_owned());
     }
     if slot.attempt > 1 {
         lines.push(format!("attempt {}: the one before did nothing", slot.attempt));
@@ -292,7 +306,7 @@ fn because(story: &Story) -> String {
     if let Some(message) = story.refusal().and_then(Slot::error_message).filter(|_| !story.helped()) {
         return clean(message.split("; sandbook ").next().unwrap_or(message)).into_owned();
     }
-    if !story.error.is_empty() {
+    if !story.error.is_empty() && story.error != story.sentence {
         return clean(&story.error).into_owned();
     }
     why(story)
@@ -327,6 +341,7 @@ fn next_of(story: &Story) -> String {
         ("limited", _) => "sandbook brakes".to_owned(),
         ("refused", _) => format!("sandbook grants {}", shell(&story.runbook)),
         (_, _) if story.state == "cancelled" => "nothing: it was cancelled".to_owned(),
+        (_, _) if story.slots().next().is_none() => "sandbook status says whether everything is reachable".to_owned(),
         (_, _) => format!("sandbook show {run} --full, then mend the runbook"),
     }
 }

@@ -85,7 +85,12 @@ impl Checker<'_> {
         match Url::parse(text) {
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 let message = format!("`{path}` has a user or password in it");
-                self.error(INLINE_SECRET, path, message, "put the secret into a file, and name it with the `_file` key");
+                self.error(
+                    INLINE_SECRET,
+                    path,
+                    message,
+                    "put the secret into a file, and name it with the `_file` key",
+                );
             }
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {}
             Ok(_) | Err(_) => {
@@ -102,13 +107,21 @@ impl Checker<'_> {
         }
         let tls = &sections.tls;
         match (&tls.cert_file, &tls.key_file) {
-            (Some(_), None) => self.error(MISSING_KEY, "tls.cert_file", "`tls.cert_file` stands without `key_file`", "add key_file"),
-            (None, Some(_)) => self.error(MISSING_KEY, "tls.key_file", "`tls.key_file` stands without `cert_file`", "add cert_file"),
+            (Some(_), None) => {
+                self.error(MISSING_KEY, "tls.cert_file", "`tls.cert_file` stands without `key_file`", "add key_file")
+            }
+            (None, Some(_)) => {
+                self.error(MISSING_KEY, "tls.key_file", "`tls.key_file` stands without `cert_file`", "add cert_file")
+            }
             (None, None) if tls.client_ca_file.is_some() => {
                 let message = "`tls.client_ca_file` stands without a certificate of the daemon's own";
                 self.error(MISSING_KEY, "tls.client_ca_file", message, "add cert_file and key_file");
             }
-            (Some(_), Some(_)) | (None, None) => {}
+            (Some(_), Some(_)) => {
+                let help = "put a proxy that speaks TLS in front, and listen on 127.0.0.1";
+                self.error(UNSUPPORTED, "tls.cert_file", "TLS on the daemon's own address is not supported yet", help);
+            }
+            (None, None) => {}
         }
         match sections.store.url.as_str() {
             "sqlite" => {}
@@ -118,8 +131,8 @@ impl Checker<'_> {
             }
             other => self.error(BAD_VALUE, "store.url", format!("`store.url` is {other:?}, it must be \"sqlite\""), ""),
         }
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&sections.log.level) {
-            let message = format!("`log.level` cannot be read: {error}");
+        if tracing_subscriber::EnvFilter::try_new(&sections.log.level).is_err() {
+            let message = format!("`log.level` is {:?}, which is no filter", sections.log.level);
             self.error(BAD_VALUE, "log.level", message, "write error, warn, info, debug or trace");
         }
     }
@@ -141,9 +154,11 @@ impl Checker<'_> {
             self.range(&join(&path, "connect_timeout"), host.connect_timeout, min, max);
             self.range(&join(&path, "read_timeout"), host.read_timeout, min, max);
         }
-        let open: Vec<&String> = hosts.iter().filter(|(_, host)| host.matchers.is_empty()).map(|(name, _)| name).collect();
+        let open: Vec<&String> =
+            hosts.iter().filter(|(_, host)| host.matchers.is_empty()).map(|(name, _)| name).collect();
         if let [first, second, ..] = open[..] {
-            let message = format!("docker hosts `{first}` and `{second}` have no `match`: their alerts cannot be told apart");
+            let message =
+                format!("docker hosts `{first}` and `{second}` have no `match`: their alerts cannot be told apart");
             self.warn(&join("docker.hosts", second), message, "add match = ['instance=~\"web1:.*\"']");
         }
     }
@@ -190,7 +205,12 @@ impl Checker<'_> {
         self.range("brakes.storm.window", brakes.storm.window, DurationMs(1_000), DurationMs(24 * 3_600_000));
         let share = brakes.storm.share;
         if !(share > 0.0 && share <= 1.0) {
-            self.error(RANGE, "brakes.storm.share", format!("`brakes.storm.share` is {share}, it must be above 0 and at most 1"), "");
+            self.error(
+                RANGE,
+                "brakes.storm.share",
+                format!("`brakes.storm.share` is {share}, it must be above 0 and at most 1"),
+                "",
+            );
         }
     }
 
@@ -200,7 +220,8 @@ impl Checker<'_> {
             let path = join("auth.tokens", name);
             self.name(&path, name);
             if let Some(first) = files.insert(&token.token_file, name) {
-                let message = format!("tokens `{first}` and `{name}` have the same token_file: nobody could tell who it was");
+                let message =
+                    format!("tokens `{first}` and `{name}` have the same token_file: nobody could tell who it was");
                 self.error(DUPLICATE, &join(&path, "token_file"), message, "give each a file of its own");
             }
         }
@@ -214,13 +235,20 @@ impl Checker<'_> {
             let secret_url = channel.kind == ChannelKind::Slack && channel.url.is_some();
             if secret_url {
                 let message = format!("`{path}.url`: who knows a Slack URL can post there, so it is a secret");
-                self.error(INLINE_SECRET, &join(&path, "url"), message, "put it into a file and write url_file = \"…\"");
+                self.error(
+                    INLINE_SECRET,
+                    &join(&path, "url"),
+                    message,
+                    "put it into a file and write url_file = \"…\"",
+                );
             } else if let Err(error) = channel.driver().check(name) {
                 self.error(MISSING_KEY, &path, error.message, "");
             } else {
                 self.url(&join(&path, "url"), channel.url.as_ref());
             }
-            for header in channel.headers.keys().filter(|header| SECRET_HEADERS.contains(&header.to_ascii_lowercase().as_str())) {
+            for header in
+                channel.headers.keys().filter(|header| SECRET_HEADERS.contains(&header.to_ascii_lowercase().as_str()))
+            {
                 let at = join(&join(&path, "headers"), header);
                 let message = format!("`{at}` is a secret in the configuration");
                 self.error(INLINE_SECRET, &at, message, "use a url with the secret in it, in url_file");
@@ -230,7 +258,8 @@ impl Checker<'_> {
         let named = [("notify.self", notify.self_.as_ref()), ("notify.escalation", notify.escalation.as_ref())];
         let routes = notify.routes.iter().enumerate();
         let named = named.into_iter().map(|(path, name)| (path.to_owned(), name));
-        let named = named.chain(routes.map(|(index, route)| (format!("notify.routes[{index}].channel"), Some(&route.channel))));
+        let named =
+            named.chain(routes.map(|(index, route)| (format!("notify.routes[{index}].channel"), Some(&route.channel))));
         for (path, name) in named {
             let Some(name) = name.filter(|name| !known.contains(&name.as_str())) else { continue };
             let help = match closest(name, known.iter().copied()) {
@@ -256,8 +285,12 @@ impl Checker<'_> {
         let llm = &sections.llm;
         self.url("llm.base_url", llm.base_url.as_ref());
         match (&llm.base_url, &llm.model) {
-            (Some(_), None) => self.error(MISSING_KEY, "llm.base_url", "`llm.base_url` stands without `model`", "add model = \"…\""),
-            (None, Some(_)) => self.error(MISSING_KEY, "llm.model", "`llm.model` stands without `base_url`", "add base_url = \"…\""),
+            (Some(_), None) => {
+                self.error(MISSING_KEY, "llm.base_url", "`llm.base_url` stands without `model`", "add model = \"…\"")
+            }
+            (None, Some(_)) => {
+                self.error(MISSING_KEY, "llm.model", "`llm.model` stands without `base_url`", "add base_url = \"…\"")
+            }
             (Some(_), Some(_)) | (None, None) => {}
         }
     }

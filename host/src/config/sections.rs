@@ -413,7 +413,8 @@ impl Limits {
     pub fn of(&self, narrower: &manifest::Limits) -> journal::Limits {
         let usual = journal::Limits::default();
         let bytes = |own: Option<Bytes>, usual: u64, ceiling: Bytes| own.map_or(usual, |own| own.0).min(ceiling.0);
-        let ms = |own: Option<DurationMs>, usual: u64, ceiling: DurationMs| own.map_or(usual, |own| own.0).min(ceiling.0);
+        let ms =
+            |own: Option<DurationMs>, usual: u64, ceiling: DurationMs| own.map_or(usual, |own| own.0).min(ceiling.0);
         journal::Limits {
             memory_bytes: bytes(narrower.memory, usual.memory_bytes, self.memory),
             cpu_ms: ms(narrower.cpu, usual.cpu_ms, self.cpu),

@@ -122,9 +122,19 @@ impl Kind for Route {
         Shape::Table(vec![
             key("match", "Matchers; all must hold. None at all never matches.", false, Vec::<Matcher>::shape()),
             key("runbook", "The runbook's name.", true, String::shape()),
-            key("target_from", "Labels that name the target, instead of the manifest's.", false, Vec::<String>::shape()),
+            key(
+                "target_from",
+                "Labels that name the target, instead of the manifest's.",
+                false,
+                Vec::<String>::shape(),
+            ),
             key("parameters", "Values by name; the manifest types them.", false, Shape::Scalars),
-            key("priority", "Higher goes first; equal ones in the order of the file.", false, leaf::<i32>("a whole number", false)),
+            key(
+                "priority",
+                "Higher goes first; equal ones in the order of the file.",
+                false,
+                leaf::<i32>("a whole number", false),
+            ),
             key("continue", "Goes on to the next route, and to the manifests' triggers.", false, bool::shape()),
         ])
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::shape::{Kind, Shape, leaf};
 
 /// Hex digits of a pinned digest at the least: two versions of a runbook never share so many.
-pub const PIN_DIGITS_MIN: usize = 12;
+const PIN_DIGITS_MIN: usize = 12;
 /// Hex digits of a whole digest.
 const DIGEST_DIGITS: usize = 64;
 /// Digests begin so.

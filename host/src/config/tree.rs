@@ -55,7 +55,15 @@ pub(super) struct Tree {
 pub(super) fn read_file(path: &Path) -> Result<String, Vec<Problem>> {
     let fail = |why: String, help: &str| {
         let (file, message) = (path.display().to_string(), format!("the configuration {} {why}", path.display()));
-        Err(vec![Problem { code: UNREADABLE, file, line: 1, column: 1, message, help: help.to_owned(), warning: false }])
+        Err(vec![Problem {
+            code: UNREADABLE,
+            file,
+            line: 1,
+            column: 1,
+            message,
+            help: help.to_owned(),
+            warning: false,
+        }])
     };
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
@@ -215,7 +223,8 @@ impl Tree {
         let spelled = |key: &str| format!("{ENV_PREFIX}{prefix}{}", key.to_ascii_uppercase());
         // `STORE_URL` is more likely to be `STORE__URL` than anything of one word.
         let split = keys.iter().find(|key| {
-            matches!(key.shape, Shape::Table(_)) && segment.strip_prefix(key.name).is_some_and(|rest| rest.starts_with('_'))
+            matches!(key.shape, Shape::Table(_))
+                && segment.strip_prefix(key.name).is_some_and(|rest| rest.starts_with('_'))
         });
         let help = match (split, closest(segment, keys.iter().map(|key| key.name))) {
             (Some(key), _) => {
@@ -264,8 +273,12 @@ impl Tree {
             (Shape::Table(_) | Shape::Map(_) | Shape::Scalars, other) => {
                 problems.push(self.wrong(path, other, &format!("a table: [{path}]")));
             }
-            (Shape::Leaves(leaf), other) => problems.push(self.wrong(path, other, &format!("a list in [ ], each {}", leaf.wanted))),
-            (Shape::Tables(_), other) => problems.push(self.wrong(path, other, &format!("a list of tables: [[{path}]]"))),
+            (Shape::Leaves(leaf), other) => {
+                problems.push(self.wrong(path, other, &format!("a list in [ ], each {}", leaf.wanted)))
+            }
+            (Shape::Tables(_), other) => {
+                problems.push(self.wrong(path, other, &format!("a list of tables: [[{path}]]")))
+            }
         }
     }
 
@@ -292,7 +305,12 @@ impl Tree {
         let by_file = format!("{name}_file");
         if keys.iter().any(|key| key.name == by_file) {
             let message = format!("`{path}` is a secret in the configuration");
-            return self.problem_at_key(INLINE_SECRET, path, message, format!("put it into a file and write {by_file} = \"…\""));
+            return self.problem_at_key(
+                INLINE_SECRET,
+                path,
+                message,
+                format!("put it into a file and write {by_file} = \"…\""),
+            );
         }
         let help = match closest(name, keys.iter().map(|key| key.name)) {
             Some(candidate) => format!("did you mean `{candidate}`?"),

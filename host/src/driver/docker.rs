@@ -17,7 +17,6 @@ use sandbook_core::effect::docker::{ContainerDetails, ContainerState};
 use sandbook_core::error::{Error, ErrorKind};
 use sandbook_core::target::Facts;
 
-pub mod throwaway;
 mod change;
 mod client;
 pub(in crate::driver) mod convert;
@@ -25,6 +24,7 @@ mod event;
 mod exec;
 pub(in crate::driver) mod fault;
 mod read;
+pub mod throwaway;
 
 pub use client::{CONNECT_MS_DEFAULT, Endpoint, READ_MS_DEFAULT, Versions};
 pub use event::EngineEvent;

@@ -57,7 +57,10 @@ impl Audit {
     /// Refuses what we do not offer, naming it and what it may have meant.
     pub(super) fn check(&self) -> Result<()> {
         if let Some(name) = self.other.first() {
-            bail!("the component imports `{name}`, which is no interface of {}; a runbook reaches the world only through its effects", super::ABI);
+            bail!(
+                "the component imports `{name}`, which is no interface of {}; a runbook reaches the world only through its effects",
+                super::ABI
+            );
         }
         for import in &self.imports {
             if let Some(effect) = import.effect() {
@@ -66,7 +69,8 @@ impl Audit {
                         .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
                     bail!("the component imports the effect `{effect}`, which does not exist{hint}");
                 }
-            } else if !wasi::OFFERED.iter().any(|(offered, _)| interface_without_version(&import.interface) == *offered) {
+            } else if !wasi::OFFERED.iter().any(|(offered, _)| interface_without_version(&import.interface) == *offered)
+            {
                 bail!(
                     "the component imports `{}#{}`, which is not offered; a runbook has no sockets, files or environment, \
                      only its effects (see `sandbook effects`) and a deterministic WASI 0.2",

@@ -97,7 +97,9 @@ fn lift(bytes: &[u8]) -> Result<Vec<u8>> {
         return wit_component::ComponentEncoder::default()
             .module(bytes)
             .and_then(|mut encoder| encoder.encode())
-            .context("the module carries no component type of the guest contract; build it with wit-bindgen or the SDK");
+            .context(
+                "the module carries no component type of the guest contract; build it with wit-bindgen or the SDK",
+            );
     }
     bail!("not WebAssembly: the file does not begin with \\0asm")
 }
@@ -160,9 +162,13 @@ pub fn compile_worker() -> std::process::ExitCode {
 
 fn compile_stdin() -> Result<()> {
     let mut wasm = Vec::new();
-    std::io::stdin().take(4 * COMPONENT_BYTES_MAX as u64).read_to_end(&mut wasm).context("cannot read the component")?;
+    std::io::stdin()
+        .take(4 * COMPONENT_BYTES_MAX as u64)
+        .read_to_end(&mut wasm)
+        .context("cannot read the component")?;
     let engine = Engine::new(&engine::config()).map_err(anyhow::Error::from).context("cannot set up the compiler")?;
-    let compiled = engine.precompile_component(&wasm).map_err(anyhow::Error::from).context("the component does not compile")?;
+    let compiled =
+        engine.precompile_component(&wasm).map_err(anyhow::Error::from).context("the component does not compile")?;
     std::io::stdout().write_all(&compiled).context("cannot write the compiled component")?;
     Ok(())
 }

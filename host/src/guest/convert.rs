@@ -4,8 +4,8 @@
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Number, Value};
-use wasmtime::component::types::Type;
 use wasmtime::component::Val;
+use wasmtime::component::types::Type;
 
 /// Deepest nesting converted; the contract itself nests to 5.
 const DEPTH_MAX: u32 = 16;
@@ -132,7 +132,8 @@ pub(super) fn from_json(json: &Value, ty: &Type) -> Result<Val> {
         Type::List(list) => Val::List(list_from_json(json, &list.ty())?),
         Type::Tuple(tuple) => {
             let items = json.as_array().ok_or_else(|| mismatch("a tuple", json))?;
-            let items: Result<Vec<Val>> = items.iter().zip(tuple.types()).map(|(item, ty)| from_json(item, &ty)).collect();
+            let items: Result<Vec<Val>> =
+                items.iter().zip(tuple.types()).map(|(item, ty)| from_json(item, &ty)).collect();
             Val::Tuple(items?)
         }
         Type::Record(record) => {
@@ -185,9 +186,7 @@ fn integer(json: &Value) -> Result<i128> {
 
 /// Infinity and NaN travel as words, JSON has neither.
 fn number(json: &Value) -> Result<f64> {
-    json.as_f64()
-        .or_else(|| json.as_str().and_then(|word| word.parse().ok()))
-        .ok_or_else(|| mismatch("a number", json))
+    json.as_f64().or_else(|| json.as_str().and_then(|word| word.parse().ok())).ok_or_else(|| mismatch("a number", json))
 }
 
 fn mismatch(expected: &str, json: &Value) -> anyhow::Error {

@@ -88,7 +88,8 @@ impl Sandbox {
     pub fn new(options: Options) -> Result<Arc<Sandbox>> {
         std::fs::create_dir_all(&options.cache_dir)
             .with_context(|| format!("cannot create the compile cache {}", options.cache_dir.display()))?;
-        let engine = Engine::new(&pooled()).map_err(anyhow::Error::from).context("cannot set up the WebAssembly engine")?;
+        let engine =
+            Engine::new(&pooled()).map_err(anyhow::Error::from).context("cannot set up the WebAssembly engine")?;
         let contract = link::Contract::parse()?;
         let sandbox = Arc::new(Sandbox {
             linker: link::runbook(&engine, &contract)?,
@@ -125,7 +126,10 @@ impl Sandbox {
         if !interpreter {
             imports.check()?;
         }
-        let pre = linker.instantiate_pre(&component).map_err(anyhow::Error::from).context("the component does not fit the guest contract")?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .map_err(anyhow::Error::from)
+            .context("the component does not fit the guest contract")?;
         let export = |name: &str| component.get_export_index(None, name).is_some();
         if !interpreter && !export(Entry::Run.name()) {
             anyhow::bail!("the component exports no function `run`; export the world `runbook` of {}", super::ABI);
@@ -142,11 +146,9 @@ impl Sandbox {
     pub async fn report(&self, code: &Code) -> Result<Report> {
         let program = self.program(code).await?;
         match code {
-            Code::Wasm(_) => Ok(Report {
-                problems: Vec::new(),
-                effects: program.imports.effects(),
-                has_verify: program.has_verify,
-            }),
+            Code::Wasm(_) => {
+                Ok(Report { problems: Vec::new(), effects: program.imports.effects(), has_verify: program.has_verify })
+            }
             Code::Script(source) => invoke::check_script(&self.engine, &program, source).await,
         }
     }
@@ -173,7 +175,10 @@ impl Sandbox {
 
     /// Every import the linkers satisfy, for the audit of what is reachable.
     pub fn contract() -> Result<Vec<String>> {
-        Ok(link::Contract::parse()?.functions().map(|(interface, function)| format!("{interface}.{function}")).collect())
+        Ok(link::Contract::parse()?
+            .functions()
+            .map(|(interface, function)| format!("{interface}.{function}"))
+            .collect())
     }
 }
 

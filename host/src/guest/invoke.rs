@@ -139,7 +139,8 @@ const OUT_OF_CPU: &str = "the guest used up its CPU time";
 
 /// Calls an export with JSON arguments; the answer as JSON.
 async fn invoke(store: &mut Store<Context>, instance: &Instance, name: &str, arguments: &[Value]) -> Result<Value> {
-    let function: Func = instance.get_func(&mut *store, name).with_context(|| format!("the component exports no function `{name}`"))?;
+    let function: Func =
+        instance.get_func(&mut *store, name).with_context(|| format!("the component exports no function `{name}`"))?;
     let ty = function.ty(&*store);
     let params: Result<Vec<Val>> =
         ty.params().zip(arguments).map(|((_, ty), json)| convert::from_json(json, &ty)).collect();
@@ -157,7 +158,9 @@ fn read_answer(json: &Value, source: Option<&str>) -> Ended {
     if let Some(outcome) = json.get("ok") {
         return read_outcome(outcome);
     }
-    let report = json.get("err").unwrap_or(&Value::Null);
+    let Some(report) = json.get("err") else {
+        return Ended::Trap { exceeded: None, message: format!("the guest returned {json}, which is no outcome") };
+    };
     match report.get("cause") {
         Some(cause) => {
             let mut error = link::error_from_json(cause);
@@ -218,11 +221,19 @@ fn trapped(error: &anyhow::Error, refused_memory: bool, limits: &Limits) -> Ende
 
 fn exceeded(limit: Exceeded, limits: &Limits) -> Ended {
     let message = match limit {
-        Exceeded::Cpu => format!("used more than its {} ms of CPU; raise `cpu` under [limits] if it needs more", limits.cpu_ms),
-        Exceeded::Memory => {
-            format!("used more than its {} MiB of memory; raise `memory` under [limits] if it needs more", limits.memory_bytes >> 20)
+        Exceeded::Cpu => {
+            format!("used more than its {} ms of CPU; raise `cpu` under [limits] if it needs more", limits.cpu_ms)
         }
-        Exceeded::Wall => format!("took longer than {} s without its waits; raise `wall` under [limits] if it needs more", limits.wall_ms / 1000),
+        Exceeded::Memory => {
+            format!(
+                "used more than its {} MiB of memory; raise `memory` under [limits] if it needs more",
+                limits.memory_bytes >> 20
+            )
+        }
+        Exceeded::Wall => format!(
+            "took longer than {} s without its waits; raise `wall` under [limits] if it needs more",
+            limits.wall_ms / 1000
+        ),
         Exceeded::Stack => "recursed too deeply for its stack".to_owned(),
     };
     Ended::Trap { exceeded: Some(limit), message }
@@ -265,7 +276,13 @@ pub(super) async fn check_script(engine: &Engine, program: &Program, source: &st
         Ok(json) => json,
         Err(error) => {
             let message = format!("the script cannot be parsed within the sandbox's limits: {}", error.root_cause());
-            let problem = GuestProblem { line: 1, column: 1, message, help: "make it smaller and less nested".to_owned(), warning: false };
+            let problem = GuestProblem {
+                line: 1,
+                column: 1,
+                message,
+                help: "make it smaller and less nested".to_owned(),
+                warning: false,
+            };
             return Ok(Report { problems: vec![problem], ..Report::default() });
         }
     };

@@ -30,7 +30,8 @@ impl Contract {
             let text = file.contents_utf8().context("the guest contract is text")?;
             sources.push_str(&file.path().display().to_string(), text);
         }
-        let group = sources.parse().map_err(|(_, error)| anyhow::anyhow!("the guest contract does not parse: {error:?}"))?;
+        let group =
+            sources.parse().map_err(|(_, error)| anyhow::anyhow!("the guest contract does not parse: {error:?}"))?;
         let mut resolve = wit_parser::Resolve::default();
         let package = resolve.push_group(group)?;
         let world = resolve.select_world(&[package], Some("imports"))?;
@@ -70,9 +71,9 @@ pub(super) fn runbook(engine: &Engine, contract: &Contract) -> Result<Linker<Con
 /// The linker of the interpreter: effects by name, and nothing else.
 pub(super) fn interpreter(engine: &Engine) -> Result<Linker<Context>> {
     let mut linker = Linker::new(engine);
-    linker.instance(DYNAMIC)?.func_new_async("call", move |store, ty, params, results| {
-        Box::new(call_by_name(store, ty, params, results))
-    })?;
+    linker
+        .instance(DYNAMIC)?
+        .func_new_async("call", move |store, ty, params, results| Box::new(call_by_name(store, ty, params, results)))?;
     linker.instance("sandbook:runbook/types@1.0.0")?;
     wasi::link(&mut linker)?;
     Ok(linker)
@@ -151,10 +152,9 @@ fn error_to_val(error: &Error) -> Val {
 pub(super) fn error_from_json(json: &Value) -> Error {
     let case = json.as_object().and_then(|object| object.iter().next());
     match case {
-        Some((case, message)) => Error::new(
-            ErrorKind::from_name(case).unwrap_or(ErrorKind::Failed),
-            message.as_str().unwrap_or_default(),
-        ),
+        Some((case, message)) => {
+            Error::new(ErrorKind::from_name(case).unwrap_or(ErrorKind::Failed), message.as_str().unwrap_or_default())
+        }
         None => Error::failed(json.to_string()),
     }
 }

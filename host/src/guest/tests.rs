@@ -25,7 +25,9 @@ impl Perform for Door {
             "random.random-u64" => Ok(json!(u64::MAX)),
             "state.get" => Ok(json!("kept")),
             "logs.tail-container" => Ok(json!({"text": "a\nb", "lines": 2, "truncated": false})),
-            "docker.restart-container" => Err(Error::denied("not permitted; sandbook grant x docker.restart-container")),
+            "docker.restart-container" => {
+                Err(Error::denied("not permitted; sandbook grant x docker.restart-container"))
+            }
             _ if effect.class() == Class::Note => Ok(Value::Null),
             _ => Ok(Value::Null),
         };
@@ -101,7 +103,8 @@ async fn a_script_asks_and_answers() {
 
 #[tokio::test]
 async fn an_uncaught_error_has_a_place() {
-    let (ended, _) = run(script("fn run(input) {\n  docker::restart_container(\"web\");\n  fixed(\"x\")\n}"), quick()).await;
+    let (ended, _) =
+        run(script("fn run(input) {\n  docker::restart_container(\"web\");\n  fixed(\"x\")\n}"), quick()).await;
     let Ended::Error(error, Some(place)) = ended else { panic!("{ended:?}") };
     assert_eq!(error.kind, sandbook_core::error::ErrorKind::Denied);
     assert_eq!((place.line, place.source.trim()), (2, "docker::restart_container(\"web\");"));
@@ -112,8 +115,14 @@ async fn hostile_scripts_are_stopped() {
     let bombs: &[(&str, &str)] = &[
         ("endless loop", "fn run(input) { loop { } }"),
         ("nested memory", "fn run(input) { let a = [1]; loop { a = [a, a, a]; let s = a.to_string(); } }"),
-        ("curried memory", "fn run(input) { let s = \"x\"; for i in 0..20 { s += s; } let all = []; for i in 0..1500 { all.push(Fn(\"f\").curry(s + i)); } done(\"no\") } fn f(x) { x }"),
-        ("closures", "fn run(input) { let f = |x| x; for i in 0..100000 { let g = f; f = |x| g.call(x); } f.call(1); done(\"no\") }"),
+        (
+            "curried memory",
+            "fn run(input) { let s = \"x\"; for i in 0..20 { s += s; } let all = []; for i in 0..1500 { all.push(Fn(\"f\").curry(s + i)); } done(\"no\") } fn f(x) { x }",
+        ),
+        (
+            "closures",
+            "fn run(input) { let f = |x| x; for i in 0..100000 { let g = f; f = |x| g.call(x); } f.call(1); done(\"no\") }",
+        ),
         ("recursion", "fn run(input) { run(input) }"),
         ("strings", "fn run(input) { let s = \"0123456789\"; loop { s += s; } }"),
         ("arrays", "fn run(input) { let a = []; loop { a.push(a.len()); } }"),
@@ -136,8 +145,16 @@ async fn deep_sources_do_not_break_the_check() {
 #[tokio::test]
 async fn components_are_refused_or_stopped() {
     let cases = [
-        ("unknown import", r#"(component (import "wasi:sockets/tcp@0.2.0" (instance (export "start" (func)))))"#, "not offered"),
-        ("misspelt effect", r#"(component (import "sandbook:runbook/docker@1.0.0" (instance (export "restart-contaner" (func)))))"#, "restart-container"),
+        (
+            "unknown import",
+            r#"(component (import "wasi:sockets/tcp@0.2.0" (instance (export "start" (func)))))"#,
+            "not offered",
+        ),
+        (
+            "misspelt effect",
+            r#"(component (import "sandbook:runbook/docker@1.0.0" (instance (export "restart-contaner" (func)))))"#,
+            "restart-container",
+        ),
         ("no run", "(component)", "exports no function `run`"),
     ];
     for (name, text, expected) in cases {
@@ -169,9 +186,17 @@ fn body(code: &str) -> Code {
 async fn hostile_components_are_stopped() {
     let cases = [
         ("loop", "(loop (br 0))", Some(Exceeded::Cpu)),
-        ("memory", "(loop (if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then unreachable)) (br 0))", Some(Exceeded::Memory)),
+        (
+            "memory",
+            "(loop (if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then unreachable)) (br 0))",
+            Some(Exceeded::Memory),
+        ),
         ("stack", "(call $deep)", Some(Exceeded::Stack)),
-        ("table", "(loop (if (i32.eq (table.grow $t (ref.null func) (i32.const 10000)) (i32.const -1)) (then unreachable)) (br 0))", Some(Exceeded::Memory)),
+        (
+            "table",
+            "(loop (if (i32.eq (table.grow $t (ref.null func) (i32.const 10000)) (i32.const -1)) (then unreachable)) (br 0))",
+            Some(Exceeded::Memory),
+        ),
         ("trap", "unreachable", None),
     ];
     for (name, code, expected) in cases {
@@ -191,7 +216,8 @@ async fn contract_catalogue_and_script_functions_agree() {
         let rhai = name.replacen('.', "::", 1).replace('-', "_");
         assert!(functions.iter().any(|f| f.starts_with(&format!("{rhai}("))), "{rhai} is missing for scripts");
     }
-    let modules: Vec<&str> = catalogue.iter().filter_map(|name| name.split_once('.').map(|(module, _)| module)).collect();
+    let modules: Vec<&str> =
+        catalogue.iter().filter_map(|name| name.split_once('.').map(|(module, _)| module)).collect();
     for function in &functions {
         if let Some((module, rest)) = function.split_once("::")
             && modules.contains(&module)
@@ -203,4 +229,96 @@ async fn contract_catalogue_and_script_functions_agree() {
     contract.sort();
     catalogue.sort();
     assert_eq!(contract, catalogue);
+}
+
+/// Everything a script can call beside effects, as reviewed: values in, values out. A new function shows here.
+#[tokio::test]
+async fn script_functions_are_audited() {
+    let mut functions = sandbox().script_functions().await.expect("the interpreter answers");
+    functions.retain(|function| {
+        let effect = function.split('(').next().unwrap_or_default().replacen("::", ".", 1).replace('_', "-");
+        Effect::find(&effect).is_none()
+    });
+    functions.sort();
+    for forbidden in ["eval", "import", "timestamp", "open", "exec", "env", "spawn"] {
+        assert!(!functions.iter().any(|function| function.starts_with(&format!("{forbidden}("))), "{forbidden}");
+    }
+    insta::assert_snapshot!("script_functions", functions.join("\n"));
+}
+
+/// Interfaces of WASI that are offered, each with its reason. A new one shows here.
+#[test]
+fn wasi_interfaces_are_audited() {
+    let offered: Vec<String> =
+        wasi::OFFERED.iter().map(|(interface, reason)| format!("{interface}: {reason}")).collect();
+    assert!(offered.iter().all(|line| !line.contains("sockets") && !line.contains("http")));
+    insta::assert_snapshot!("wasi_interfaces", offered.join("\n"));
+}
+
+/// A guest whose `run` returns a number, read back from the complaint that a number is no outcome.
+fn number_of(ended: &Ended) -> u64 {
+    let Ended::Trap { message, .. } = ended else { panic!("{ended:?}") };
+    let number = message.split(' ').find_map(|word| word.trim_end_matches(',').parse().ok());
+    number.unwrap_or_else(|| panic!("{message}"))
+}
+
+fn wasi_number(imports: &str, call: &str) -> Code {
+    wat(&format!(
+        r#"(component
+          {imports}
+          (core func $lowered (canon lower (func $f)))
+          (core module $m
+            (import "host" "f" (func $f (result i64)))
+            (func (export "run") (result i64) {call}))
+          (core instance $host (export "f" (func $lowered)))
+          (core instance $i (instantiate $m (with "host" (instance $host))))
+          (func (export "run") (result u64) (canon lift (core func $i "run")))
+        )"#
+    ))
+}
+
+#[tokio::test]
+async fn wasi_clocks_show_the_journal_and_random_is_the_runs_own() {
+    let clock = wasi_number(
+        r#"(import "wasi:clocks/monotonic-clock@0.2.0" (instance $w (export "now" (func (result u64)))))
+           (alias export $w "now" (func $f))"#,
+        "(call $f)",
+    );
+    let (ended, _) = run(clock, quick()).await;
+    assert_eq!(number_of(&ended), 1_700_000_000_000 * 1_000_000);
+    let random = wasi_number(
+        r#"(import "wasi:random/random@0.2.0" (instance $w (export "get-random-u64" (func (result u64)))))
+           (alias export $w "get-random-u64" (func $f))"#,
+        "(i64.add (call $f) (call $f))",
+    );
+    let (first, _) = run(random.clone(), quick()).await;
+    let (second, _) = run(random, quick()).await;
+    assert_eq!(number_of(&first), number_of(&second), "the same seed gives the same numbers");
+}
+
+#[tokio::test]
+async fn blocking_on_a_wasi_timer_is_a_sleep() {
+    let code = wat(r#"(component
+          (import "wasi:io/poll@0.2.0" (instance $poll
+            (export "pollable" (type $p (sub resource)))
+            (export "[method]pollable.block" (func (param "self" (borrow $p))))))
+          (alias export $poll "pollable" (type $pollable))
+          (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+            (alias outer 1 $pollable (type $q))
+            (export "pollable" (type $r (eq $q)))
+            (export "subscribe-duration" (func (param "when" u64) (result (own $r))))))
+          (alias export $poll "[method]pollable.block" (func $block))
+          (alias export $clock "subscribe-duration" (func $subscribe))
+          (core func $block_ (canon lower (func $block)))
+          (core func $subscribe_ (canon lower (func $subscribe)))
+          (core module $m
+            (import "host" "block" (func $block (param i32)))
+            (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
+            (func (export "run") (call $block (call $subscribe (i64.const 2500000000)))))
+          (core instance $host (export "block" (func $block_)) (export "subscribe" (func $subscribe_)))
+          (core instance $i (instantiate $m (with "host" (instance $host))))
+          (func (export "run") (canon lift (core func $i "run")))
+        )"#);
+    let (_, asked) = run(code, quick()).await;
+    assert_eq!(asked, [("clock.sleep".to_owned(), json!({"duration_ms": 2_500}))]);
 }

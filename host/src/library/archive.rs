@@ -26,7 +26,10 @@ pub(super) type Files = BTreeMap<String, Vec<u8>>;
 /// The files of a tar. One folder around everything is taken off.
 pub(super) fn unpack(bytes: &[u8], file: &str) -> Result<Files, Vec<Problem>> {
     if bytes.len() > PACKED_BYTES_MAX {
-        return Err(too_large(file, format!("the package has {} bytes, at most {PACKED_BYTES_MAX} are accepted", bytes.len())));
+        return Err(too_large(
+            file,
+            format!("the package has {} bytes, at most {PACKED_BYTES_MAX} are accepted", bytes.len()),
+        ));
     }
     let files = if bytes.starts_with(&[0x1f, 0x8b]) {
         read(flate2::read::GzDecoder::new(bytes), file)
@@ -41,7 +44,9 @@ fn too_large(file: &str, message: String) -> Vec<Problem> {
 }
 
 fn read(source: impl Read, file: &str) -> Result<Files, Vec<Problem>> {
-    let bad = |message: String| vec![problem(ARCHIVE, file, message, "pack the folder itself: tar czf package.tar.gz -C DIR .")];
+    let bad = |message: String| {
+        vec![problem(ARCHIVE, file, message, "pack the folder itself: tar czf package.tar.gz -C DIR .")]
+    };
     let broken = |error: std::io::Error| bad(format!("the archive cannot be read: {error}"));
     // One more than allowed, and room for headers and padding: whatever is cut off here is too large.
     let limit = UNPACKED_BYTES_MAX + 1 + 1024 * ENTRIES_MAX as u64;
@@ -63,7 +68,9 @@ fn read(source: impl Read, file: &str) -> Result<Files, Vec<Problem>> {
             continue;
         }
         if !kind.is_file() {
-            return Err(bad(format!("the archive holds {shown:?}, which is a link or a device; only plain files are accepted")));
+            return Err(bad(format!(
+                "the archive holds {shown:?}, which is a link or a device; only plain files are accepted"
+            )));
         }
         if name.rsplit('/').next().is_some_and(|last| last.starts_with("._")) {
             // What macOS adds to tars.

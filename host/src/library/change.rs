@@ -221,7 +221,8 @@ impl Library {
 
 /// An embedded package.
 pub(super) fn built_in(files: &[(&str, &[u8])]) -> std::result::Result<Package, Vec<Problem>> {
-    let files: Vec<(String, Vec<u8>)> = files.iter().map(|(name, content)| ((*name).to_owned(), content.to_vec())).collect();
+    let files: Vec<(String, Vec<u8>)> =
+        files.iter().map(|(name, content)| ((*name).to_owned(), content.to_vec())).collect();
     let tar = super::archive::pack(&files);
     let (mut package, _) = Package::read(Upload::Bytes { bytes: &tar, content_type: Some("application/x-tar") })?;
     (package.origin, package.source) = (Origin::BuiltIn, Source::BuiltIn);

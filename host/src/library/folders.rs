@@ -14,7 +14,10 @@ use sandbook_core::problem::Problem;
 use sandbook_core::run::Origin;
 use tokio::sync::mpsc;
 
-use super::{Broken, Library, MANIFEST_FILE, Package, Result, SAME_NAME, SCRIPT_FILE, UNREADABLE, Upload, WASM_FILE, Work, problem};
+use super::{
+    Broken, Library, MANIFEST_FILE, Package, Result, SAME_NAME, SCRIPT_FILE, UNREADABLE, Upload, WASM_FILE, Work,
+    problem,
+};
 use crate::store::Source;
 
 /// An editor or a git pull writes several files: the look waits until it has been quiet for so long.
@@ -66,7 +69,9 @@ fn listen(dirs: &[PathBuf], hint: &mpsc::Sender<()>) -> Vec<notify::RecommendedW
             .and_then(|mut watcher| watcher.watch(dir, RecursiveMode::Recursive).map(|()| watcher));
         match watcher {
             Ok(watcher) => watchers.push(watcher),
-            Err(error) => tracing::warn!(dir = %dir.display(), "no file events here, looking every {} s: {error}", LOOK_EVERY.as_secs()),
+            Err(error) => {
+                tracing::warn!(dir = %dir.display(), "no file events here, looking every {} s: {error}", LOOK_EVERY.as_secs())
+            }
         }
     }
     watchers
@@ -124,7 +129,6 @@ impl Library {
     }
 
     /// Name and digest under which a folder's package counts from now on; or its problems, and it changes nothing.
-    #[expect(clippy::type_complexity, reason = "an answer, inside of whether the store works")]
     async fn accept(
         &self,
         folder: &Path,

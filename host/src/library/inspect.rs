@@ -56,7 +56,8 @@ impl Package {
         let missing: Vec<&String> =
             used.iter().filter(needs_request).filter(|name| !self.manifest.requests.contains(name)).collect();
         for name in &missing {
-            let all: Vec<String> = self.manifest.requests.iter().chain(missing.iter().copied()).map(|name| format!("{name:?}")).collect();
+            let all: Vec<String> =
+                self.manifest.requests.iter().chain(missing.iter().copied()).map(|name| format!("{name:?}")).collect();
             let (file, line, column) = self.use_of(name);
             let message = format!("the code uses `{name}`, which the manifest does not request");
             let help = format!("write under [requests]: effects = [{}]", all.join(", "));
@@ -106,7 +107,8 @@ impl Package {
             let Some(why) = contradiction(trigger) else { continue };
             let (line, column) = self.nth_trigger(index);
             let message = format!("trigger {} can never match: {why}", index + 1);
-            let help = "all matchers of a trigger must hold; for one or the other write two [[trigger]] tables".to_owned();
+            let help =
+                "all matchers of a trigger must hold; for one or the other write two [[trigger]] tables".to_owned();
             let file = self.manifest_file.clone();
             problems.push(Problem { code: NEVER, file, line, column, message, help, warning: true });
         }

@@ -27,7 +27,7 @@ pub const MANIFEST_SECTION: &str = "sandbook:manifest";
 /// Bytes of a script at the most: a long one has 20 KiB.
 pub const SCRIPT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a manifest at the most.
-pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
+const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// Further files that are read from a folder, besides `scenarios/*.toml`.
 const README_FILE: &str = "README.md";
 const SCENARIOS_DIR: &str = "scenarios";
@@ -86,7 +86,9 @@ impl Package {
             Upload::Bytes { bytes, content_type } => from_bytes(bytes, content_type, "package"),
             Upload::Path(path) if path.is_dir() => assemble(folder(path)?, SCRIPT_FILE, WASM_FILE),
             Upload::Path(path) => {
-                let shown = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+                let shown = path
+                    .file_name()
+                    .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
                 let bytes = read_file(path, &shown, archive::PACKED_BYTES_MAX)?;
                 from_bytes(&bytes, None, &shown)
             }
@@ -111,12 +113,10 @@ impl Package {
     /// The scenarios, by path.
     pub fn scenarios(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let scenario = |name: &str| name.starts_with("scenarios/") && name.ends_with(".toml");
-        self.files.iter().filter(move |(name, _)| scenario(name)).map(|(name, content)| (name.as_str(), content.as_slice()))
-    }
-
-    /// Digest of the interpreter a script runs in is not part of [`Package::digest`]; this says whether there is one.
-    pub fn is_script(&self) -> bool {
-        matches!(self.code, Code::Script(_))
+        self.files
+            .iter()
+            .filter(move |(name, _)| scenario(name))
+            .map(|(name, content)| (name.as_str(), content.as_slice()))
     }
 }
 
@@ -177,7 +177,12 @@ fn folder(path: &Path) -> Result<Files, Vec<Problem>> {
 
 fn read_file(path: &Path, name: &str, bytes_max: usize) -> Result<Vec<u8>, Vec<Problem>> {
     let unreadable = |error: std::io::Error| {
-        vec![problem(UNREADABLE, name, format!("{} cannot be read: {error}", path.display()), "make it readable for this user")]
+        vec![problem(
+            UNREADABLE,
+            name,
+            format!("{} cannot be read: {error}", path.display()),
+            "make it readable for this user",
+        )]
     };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if metadata.len() > bytes_max as u64 {
@@ -266,12 +271,19 @@ fn manifest_in(code: &Code, file: &str) -> Result<Parsed, Vec<Problem>> {
     match code {
         Code::Script(source) => Manifest::parse_script(source, file).ok_or_else(|| {
             let message = format!("{file} has no manifest: a single script carries it in leading `//!` lines");
-            vec![problem(INCOMPLETE, file, message, "begin it with //! name = \"…\", //! version = \"1.0.0\", //! summary = \"…\"")]
+            vec![problem(
+                INCOMPLETE,
+                file,
+                message,
+                "begin it with //! name = \"…\", //! version = \"1.0.0\", //! summary = \"…\"",
+            )]
         }),
         Code::Wasm(bytes) => match manifest_section(bytes) {
             Some(content) => Ok(Manifest::parse(text_of(&content, MANIFEST_SECTION)?, MANIFEST_SECTION)),
             None => {
-                let message = format!("{file} has no manifest: a single component carries it in the custom section `{MANIFEST_SECTION}`");
+                let message = format!(
+                    "{file} has no manifest: a single component carries it in the custom section `{MANIFEST_SECTION}`"
+                );
                 Err(vec![problem(INCOMPLETE, file, message, &help)])
             }
         },
@@ -282,7 +294,9 @@ fn manifest_in(code: &Code, file: &str) -> Result<Parsed, Vec<Problem>> {
 fn manifest_section(bytes: &[u8]) -> Option<Vec<u8>> {
     // Bytes that are no WebAssembly end the search; the compiler says what is wrong with them.
     wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok).find_map(|payload| match payload {
-        wasmparser::Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => Some(section.data().to_vec()),
+        wasmparser::Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
+            Some(section.data().to_vec())
+        }
         _ => None,
     })
 }

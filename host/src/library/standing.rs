@@ -83,7 +83,11 @@ impl Library {
             }
             let at = now_ms();
             self.store.set_stage(&row.name, &row.digest, stage, "the configuration says so", CONFIGURED, at).await?;
-            let folder = work.folders.iter().find(|(_, (_, digest))| *digest == row.digest).map(|(folder, _)| folder.display().to_string());
+            let folder = work
+                .folders
+                .iter()
+                .find(|(_, (_, digest))| *digest == row.digest)
+                .map(|(folder, _)| folder.display().to_string());
             let details = json!({"digest": row.digest, "version": row.version, "stage": stage, "source": row.source, "folder": folder});
             self.store.audit(CONFIGURED, "stage", &row.name, details, at).await?;
             recorded = true;
@@ -148,8 +152,11 @@ impl Library {
             let set = history.iter().position(|set| set.digest == standing.digest).unwrap_or(usize::MAX);
             (standing.stage, standing.since, Reverse(set), Reverse(index))
         };
-        let runnable = standings.iter().enumerate().filter(|(_, standing)| standing.present && standing.stage > Stage::Draft);
-        let Some((current, _)) = runnable.max_by_key(|(index, standing)| order(*index, standing)) else { return Ok(()) };
+        let runnable =
+            standings.iter().enumerate().filter(|(_, standing)| standing.present && standing.stage > Stage::Draft);
+        let Some((current, _)) = runnable.max_by_key(|(index, standing)| order(*index, standing)) else {
+            return Ok(());
+        };
         standings[current].current = true;
         let chosen = standings[current].clone();
         let acts = chosen.stage >= Stage::Ask;
@@ -161,7 +168,9 @@ impl Library {
                     let shadow = standing.digest != chosen.digest;
                     actives.push(Active { package, stage: standing.stage, shadow });
                 }
-                Ok(None) => tracing::error!(runbook = %standing.name, digest = %standing.digest, "its package is not stored"),
+                Ok(None) => {
+                    tracing::error!(runbook = %standing.name, digest = %standing.digest, "its package is not stored")
+                }
                 // One damaged package must not take the others away.
                 Err(error) => tracing::error!(runbook = %standing.name, "cannot be loaded: {error}"),
             }

@@ -80,10 +80,16 @@ fn every_form_is_read() {
     assert_eq!(read(&component).expect("a component").name, "tidy");
 
     let dir = TempDir::new().expect("a directory");
-    write(dir.path(), &[("runbook.toml", MANIFEST), ("main.rhai", SCRIPT), ("scenarios/a.toml", "x = 1"), ("target/junk", "j")]);
+    write(
+        dir.path(),
+        &[("runbook.toml", MANIFEST), ("main.rhai", SCRIPT), ("scenarios/a.toml", "x = 1"), ("target/junk", "j")],
+    );
     let (folder, _) = Package::read(Upload::Path(dir.path())).expect("a folder");
     assert_eq!(folder.digest, package.digest);
-    assert_eq!(folder.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["main.rhai", "runbook.toml", "scenarios/a.toml"]);
+    assert_eq!(
+        folder.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["main.rhai", "runbook.toml", "scenarios/a.toml"]
+    );
     assert_eq!(folder.scenarios().count(), 1);
     std::fs::write(dir.path().join("x.rhai"), script_with(MANIFEST)).expect("writable");
     assert_eq!(Package::read(Upload::Path(&dir.path().join("x.rhai"))).expect("a file").0.digest, single.digest);
@@ -92,7 +98,8 @@ fn every_form_is_read() {
 #[test]
 fn the_digest_covers_code_and_manifest_only() {
     let one = read(&tar(&[("runbook.toml", MANIFEST), ("main.rhai", SCRIPT)])).expect("a package");
-    let other = read(&tar(&[("scenarios/a.toml", "x = 1"), ("main.rhai", SCRIPT), ("runbook.toml", MANIFEST)])).expect("a package");
+    let other = read(&tar(&[("scenarios/a.toml", "x = 1"), ("main.rhai", SCRIPT), ("runbook.toml", MANIFEST)]))
+        .expect("a package");
     assert_eq!(one.digest, other.digest, "order, times and scenarios do not count");
     let code = read(&tar(&[("runbook.toml", MANIFEST), ("main.rhai", &format!("{SCRIPT}\n"))])).expect("a package");
     let manifest = read(&tar(&[("runbook.toml", &format!("{MANIFEST}\n")), ("main.rhai", SCRIPT)])).expect("a package");
@@ -147,8 +154,11 @@ fn hostile_and_incomplete_packages_are_refused() {
 fn the_catalogue_is_complete_and_reads() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runbooks");
     if let Ok(entries) = std::fs::read_dir(folder) {
-        let mut names: Vec<String> = entries.flatten().filter(|entry| entry.path().join("runbook.toml").exists())
-            .map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter(|entry| entry.path().join("runbook.toml").exists())
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         let known: Vec<&str> = builtin::ALL.iter().map(|(name, _)| *name).collect();
         assert_eq!(known, names, "add a line to host/src/library/builtin.rs");
@@ -208,7 +218,13 @@ impl Fixture {
 /// Name, version, stage, and whether it only watches.
 fn shown(library: &Library) -> Vec<String> {
     let line = |active: &Active| {
-        format!("{} {} {}{}", active.package.name, active.package.version, active.stage, if active.shadow { " beside" } else { "" })
+        format!(
+            "{} {} {}{}",
+            active.package.name,
+            active.package.version,
+            active.stage,
+            if active.shadow { " beside" } else { "" }
+        )
     };
     let actives = library.snapshot();
     let mine = actives.iter().filter(|active| active.package.source != Source::BuiltIn);
@@ -221,16 +237,30 @@ async fn problems_of_code_and_requests_are_placed() {
     for (manifest, script, want) in [
         (MANIFEST.to_owned(), SCRIPT.to_owned(), ""),
         (MANIFEST.to_owned(), "fn run(input) {\n    let x = ;\n}\n".to_owned(), "SB0214 main.rhai:2"),
-        (MANIFEST.to_owned(), SCRIPT.replace("inspect_container", "restart_container"), "SB0215 main.rhai:2|~SB0216 runbook.toml:7"),
-        (MANIFEST.replace("alert = [\"X\"]", "alert = [\"X\"]\nmatch = ['alertname=\"Y\"']"), SCRIPT.to_owned(), "~SB0217 runbook.toml:4"),
-        (MANIFEST.replace("alert = [\"X\"]", "match = ['a=\"1\"', 'a=~\"2|3\"']"), SCRIPT.to_owned(), "~SB0217 runbook.toml:4"),
+        (
+            MANIFEST.to_owned(),
+            SCRIPT.replace("inspect_container", "restart_container"),
+            "SB0215 main.rhai:2|~SB0216 runbook.toml:7",
+        ),
+        (
+            MANIFEST.replace("alert = [\"X\"]", "alert = [\"X\"]\nmatch = ['alertname=\"Y\"']"),
+            SCRIPT.to_owned(),
+            "~SB0217 runbook.toml:4",
+        ),
+        (
+            MANIFEST.replace("alert = [\"X\"]", "match = ['a=\"1\"', 'a=~\"2|3\"']"),
+            SCRIPT.to_owned(),
+            "~SB0217 runbook.toml:4",
+        ),
     ] {
         let package = read(&tar(&[("runbook.toml", &manifest), ("main.rhai", &script)])).expect("a package");
         let problems = package.check(&fixture.sandbox).await;
         let line = |p: &Problem| format!("{}{} {}:{}", if p.warning { "~" } else { "" }, p.code, p.file, p.line);
         assert_eq!(problems.iter().map(line).collect::<Vec<_>>().join("|"), want, "{problems:#?}");
         if want.starts_with("SB0215") {
-            assert!(problems[0].help.contains("effects = [\"docker.inspect-container\", \"docker.restart-container\"]"));
+            assert!(
+                problems[0].help.contains("effects = [\"docker.inspect-container\", \"docker.restart-container\"]")
+            );
         }
     }
 }
@@ -243,8 +273,15 @@ async fn folders_are_read_again_and_a_broken_package_keeps_the_version_before() 
     assert_eq!(shown(&library), ["tidy 1.0.0 live"]);
     let built_in = library.snapshot().iter().filter(|active| active.package.source == Source::BuiltIn).count();
     assert_eq!(built_in, builtin::ALL.len());
-    assert!(library.snapshot().iter().filter(|active| active.package.source == Source::BuiltIn).all(|active| active.stage == Stage::Shadow));
-    let first = library.snapshot().iter().find(|active| active.package.name == "tidy").expect("there").package.digest.clone();
+    assert!(
+        library
+            .snapshot()
+            .iter()
+            .filter(|active| active.package.source == Source::BuiltIn)
+            .all(|active| active.stage == Stage::Shadow)
+    );
+    let first =
+        library.snapshot().iter().find(|active| active.package.name == "tidy").expect("there").package.digest.clone();
 
     fixture.package("tidy", MANIFEST, "fn run(input) { ");
     library.look_now().await.expect("looked");
@@ -260,7 +297,11 @@ async fn folders_are_read_again_and_a_broken_package_keeps_the_version_before() 
     assert!(shown(&library)[0].starts_with("tidy 1.0.0+") && shown(&library)[0].ends_with(" live"));
     assert!(library.broken().is_empty());
     let audit = fixture.audit().await;
-    let digests: Vec<&Value> = audit.iter().filter(|(who, what, _)| who == CONFIGURED && what == "stage tidy").map(|(_, _, d)| &d["digest"]).collect();
+    let digests: Vec<&Value> = audit
+        .iter()
+        .filter(|(who, what, _)| who == CONFIGURED && what == "stage tidy")
+        .map(|(_, _, d)| &d["digest"])
+        .collect();
     assert_eq!(digests, [&Value::from(first.as_str()), &Value::from(second.as_str())], "each new digest once");
 
     // A run of the first version goes on with its code; a restart finds the same.
@@ -295,7 +336,10 @@ async fn two_folders_with_one_name_are_a_problem_of_the_second() {
     fixture.package("b", MANIFEST, &SCRIPT.replace("fine", "well"));
     let library = fixture.library("").await;
     assert_eq!(shown(&library), ["tidy 1.0.0 shadow"]);
-    assert_eq!((library.broken()[0].0.clone(), library.broken()[0].1[0].code), (fixture.dir.path().join("runbooks/b"), SAME_NAME));
+    assert_eq!(
+        (library.broken()[0].0.clone(), library.broken()[0].1[0].code),
+        (fixture.dir.path().join("runbooks/b"), SAME_NAME)
+    );
 }
 
 #[tokio::test]

@@ -44,7 +44,11 @@ fn sections() -> Vec<(&'static str, &'static str, Vec<Row>)> {
              `name=value` by hand.",
             parameters(),
         ),
-        ("`[requests]`", "The most it can ever do. An effect that is not listed is denied, whatever policy says.", requests()),
+        (
+            "`[requests]`",
+            "The most it can ever do. An effect that is not listed is denied, whatever policy says.",
+            requests(),
+        ),
         (
             "`[limits]`",
             "What one run may use up. The manifest's value or the default holds, and never more than the operator's \
@@ -59,7 +63,12 @@ fn sections() -> Vec<(&'static str, &'static str, Vec<Row>)> {
 fn top() -> Vec<Row> {
     vec![
         ("name", "text", required(), "1 to 63 of `a-z`, `0-9` and `-`".to_owned()),
-        ("version", "text", required(), "`major.minor.patch`, maybe with a suffix such as `-rc.1`; other bytes need another version".to_owned()),
+        (
+            "version",
+            "text",
+            required(),
+            "`major.minor.patch`, maybe with a suffix such as `-rc.1`; other bytes need another version".to_owned(),
+        ),
         ("summary", "text", required(), "what it does, in one sentence of at most 200 characters".to_owned()),
         ("trigger", "tables", none(), "see below".to_owned()),
         ("target", "table", none(), "see below".to_owned()),
@@ -75,8 +84,18 @@ fn trigger() -> Vec<Row> {
     let actions = DOCKER_ACTIONS.map(code).join(", ");
     vec![
         ("alert", "list of texts", none(), "alert names, any of them".to_owned()),
-        ("match", "list of matchers", none(), "Prometheus matchers such as `'severity=~\"warning|critical\"'`; all must hold".replace('|', "\\|")),
-        ("docker_event", "list of texts", none(), format!("any of {actions}; `health_status` alone is any change of health")),
+        (
+            "match",
+            "list of matchers",
+            none(),
+            "Prometheus matchers such as `'severity=~\"warning|critical\"'`; all must hold".replace('|', "\\|"),
+        ),
+        (
+            "docker_event",
+            "list of texts",
+            none(),
+            format!("any of {actions}; `health_status` alone is any change of health"),
+        ),
         ("schedule", "text", none(), "five cron fields, such as `0 3 * * *`".to_owned()),
         ("timezone", "text", code("UTC"), "of the schedule, such as `Europe/Berlin`".to_owned()),
         ("priority", "number", code(0), "higher wins whatever is more specific".to_owned()),
@@ -88,10 +107,25 @@ fn target() -> Vec<Row> {
     let default = TargetSpec::default();
     vec![
         ("kind", "text", code("container"), "`container`, `service`, `host` or `none`".to_owned()),
-        ("container_from", "list of texts", list(&default.container_from), "labels that may name a container, in order".to_owned()),
-        ("service_from", "list of texts", list(&default.service_from), "labels that may name a service, in order".to_owned()),
+        (
+            "container_from",
+            "list of texts",
+            list(&default.container_from),
+            "labels that may name a container, in order".to_owned(),
+        ),
+        (
+            "service_from",
+            "list of texts",
+            list(&default.service_from),
+            "labels that may name a service, in order".to_owned(),
+        ),
         ("host_from", "list of texts", list(&default.host_from), "labels that may name a host, in order".to_owned()),
-        ("each", "true or false", code(default.each), "when several are meant: one run for each, instead of `ambiguous-target`".to_owned()),
+        (
+            "each",
+            "true or false",
+            code(default.each),
+            "when several are meant: one run for each, instead of `ambiguous-target`".to_owned(),
+        ),
     ]
 }
 
@@ -99,7 +133,12 @@ fn parameters() -> Vec<Row> {
     let types = ParameterType::ALL.map(|one| format!("{} ({})", code(one.name()), one.example())).join(", ");
     vec![
         ("type", "text", required(), types),
-        ("default", "a value of the type", none(), "durations and texts in quotes; without a default every run must be given one".to_owned()),
+        (
+            "default",
+            "a value of the type",
+            none(),
+            "durations and texts in quotes; without a default every run must be given one".to_owned(),
+        ),
         ("summary", "text", none(), "what it is for".to_owned()),
     ]
 }
@@ -116,12 +155,17 @@ fn requests() -> Vec<Row> {
 
 fn limits() -> Vec<Row> {
     let usual = journal::Limits::default();
-    let duration = |usual, max, about: &str| (code(DurationMs(usual)), format!("{about}; at most {}", code(DurationMs(max))));
+    let duration =
+        |usual, max, about: &str| (code(DurationMs(usual)), format!("{about}; at most {}", code(DurationMs(max))));
     let bytes = |usual, max, about: &str| (code(Bytes(usual)), format!("{about}; at most {}", code(Bytes(max))));
     let count = |usual: u32, max: u32, about: &str| (code(usual), format!("{about}; at most {}", code(max)));
     let rows: Vec<(&'static str, &'static str, (String, String))> = vec![
         ("wall", "duration", duration(usual.wall_ms, Limits::WALL_MS_MAX, "wall time, waits excluded")),
-        ("cpu", "duration", duration(usual.cpu_ms, Limits::CPU_MS_MAX, "processor time of its own, host calls excluded")),
+        (
+            "cpu",
+            "duration",
+            duration(usual.cpu_ms, Limits::CPU_MS_MAX, "processor time of its own, host calls excluded"),
+        ),
         ("memory", "size", bytes(usual.memory_bytes, Limits::MEMORY_BYTES_MAX, "sum of its linear memories")),
         ("effects", "number", count(usual.effects, Limits::EFFECTS_MAX, "effects, notes excluded")),
         ("result", "size", bytes(usual.result_bytes, Limits::RESULT_BYTES_MAX, "one answer")),
@@ -134,8 +178,18 @@ fn limits() -> Vec<Row> {
 
 fn brake() -> Vec<Row> {
     vec![
-        ("attempts", "list of rates", none(), "such as `[\"3/1h\", \"7/1d\"]`, at most 8; all hold, and attempts count, not successes".to_owned()),
-        ("settle", "duration", "`[brakes] settle` of the configuration".to_owned(), "how long a trigger for the same target joins the run that acted".to_owned()),
+        (
+            "attempts",
+            "list of rates",
+            none(),
+            "such as `[\"3/1h\", \"7/1d\"]`, at most 8; all hold, and attempts count, not successes".to_owned(),
+        ),
+        (
+            "settle",
+            "duration",
+            "`[brakes] settle` of the configuration".to_owned(),
+            "how long a trigger for the same target joins the run that acted".to_owned(),
+        ),
     ]
 }
 
@@ -193,7 +247,8 @@ mod tests {
 
     #[test]
     fn every_key_of_the_parser_is_here_and_no_other() {
-        let written: BTreeSet<&str> = sections().into_iter().flat_map(|(_, _, rows)| rows).map(|(key, ..)| key).collect();
+        let written: BTreeSet<&str> =
+            sections().into_iter().flat_map(|(_, _, rows)| rows).map(|(key, ..)| key).collect();
         let known = keys_of_the_parser();
         assert!(known.len() > 25, "the scan found only {known:?}");
         assert_eq!(written, known);

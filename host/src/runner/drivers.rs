@@ -55,8 +55,7 @@ impl Driver for Simulated {
         Box::pin(std::future::ready(Ok(members)))
     }
     fn drive<'a>(&'a self, permit: &'a Permit, _steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
-        let answer =
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).perform(permit.effect(), permit.resolved());
+        let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner).perform(permit.effect(), permit.resolved());
         Box::pin(std::future::ready(answer))
     }
 }

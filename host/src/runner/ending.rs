@@ -14,6 +14,10 @@ use super::perform::{Attempt, Why};
 use crate::guest::{Ended, Place};
 use crate::store::{Approval, Checkpoint, RunPatch, RunRow, id};
 
+/// How often a target is looked for while its Docker host does not answer, in milliseconds.
+const HOST_RETRY_MS: u64 = 5_000;
+/// For how long: what is wrong with a container an hour ago says little of it now.
+const HOST_PATIENCE_MS: u64 = 3_600_000;
 /// After a fault of the daemon itself, how long until the run is tried again, in milliseconds.
 const RETRY_MS: u64 = 5_000;
 
@@ -38,9 +42,11 @@ impl Runner {
                 let outcome = match error.kind {
                     ErrorKind::Denied => Outcome::Refused,
                     ErrorKind::Limited => Outcome::Limited,
-                    ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Timeout | ErrorKind::Failed => {
-                        Outcome::Failed
-                    }
+                    ErrorKind::Invalid
+                    | ErrorKind::NotFound
+                    | ErrorKind::Conflict
+                    | ErrorKind::Timeout
+                    | ErrorKind::Failed => Outcome::Failed,
                 };
                 let error_text = placed(&prepared, &error.to_string(), place.as_ref());
                 self.finish(&prepared, State::Failed, Some(outcome), &error.message, Some(error_text)).await
@@ -59,7 +65,11 @@ impl Runner {
             Why::Waits(until) => self.suspend(row, until, None).await,
             Why::Asks(claim) => {
                 let approval = self.question(prepared, &claim);
-                self.suspend(row, approval.expires_at, Some(approval)).await
+                let expires_at = approval.expires_at;
+                // A run that came back without an answer has asked already.
+                let asked = self.parts.store.approvals(true).await?;
+                let again = asked.iter().any(|open| open.run == approval.run && open.slot == approval.slot);
+                self.suspend(row, expires_at, (!again).then_some(approval)).await
             }
             Why::Cancelled(sentence) => self.finish(prepared, State::Cancelled, None, &sentence, None).await,
             Why::Broken(error) => {
@@ -73,9 +83,11 @@ impl Runner {
     async fn faulted(&self, prepared: &Prepared, fault: &Fault) -> Result<()> {
         let sentence = fault.to_string();
         match fault {
-            Fault::ReplayMismatch { .. } | Fault::JournalExhausted { .. } | Fault::NeedsAttention { .. } | Fault::Journal(_) | Fault::Confused(_) => {
-                self.park(&prepared.row, &sentence).await
-            }
+            Fault::ReplayMismatch { .. }
+            | Fault::JournalExhausted { .. }
+            | Fault::NeedsAttention { .. }
+            | Fault::Journal(_)
+            | Fault::Confused(_) => self.park(&prepared.row, &sentence).await,
             Fault::Probing(_) => {
                 self.finish(prepared, State::Failed, Some(Outcome::Refused), &sentence, Some(sentence.clone())).await
             }
@@ -133,8 +145,32 @@ impl Runner {
         Ok(())
     }
 
+    /// A run whose Docker host does not answer waits for it: the alert was accepted, so it is not lost.
+    pub(super) async fn wait_for_host(&self, row: &RunRow, why: &str) -> Result<Option<Prepared>> {
+        let now = self.parts.clock.now().unix_ms;
+        if now.saturating_sub(row.at) > HOST_PATIENCE_MS {
+            let sentence = format!("its target could not be looked up for an hour: {why}");
+            return self.end_early(row, State::Failed, Outcome::Failed, &sentence).await;
+        }
+        let patch = RunPatch {
+            from: vec![State::Queued],
+            state: Some(State::Waiting),
+            wake_at: Some(Some(now + HOST_RETRY_MS)),
+            error: Some(format!("waits for its Docker host: {why}")),
+            ..RunPatch::default()
+        };
+        self.parts.store.update_run(&row.id, patch).await?;
+        Ok(None)
+    }
+
     /// Ends a run that never came to execute its guest. Answers `None` for the caller's convenience.
-    pub(super) async fn end_early(&self, row: &RunRow, state: State, outcome: Outcome, sentence: &str) -> Result<Option<Prepared>> {
+    pub(super) async fn end_early(
+        &self,
+        row: &RunRow,
+        state: State,
+        outcome: Outcome,
+        sentence: &str,
+    ) -> Result<Option<Prepared>> {
         let now = self.parts.clock.now().unix_ms;
         let patch = RunPatch {
             from: vec![State::Queued],
@@ -199,7 +235,10 @@ impl Runner {
             Some(Outcome::Limited) => self.notice("limited", row, sentence),
             Some(Outcome::Escalate) => self.notice("escalated", row, sentence),
             Some(Outcome::Failed) => self.notice("failed", row, sentence),
-            Some(Outcome::Done | Outcome::Fixed | Outcome::NothingToDo | Outcome::NoTarget | Outcome::AmbiguousTarget) | None => {}
+            Some(
+                Outcome::Done | Outcome::Fixed | Outcome::NothingToDo | Outcome::NoTarget | Outcome::AmbiguousTarget,
+            )
+            | None => {}
         }
     }
 }

@@ -39,7 +39,10 @@ impl Runner {
     pub(super) async fn aim_run(&self, queued: Queued) -> Result<Option<Prepared>> {
         let Queued { row, alert, accepted, resumed } = queued;
         let Some(package) = self.library.package_by_digest(&row.digest).await? else {
-            let sentence = format!("its version {} is no longer stored; push it again, then `sandbook resume {}`", row.digest, row.id);
+            let sentence = format!(
+                "its version {} is no longer stored; push it again, then `sandbook resume {}`",
+                row.digest, row.id
+            );
             self.park(&row, &sentence).await?;
             return Ok(None);
         };
@@ -67,11 +70,10 @@ impl Runner {
                 return Ok(None);
             }
             Aimed::NoTarget(why) => return self.end_early(&row, State::Succeeded, Outcome::NoTarget, &why).await,
-            Aimed::Ambiguous(why) => return self.end_early(&row, State::Succeeded, Outcome::AmbiguousTarget, &why).await,
-            Aimed::Unreachable(error) => {
-                let why = format!("its target cannot be looked up: {error}");
-                return self.end_early(&row, State::Failed, Outcome::Failed, &why).await;
+            Aimed::Ambiguous(why) => {
+                return self.end_early(&row, State::Succeeded, Outcome::AmbiguousTarget, &why).await;
             }
+            Aimed::Unreachable(error) => return self.wait_for_host(&row, &error.to_string()).await,
         };
         let header = self.header(&row, &package, alert, target, subject, host);
         Ok(Some(Prepared { row, package, journal: Journal::new(header), accepted, recorded: false }))
@@ -212,7 +214,13 @@ impl Runner {
         let (run, at) = acted.get(&key)?;
         let age = self.parts.clock.now().unix_ms.saturating_sub(*at);
         let joins = age < settle_ms && run != &row.id && row.trigger != "manual" && row.started_at.is_none();
-        joins.then(|| format!("joins {run}, which acted {} s ago: its settle window of {} s is open", age / 1_000, settle_ms / 1_000))
+        joins.then(|| {
+            format!(
+                "joins {run}, which acted {} s ago: its settle window of {} s is open",
+                age / 1_000,
+                settle_ms / 1_000
+            )
+        })
     }
 
     pub(super) fn remember_acted(&self, row: &RunRow) {

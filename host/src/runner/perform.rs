@@ -237,7 +237,8 @@ impl Attempt {
         if class == Class::Mutate && result.is_ok() {
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
-        let lost = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout) && permit.effect().recovery() == Recovery::Look;
+        let lost = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout)
+            && permit.effect().recovery() == Recovery::Look;
         if lost {
             let settled = self.look_after_timeout(&permit).await;
             return Ok(session.settle(permit, settled.unwrap_or(result), self.parts.clock.now()));
@@ -296,10 +297,8 @@ impl Attempt {
                 put.await.map_err(broken)?.map(|()| Value::Null)
             }
             Effect::StateCompareAndPut(op) => {
-                let (yes, no) = (
-                    session.preview(permit, Ok(json!(true)), now),
-                    session.preview(permit, Ok(json!(false)), now),
-                );
+                let (yes, no) =
+                    (session.preview(permit, Ok(json!(true)), now), session.preview(permit, Ok(json!(false)), now));
                 let build: store::RecordOf = Box::new(move |put| if put { yes } else { no });
                 let expected = op.expected.as_deref();
                 let put =

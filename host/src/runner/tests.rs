@@ -106,7 +106,9 @@ impl Bench {
     async fn ended(&self, id: &str) -> RunRow {
         for _ in 0..2_000 {
             let row = self.store.run(id).await.expect("readable").expect("there");
-            if row.state.is_final() && row.verification != Some(Verification::Pending) || row.state == State::NeedsAttention {
+            if row.state.is_final() && row.verification != Some(Verification::Pending)
+                || row.state == State::NeedsAttention
+            {
                 return row;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -145,7 +147,11 @@ async fn the_built_in_runbook_heals_and_is_verified() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_policy_nothing_mutates_and_the_grant_is_named() {
     let bench = bench("");
-    let package = script("r", &["docker.restart-container"], "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }");
+    let package = script(
+        "r",
+        &["docker.restart-container"],
+        "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }",
+    );
     let before = bench.world.lock().expect("world").clone();
     let id = bench.submit(&package, Some("shop-db-1"), Stage::Live).await;
     let row = bench.ended(&id).await;
@@ -159,7 +165,11 @@ async fn without_a_policy_nothing_mutates_and_the_grant_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shadow_version_does_nothing() {
     let bench = bench(EVERYTHING);
-    let package = script("s", &["docker.restart-container"], "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }");
+    let package = script(
+        "s",
+        &["docker.restart-container"],
+        "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }",
+    );
     let id = bench.submit(&package, Some("shop-db-1"), Stage::Shadow).await;
     let row = bench.ended(&id).await;
     assert_eq!((row.state, row.mode), (State::Succeeded, Mode::Shadow));
@@ -169,7 +179,11 @@ async fn a_shadow_version_does_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_asked_effect_waits_and_goes_on_when_approved() {
     let bench = bench("@id(\"ask\") @approval(\"ask\") permit (principal, action in Action::\"mutate\", resource);");
-    let package = script("a", &["docker.restart-container"], "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }");
+    let package = script(
+        "a",
+        &["docker.restart-container"],
+        "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }",
+    );
     let id = bench.submit(&package, Some("shop-db-1"), Stage::Live).await;
     // Asking suspends in live mode; the simulated world takes asking as approved and marks it.
     let row = bench.ended(&id).await;
@@ -248,9 +262,19 @@ async fn every_prefix_resumes_to_the_same_end() {
         let id = resume(&bench, &package, &whole[..cut]).await;
         let row = bench.ended(&id).await;
         let intended = whole[..cut].iter().any(|record| matches!(record, Record::Intended { .. }));
-        let settled = whole[..cut].iter().any(|record| matches!(record, Record::Settled { target: Some(_), slot: 1, .. }));
-        assert_eq!(row.state, State::Succeeded, "cut after {cut} of {} (intended {intended}, settled {settled}): {row:?}", whole.len());
-        let restarts = bench.world.lock().expect("world").hosts["local"].events.iter().filter(|event| event.action == "restart" && event.container == "shop-db-1").count();
+        let settled =
+            whole[..cut].iter().any(|record| matches!(record, Record::Settled { target: Some(_), slot: 1, .. }));
+        assert_eq!(
+            row.state,
+            State::Succeeded,
+            "cut after {cut} of {} (intended {intended}, settled {settled}): {row:?}",
+            whole.len()
+        );
+        let restarts = bench.world.lock().expect("world").hosts["local"]
+            .events
+            .iter()
+            .filter(|event| event.action == "restart" && event.container == "shop-db-1")
+            .count();
         assert!(restarts <= 1, "cut after {cut}: restarted {restarts} times");
     }
 }

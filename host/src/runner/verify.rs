@@ -1,7 +1,7 @@
 //! Closing the loop: after a run that acted, look whether its condition holds.
 //!
-//! The condition is the manifest's, or the runbook's own `verify`; the default is running and healthy. A failed
-//! condition contradicts; what cannot be looked at is unknown.
+//! The condition is the manifest's; the default is running and healthy. A failed condition contradicts; what cannot be
+//! looked at is unknown. Deliberately not here: the alert's resolution, which Alertmanager reports late.
 
 use std::sync::Arc;
 
@@ -66,7 +66,9 @@ impl Runner {
             match self.look(&row, &condition).await {
                 Look::Holds => break (Verification::Confirmed, String::new()),
                 Look::Cannot(why) if self.parts.clock.now().unix_ms >= until => break (Verification::Unknown, why),
-                Look::NotYet(why) if self.parts.clock.now().unix_ms >= until => break (Verification::Contradicted, why),
+                Look::NotYet(why) if self.parts.clock.now().unix_ms >= until => {
+                    break (Verification::Contradicted, why);
+                }
                 Look::Cannot(_) | Look::NotYet(_) => {
                     self.parts.clock.sleep_until(self.parts.clock.now().unix_ms + LOOK_EVERY_MS).await;
                 }
@@ -102,9 +104,15 @@ impl Runner {
             (Status::Running, Health::Starting | Health::Unhealthy) if !healthy => Look::Holds,
             (Status::Running, Health::Starting) => Look::NotYet("it is still starting".to_owned()),
             (Status::Running, Health::Unhealthy) => Look::NotYet("it is still unhealthy".to_owned()),
-            (Status::Created | Status::Paused | Status::Restarting | Status::Removing | Status::Exited | Status::Dead, _) => {
-                Look::NotYet("it does not run".to_owned())
-            }
+            (
+                Status::Created
+                | Status::Paused
+                | Status::Restarting
+                | Status::Removing
+                | Status::Exited
+                | Status::Dead,
+                _,
+            ) => Look::NotYet("it does not run".to_owned()),
         }
     }
 }

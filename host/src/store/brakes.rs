@@ -43,7 +43,7 @@ fn refusal(sql: &Connection, intend: &Intend) -> Result<Option<String>> {
     if let Some(stop) = pauses::stopped(sql)? {
         let since = time(stop.at);
         return Ok(Some(format!(
-            "everything is stopped by {} since {since}: {}; lift it with `sandbook stop --off`",
+            "everything is stopped by {} since {since}: {}; lift it with `sandbook stop-all --release`",
             stop.by, stop.reason
         )));
     }

@@ -68,7 +68,11 @@ impl Artefact {
         if let Some(manifest) = &self.manifest {
             let text = std::fs::read(root.join(manifest)).with_context(|| format!("reading {manifest}"))?;
             let carried = section::find(&wasm, section::MANIFEST).unwrap_or_default();
-            anyhow::ensure!(carried == text, "{} carries another manifest than {manifest}: run sdk/guests.sh", self.file);
+            anyhow::ensure!(
+                carried == text,
+                "{} carries another manifest than {manifest}: run sdk/guests.sh",
+                self.file
+            );
         }
         Ok(())
     }
@@ -123,7 +127,8 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, PathBuf>) ->
                 collect(root, &relative, files)?;
             }
         } else if inside_src || ["Cargo.toml", "Cargo.lock", "build.rs"].contains(&&*name) || name.ends_with(".wit") {
-            let parts: Vec<_> = relative.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+            let parts: Vec<_> =
+                relative.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
             files.insert(parts.join("/"), entry.path());
         }
     }

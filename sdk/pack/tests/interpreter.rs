@@ -80,7 +80,9 @@ fn guest(engine: &Engine, component: &Component, world: World) -> Guest {
             let found = answering.answers.iter().find(|(name, _)| name == effect);
             results[0] = Val::Result(match found {
                 Some((_, Ok(answer))) => Ok(Some(Box::new(text(answer)))),
-                Some((_, Err((kind, message)))) => Err(Some(Box::new(Val::Variant((*kind).into(), Some(Box::new(text(message))))))),
+                Some((_, Err((kind, message)))) => {
+                    Err(Some(Box::new(Val::Variant((*kind).into(), Some(Box::new(text(message)))))))
+                }
                 None => Ok(Some(Box::new(text("null")))),
             });
             Ok(())
@@ -161,7 +163,10 @@ fn run(input) {
 fn world() -> World {
     World {
         answers: vec![
-            ("docker.inspect-container", Ok(r#"{"name":"web-1","state":{"health":"unhealthy","exit_code":null,"restart_count":0}}"#)),
+            (
+                "docker.inspect-container",
+                Ok(r#"{"name":"web-1","state":{"health":"unhealthy","exit_code":null,"restart_count":0}}"#),
+            ),
             ("logs.tail-container", Ok(r#"{"text":"a \"line\"\nß\u00e9\ud83d\ude00","lines":2,"truncated":false}"#)),
             ("docker.stop-container", Err(("denied", "not permitted: sandbook grant restart docker.stop-container"))),
             ("random.random-u64", Ok("18446744073709551615")),
@@ -191,15 +196,24 @@ fn the_contract_example_runs() {
 fn errors_are_caught_or_placed() {
     let mut guest = fresh(world());
     let caught = r#"fn run(input) { try { docker::stop_container("db"); } catch (e) { return escalate(e.kind + ": " + e.message); } done("") }"#;
-    assert_eq!(guest.run(caught, "run"), r#"ok escalate("denied: not permitted: sandbook grant restart docker.stop-container")"#);
+    assert_eq!(
+        guest.run(caught, "run"),
+        r#"ok escalate("denied: not permitted: sandbook grant restart docker.stop-container")"#
+    );
     for (script, expected) in [
-        ("fn helper() {\n  docker::stop_container(\"db\");\n}\nfn run(input) { helper(); }", "line=2 column=11 message=\"denied: not permitted"),
+        (
+            "fn helper() {\n  docker::stop_container(\"db\");\n}\nfn run(input) { helper(); }",
+            "line=2 column=11 message=\"denied: not permitted",
+        ),
         ("fn run(input) { throw \"enough\"; }", "err {cause=failed(\"enough\")"),
         ("fn run(input) { let x = 1 / 0; done(\"\") }", "err {cause=failed("),
         ("fn run(input) { 5 }", "`run` returned a value of type i64, it must return an outcome"),
         ("fn run(input) { let x = done(\"\"); }", "`run` returned nothing"),
         ("fn run(input) { docker::restart_container(input.target, #{ grase_ms: 5 }) }", "did you mean `grace_ms`?"),
-        ("fn run(input) { docker::restart_container(5) }", "`container` must be a container's name or a target, not i64"),
+        (
+            "fn run(input) { docker::restart_container(5) }",
+            "`container` must be a container's name or a target, not i64",
+        ),
         ("fn run(input) { log::log(\"loud\", \"x\") }", "`level` must be one of debug, info, warn, error, not `loud`"),
         ("fn run(input) { let a = [1]; a[7] }", "line=1 column="),
         ("fn start(input) { done(\"\") }", "the script has no `fn run(input)`"),
@@ -208,7 +222,10 @@ fn errors_are_caught_or_placed() {
         println!("{answer}");
         assert!(answer.contains(expected), "{script}\n{answer}");
     }
-    assert_eq!(guest.run("fn run(i) { exit(done(`${random::random_u64()} ${i.target.id} ${i.alert.name}`)) }", "run"), r#"ok done("9223372036854775807 abc ContainerUnhealthy")"#);
+    assert_eq!(
+        guest.run("fn run(i) { exit(done(`${random::random_u64()} ${i.target.id} ${i.alert.name}`)) }", "run"),
+        r#"ok done("9223372036854775807 abc ContainerUnhealthy")"#
+    );
     assert_eq!(guest.run("fn verify(i) { true }", "verify"), r#"ok done("the condition holds")"#);
     assert_eq!(guest.run("fn verify(i) { 1 > 2 }", "verify"), r#"ok nothing-to-do("the condition does not hold")"#);
 }
@@ -266,7 +283,10 @@ fn check_names_what_is_wrong() {
         assert!(answer.contains(expected), "{script}\n{answer}");
     }
     let used = guest.check("fn run(i) { let f = || docker::stop_container(\"a\"); [1].map(|x| sleep(x)); f.call(); print(1); done(\"\".trim()) } fn verify(i) { true }");
-    assert_eq!(used, ["problems: []", r#"effects: ["clock.sleep", "docker.stop-container", "log.log"]"#, "has-verify: true"]);
+    assert_eq!(
+        used,
+        ["problems: []", r#"effects: ["clock.sleep", "docker.stop-container", "log.log"]"#, "has-verify: true"]
+    );
 }
 
 #[test]
@@ -283,10 +303,15 @@ fn hostile_scripts_end() {
     let comments = format!("{} fn run(i) {{ done(\"\") }}", "/*".repeat(20_000));
     let recursion = "fn f(n) { f(n + 1) } fn run(i) { f(0) }";
     let data = "fn run(i) { let a = []; for n in 0..5000 { a = [a]; } let s = to_string(a); done(\"\") }";
-    for script in [&nested, &arrays, &blocks, &closures, &negations, &chain, &dots, &strings, &comments, recursion, data] {
+    for script in
+        [&nested, &arrays, &blocks, &closures, &negations, &chain, &dots, &strings, &comments, recursion, data]
+    {
         let began = std::time::Instant::now();
         let mut guest = guest(&engine, &component, World::default());
-        let checked = guest.call("check", &[text(script)]).map(|value| short(&value)).unwrap_or_else(|trap| format!("trap: {}", trap.root_cause()));
+        let checked = guest
+            .call("check", &[text(script)])
+            .map(|value| short(&value))
+            .unwrap_or_else(|trap| format!("trap: {}", trap.root_cause()));
         let mut fresh = self::guest(&engine, &component, World::default());
         let ran = fresh.run(script, "run");
         println!("{:.40} {:?}\n  check {checked:.160}\n  run {ran:.160}", script, began.elapsed());
@@ -309,7 +334,9 @@ fn what_is_reachable_and_how_long_it_takes() {
     let long = format!("{CONTRACT}{}", "fn helper_N(a, b) {\n    let sum = 0;\n    for item in a { if item > b { sum += item * 2; } else { sum -= 1; } }\n    sum\n}\n".repeat(10).replace('N', "x"));
     let long = (0..10).fold(long, |script, n| script.replacen("helper_x", &format!("helper_{n}"), 1));
     println!("{} lines", long.lines().count());
-    for (name, script) in [("one line", "fn run(input) { done(\"\") }"), ("contract", CONTRACT), ("60 lines", long.as_str())] {
+    for (name, script) in
+        [("one line", "fn run(input) { done(\"\") }"), ("contract", CONTRACT), ("60 lines", long.as_str())]
+    {
         let mut times: Vec<_> = (0..200)
             .map(|_| {
                 let began = std::time::Instant::now();

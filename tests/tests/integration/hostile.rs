@@ -245,11 +245,18 @@ fn slow_to_compile() -> String {
 #[test]
 fn a_component_that_takes_minutes_or_gigabytes_to_compile() {
     let daemon = daemon();
-    meet(&daemon, Met::RefusedOrStopped, &Package::wat("slow-to-compile", SHORT, &slow_to_compile()));
-    let functions: String = (0..60_000)
-        .map(|n| format!("(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const {n})))"))
-        .collect();
-    meet(&daemon, Met::RefusedOrStopped, &Package::wat("many-functions", SHORT, &frame("", "unreachable", &functions)));
+    let slow = Package::wat("slow-to-compile", SHORT, &slow_to_compile());
+    std::thread::scope(|scope| {
+        let upload = scope.spawn(|| meet(&daemon, Met::RefusedOrStopped, &slow));
+        // Long enough for the compiler to be at it; a run started now must not wait for it.
+        std::thread::sleep(Duration::from_secs(5));
+        assert_unharmed(&daemon, "the upload, while it is compiled");
+        upload.join().expect("the upload was met");
+    });
+    let functions =
+        (0..60_000).map(|n| format!("(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const {n})))"));
+    let many = frame("", "unreachable", &functions.collect::<String>());
+    meet(&daemon, Met::RefusedOrStopped, &Package::wat("many-functions", SHORT, &many));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The one integration binary: the real `sandbook` against real parts, hostile guests and bad input.
 //!
 //! - `e2e`: an alert heals a container, with Docker, Prometheus and Alertmanager as they come from Debian
+//! - `demo`: the first command, as it looks
 //! - `newcomer`: the path of someone who has only the binary
 //! - `bad_input`, `hostile`: what must be refused, and what must be survived
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
@@ -10,6 +11,7 @@
 //! Deliberately not here: anything that links the daemon.
 
 mod bad_input;
+mod demo;
 mod e2e;
 mod examples;
 mod fixtures;

@@ -244,6 +244,21 @@ fn an_asked_effect_waits_for_a_person_and_is_authorized_again() {
     assert_eq!(kind_of(&resume(true, &forbidden).0), Some(ErrorKind::Denied), "policy is asked again");
 }
 
+#[test]
+fn a_question_nobody_answers_is_a_no() {
+    let host = Host { decision: Decision::Ask, ..Host::default() };
+    let requests = ["docker.restart-container"];
+    let mut log = vec![Record::Begun { header: Box::new(header(&requests, Mode::Live)) }];
+    perform(&mut session(&requests), &host, restart(), &mut log);
+    let resume = |unix_ms| {
+        let mut session = Session::new(Journal::fold(log.clone()).expect("a journal"));
+        let next = session.begin(restart(), Now { unix_ms, ..NOW });
+        (matches!(next.step, Step::Ask(_)), next.records.iter().map(Record::kind).collect::<Vec<_>>())
+    };
+    assert_eq!(resume(NOW.unix_ms + APPROVAL_MS - 1), (true, vec![]));
+    assert_eq!(resume(NOW.unix_ms + APPROVAL_MS), (false, vec!["answered", "settled"]));
+}
+
 /// A small runbook as its effects.
 fn script() -> Vec<Effect> {
     vec![

@@ -149,7 +149,7 @@ fn what_comes_next_follows_from_how_it_stands() {
         (json!({"outcome": "escalate"}), "a person is needed: look at local/web-1"),
         (json!({"outcome": "no-target"}), "sandbook targets, then name one by a label or a route"),
         (json!({"outcome": "limited"}), "sandbook brakes"),
-        (json!({"state": "failed", "outcome": "failed"}), "sandbook show r-7f3k --full, then mend the runbook"),
+        (json!({"state": "failed", "outcome": "failed"}), "sandbook status says whether everything is reachable"),
         (
             json!({"verification": "contradicted"}),
             "it did not help: look at local/web-1 yourself, then sandbook journal r-7f3k",

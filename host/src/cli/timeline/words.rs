@@ -70,21 +70,31 @@ pub(super) fn pair(name: &str, value: &Value, full: bool) -> String {
     format!("{name} {}", if full { text } else { short(&text, WORDS_MAX) })
 }
 
-/// What was decided, and by which policy.
-pub(super) fn decision(slot: &Slot) -> String {
+/// Characters of policy ids that fit beside the decision; longer ones stand below.
+const POLICY_MAX: usize = 24;
+
+/// What was decided, and by which policy. In a simulated world every result is modelled, which is said once.
+pub(super) fn decision(slot: &Slot, mode: &str) -> String {
     let word = match slot.decision.as_str() {
-        "allow" | "" => "",
+        "allow" | "" if slot.policy.is_empty() => "",
+        "allow" | "" => "allowed",
         "deny" => "denied",
         other => other,
     };
     let by = slot.policy.join(", ");
+    let by = if by.is_empty() || policy_below(slot).is_some() { String::new() } else { format!("by {by}") };
     let certainty = match slot.certainty.as_str() {
         "real" | "" => String::new(),
+        "modelled" if mode == "simulate" => String::new(),
         other => format!("({other})"),
     };
-    let by = if by.is_empty() { by } else { format!("by {by}") };
-    let word = if word.is_empty() && !by.is_empty() { "allowed" } else { word };
     [word.to_owned(), by, certainty].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The policies on a line of their own, when they are long.
+pub(super) fn policy_below(slot: &Slot) -> Option<String> {
+    let by = slot.policy.join(", ");
+    (by.chars().count() > POLICY_MAX).then(|| format!("by policy {by}"))
 }
 
 pub(super) fn decision_paint(slot: &Slot) -> Paint {
@@ -177,6 +187,17 @@ fn of_effect(effect: &str, value: &Value) -> String {
             None => fallback(value),
         },
         "metrics.query-range" => format!("{} series", value.as_array().map_or(0, Vec::len)),
+        _ if effect.starts_with("net.") || effect.starts_with("http.") => of_network(effect, value),
+        "notify.send" => format!("told {}", field(value, "channel")),
+        "clock.sleep" => "waited".to_owned(),
+        "state.put" => "kept".to_owned(),
+        "state.get" if value.is_null() => "not set".to_owned(),
+        _ => fallback(value),
+    }
+}
+
+fn of_network(effect: &str, value: &Value) -> String {
+    match effect {
         "net.http-probe" => {
             let status = field(value, "status");
             if value["ok"] == true {
@@ -200,10 +221,6 @@ fn of_effect(effect: &str, value: &Value) -> String {
             let bytes = value["body"].as_str().map(|body| format!(", {}", size(body.len() as u64))).unwrap_or_default();
             format!("{}{bytes}", field(value, "status"))
         }
-        "notify.send" => format!("told {}", field(value, "channel")),
-        "clock.sleep" => "waited".to_owned(),
-        "state.put" => "kept".to_owned(),
-        "state.get" if value.is_null() => "not set".to_owned(),
         _ => fallback(value),
     }
 }

@@ -1,15 +1,31 @@
-//! Against a real engine: `SANDBOOK_TEST_DOCKER=unix:///path cargo test -p sandbook --lib driver -- --ignored`.
-//!
-//! Needs an image `busybox:test` on it and leaves nothing behind but that.
+//! The drivers and the watcher against a real engine, started for them and gone with them.
 
 use super::*;
 use crate::watcher::Watcher;
+
+/// Where the engine listens, while the one test that starts it runs.
+static ENDPOINT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+
+fn endpoint() -> String {
+    ENDPOINT.get().expect("the engine is started first").clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_against_a_real_engine() {
+    let engine = tokio::task::spawn_blocking(sandbook_tests::docker::Dockerd::start).await.expect("an engine");
+    ENDPOINT.set(engine.endpoint()).expect("one test starts it");
+    containers_are_changed_and_say_so().await;
+    programs_run_once_and_their_output_is_bounded().await;
+    logs_are_read_to_the_line().await;
+    the_watcher_sees_deaths_health_and_sharers().await;
+    tokio::task::spawn_blocking(move || drop(engine)).await.expect("it stops");
+}
 
 struct Made(Live, String);
 
 /// Containers are made with the command line client: creating them is no effect of the catalogue yet.
 fn docker(args: &[&str]) -> String {
-    let endpoint = std::env::var("SANDBOOK_TEST_DOCKER").expect("SANDBOOK_TEST_DOCKER names an engine");
+    let endpoint = endpoint();
     let output = std::process::Command::new("docker").args(["-H", &endpoint]).args(args).output().expect("docker runs");
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -17,9 +33,11 @@ fn docker(args: &[&str]) -> String {
 
 impl Made {
     fn new(name: &str, options: &[&str], command: &[&str]) -> Made {
-        let endpoint = std::env::var("SANDBOOK_TEST_DOCKER").expect("SANDBOOK_TEST_DOCKER names an engine");
+        let endpoint = endpoint();
         let network: &[&str] = if options.contains(&"--network") { &[] } else { &["--network", "none"] };
-        let id = docker(&[&["run", "-d", "--name", name], network, options, &["busybox:test"], command].concat());
+        let id = docker(
+            &[&["run", "-d", "--name", name], network, options, &[sandbook_tests::docker::IMAGE], command].concat(),
+        );
         let mut live = live(&endpoint, &[]);
         let mut settings = docker::Settings::new(&endpoint).expect("an endpoint");
         settings.read_timeout = Duration::from_secs(10);
@@ -50,8 +68,6 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("{what} did not come to be");
 }
 
-#[tokio::test]
-#[ignore = "needs a real engine"]
 async fn containers_are_changed_and_say_so() {
     let made = Made::new(
         "sb-change",
@@ -107,8 +123,6 @@ async fn containers_are_changed_and_say_so() {
     assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
 }
 
-#[tokio::test]
-#[ignore = "needs a real engine"]
 async fn programs_run_once_and_their_output_is_bounded() {
     let made = Made::new("sb-exec", &[], &["sleep", "1000"]);
     let result =
@@ -139,8 +153,6 @@ async fn programs_run_once_and_their_output_is_bounded() {
     );
 }
 
-#[tokio::test]
-#[ignore = "needs a real engine"]
 async fn logs_are_read_to_the_line() {
     let script = "i=0; while [ $i -lt 500 ]; do echo \"line $i\"; i=$((i+1)); done; echo oops >&2; head -c 40000 /dev/zero | tr '\\0' x; echo; sleep 1000";
     for options in [&[][..], &["-t"][..]] {
@@ -183,8 +195,6 @@ async fn logs_are_read_to_the_line() {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs a real engine"]
 async fn the_watcher_sees_deaths_health_and_sharers() {
     let label = "com.docker.compose.project=shop";
     let check = ["--label", label, "--health-cmd", "test -f /ok", "--health-interval", "1s", "--health-retries", "1"];

@@ -1,0 +1,227 @@
+//! What changes something, and what the audit says of it.
+
+use sandbook_core::journal::Answer;
+use sandbook_core::run::State;
+
+use super::*;
+use crate::store::{Approval, Checkpoint, RunPatch};
+
+#[tokio::test]
+async fn stopping_pausing_and_granting_take_effect_and_are_audited() {
+    let daemon = daemon().await;
+    let (status, stop) =
+        daemon.send(request("POST", "/v1/stop", Some("operator"), Some(json!({"reason": "smoke"})))).await;
+    assert_eq!((status, &stop["stopped"], &stop["stop"]["by"]), (StatusCode::OK, &json!(true), &json!("operator")));
+    let (_, status) = daemon.get("/status").await;
+    assert_eq!(status["stop"]["reason"], "smoke");
+    let (_, released) = daemon.act("DELETE", "/v1/stop", None).await;
+    assert_eq!(released, json!({"stopped": false, "stop": null}));
+
+    let pause = json!({"selector": {"target": "web-*"}, "for": "30m", "reason": "deploy"});
+    let (status, pause) = daemon.act("POST", "/v1/pauses", Some(pause)).await;
+    assert_eq!(
+        (status, &pause["selector"], &pause["by"]),
+        (StatusCode::CREATED, &json!({"target": "web-*"}), &json!("admin"))
+    );
+    let (status, everything) =
+        daemon.act("POST", "/v1/pauses", Some(json!({"selector": {}, "for": "1m", "reason": "x"}))).await;
+    assert_eq!((status, &everything["selector"]), (StatusCode::CREATED, &json!({"runbook": "*"})));
+    let (_, pauses) = daemon.get("/v1/pauses").await;
+    assert_eq!(pauses["pauses"].as_array().map(Vec::len), Some(2));
+    let path = format!("/v1/pauses/{}", pause["id"].as_str().expect("an id"));
+    assert_eq!(daemon.act("DELETE", &path, None).await.0, StatusCode::OK);
+    assert_eq!(daemon.act("DELETE", &path, None).await.0, StatusCode::NOT_FOUND);
+    for wrong in [
+        json!({"selector": {"target": "["}, "for": "1m", "reason": "x"}),
+        json!({"selector": {}, "for": "0s", "reason": "x"}),
+        json!({"selector": {}, "for": "1m", "reason": " "}),
+        json!({"selector": {"team": "x"}, "for": "1m", "reason": "x"}),
+    ] {
+        let (status, answer) = daemon.act("POST", "/v1/pauses", Some(wrong)).await;
+        assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0112"));
+    }
+
+    let grant =
+        json!({"runbook": "restart-un", "effect": "docker.restart-container", "container": "web-*", "limit": "3/1h"});
+    let (status, granted) = daemon.act("POST", "/v1/grants", Some(grant.clone())).await;
+    assert_eq!((status, &granted["change"]), (StatusCode::CREATED, &json!("added")), "{granted}");
+    assert_eq!(daemon.act("POST", "/v1/grants", Some(grant)).await.0, StatusCode::OK);
+    let (_, grants) = daemon.get("/v1/grants").await;
+    assert_eq!(
+        (&grants["grants"][0]["runbook"], &grants["grants"][0]["limit"]),
+        (&json!("restart-unhealthy"), &json!("3/1h"))
+    );
+    let wrong = json!({"runbook": "restart-unhealthy", "effect": "docker.inspect-container", "container": "x"});
+    let (status, answer) = daemon.act("POST", "/v1/grants", Some(wrong)).await;
+    assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0307"));
+
+    let audited = daemon.audited().await;
+    let words: Vec<&str> = audited.iter().map(|(_, what)| what.as_str()).filter(|what| *what != "stage").collect();
+    assert_eq!(words, ["grant", "unpause", "pause", "pause", "release", "stop"]);
+    assert_eq!(audited.last().map(|(who, _)| who.as_str()), Some("operator"));
+}
+
+#[tokio::test]
+async fn a_run_by_hand_needs_a_stage_that_acts_and_parameters_that_fit() {
+    let daemon = daemon().await;
+    let path = "/v1/runbooks/restart-unhealthy/runs";
+    let (status, answer) = daemon.act("POST", path, Some(json!({"target": "shop-web-1"}))).await;
+    assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "SB0508"));
+    assert!(answer["error"]["fix"].as_str().is_some_and(|fix| fix.starts_with("sandbook promote restart-unhealthy")));
+    let stage = json!({"stage": "live", "reason": "tested"});
+    let (status, set) = daemon.act("PUT", "/v1/runbooks/restart-unhealthy/stage", Some(stage)).await;
+    assert_eq!((status, &set["stage"], &set["why"]), (StatusCode::OK, &json!("live"), &Value::Null), "{set}");
+    let (status, answer) = daemon.act("POST", path, Some(json!({"parameters": {"colour": "red"}}))).await;
+    assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0112"));
+    let (status, started) = daemon.act("POST", path, Some(json!({"target": "no-such-container"}))).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{started}");
+    let id = started["run"].as_str().expect("an id").to_owned();
+    for _ in 0..500 {
+        if daemon.app.store.run(&id).await.expect("read").is_some_and(|row| row.state.is_final()) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let (_, run) = daemon.get(&format!("/v1/runs/{id}")).await;
+    assert_eq!((&run["trigger"], &run["outcome"]), (&json!("manual"), &json!("no-target")), "{run}");
+    let (status, answer) = daemon.act("POST", &format!("/v1/runs/{id}/cancel"), None).await;
+    assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "SB0113"));
+}
+
+/// A run that waits for a person.
+async fn waiting(daemon: &Daemon) {
+    let store = &daemon.app.store;
+    store.create_run(new_run("r_1")).await.expect("stored");
+    let now = daemon.app.now_ms();
+    let asked = Record::Asked {
+        slot: 0,
+        request: restart(),
+        resolved: None,
+        reason: "policy asks".to_owned(),
+        policy: vec!["p1".to_owned()],
+        expires_at: now + 60_000,
+        at: now,
+    };
+    let approval = Approval {
+        id: "a_1".to_owned(),
+        run: "r_1".to_owned(),
+        slot: 0,
+        runbook: "restart-unhealthy".to_owned(),
+        effect: "docker.restart-container".to_owned(),
+        arguments: restart().arguments,
+        target: Some(web()),
+        reason: "policy asks".to_owned(),
+        at: now,
+        expires_at: now + 60_000,
+        decision: None,
+    };
+    let patch = RunPatch { state: Some(State::Waiting), ..RunPatch::default() };
+    let checkpoint = Checkpoint { records: vec![begun("r_1"), asked], patch, approval: Some(approval) };
+    assert!(store.checkpoint("r_1", checkpoint).await.expect("stored"));
+}
+
+#[tokio::test]
+async fn one_answer_counts_and_the_run_goes_on_with_it() {
+    let daemon = daemon().await;
+    waiting(&daemon).await;
+    let (_, open) = daemon.get("/v1/approvals").await;
+    assert_eq!((&open["approvals"][0]["id"], &open["approvals"][0]["decision"]), (&json!("a_1"), &Value::Null));
+    let answer = json!({"decision": "deny", "reason": "not today"});
+    let (status, denied) =
+        daemon.send(request("POST", "/v1/approvals/a_1", Some("operator"), Some(answer.clone()))).await;
+    assert_eq!(
+        (status, &denied["decision"]["kind"], &denied["decision"]["by"]),
+        (StatusCode::OK, &json!("denied"), &json!("operator"))
+    );
+    let (status, late) = daemon.act("POST", "/v1/approvals/a_1", Some(answer)).await;
+    assert_eq!((status, code(&late)), (StatusCode::CONFLICT, "SB0113"));
+    let records = daemon.app.store.records_after("r_1", Some(1)).await.expect("read");
+    assert!(
+        matches!(&records[0].1, Record::Answered { slot: 0, approved: false, by, .. } if by == "operator"),
+        "{records:?}"
+    );
+    assert_eq!(daemon.get("/v1/approvals").await.1["approvals"], json!([]));
+    assert_eq!(daemon.get("/v1/approvals?all=true").await.1["approvals"].as_array().map(Vec::len), Some(1));
+    assert_eq!(daemon.audited().await.first(), Some(&("operator".to_owned(), "deny".to_owned())));
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_could_look_up_is_settled_as_a_person_says() {
+    let daemon = daemon().await;
+    for (id, settled) in [("r_1", "done"), ("r_2", "not-done")] {
+        let store = &daemon.app.store;
+        store.create_run(new_run(id)).await.expect("stored");
+        let resolved = sandbook_core::target::Resolved {
+            target: web(),
+            subject: "local/shop-web-1".into(),
+            facts: None,
+            before: None,
+        };
+        let intended = Record::Intended {
+            slot: 0,
+            request: restart(),
+            resolved: Some(Box::new(resolved)),
+            attempt: 1,
+            policy: Vec::new(),
+            horizon_at: 5_000,
+            at: 2_000,
+        };
+        let patch = RunPatch { state: Some(State::NeedsAttention), ..RunPatch::default() };
+        let checkpoint = Checkpoint { records: vec![begun(id), intended], patch, approval: None };
+        assert!(store.checkpoint(id, checkpoint).await.expect("stored"));
+        let (status, answer) = daemon.act("POST", &format!("/v1/runs/{id}/resume"), Some(json!({"as": settled}))).await;
+        assert_eq!((status, &answer["state"]), (StatusCode::OK, &json!("queued")), "{answer}");
+        let records = store.records_after(id, Some(1)).await.expect("read");
+        let Record::Settled { answer, .. } = &records[0].1 else { panic!("{records:?}") };
+        match answer {
+            Answer::Ok(value) => assert_eq!((settled, &value["changed"]), ("done", &json!(true))),
+            Answer::Error(error) => {
+                assert_eq!((settled, error.message.contains("admin settled it")), ("not-done", true))
+            }
+        }
+    }
+    let (status, answer) = daemon.act("POST", "/v1/runs/r_1/resume", Some(json!({"as": "maybe"}))).await;
+    assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0112"));
+}
+
+#[tokio::test]
+async fn a_package_is_uploaded_once_and_in_shadow() {
+    let daemon = daemon().await;
+    let script = "//! name = \"wave\"\n//! version = \"1.0.0\"\n//! summary = \"Waves.\"\n//! [target]\n//! kind = \"none\"\n\nfn run(input) { done(\"waved\") }\n";
+    let upload = |text: &str, stage: &str| {
+        let request = Request::post(format!("/v1/runbooks{stage}"))
+            .header("authorization", format!("Bearer {}", token("author")));
+        request.header("content-type", "text/x-rhai").body(Body::from(text.to_owned())).expect("a request")
+    };
+    let (status, answer) = daemon.send(upload(script, "")).await;
+    assert_eq!(
+        (status, &answer["name"], &answer["stage"]),
+        (StatusCode::CREATED, &json!("wave"), &json!("shadow")),
+        "{answer}"
+    );
+    assert_eq!(daemon.send(upload(script, "")).await.0, StatusCode::OK);
+    let (status, answer) = daemon.send(upload(&script.replace("waved", "waving"), "")).await;
+    assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "SB0108"));
+    let (status, answer) = daemon.send(upload(&script.replace("1.0.0", "1.1.0"), "?stage=live")).await;
+    assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0112"));
+    let (status, answer) = daemon.send(upload(&script.replace("summary", "sumary"), "")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let problem = &answer["error"]["details"][0];
+    assert!(problem["line"].as_u64().is_some_and(|line| line > 0) && problem["file"].is_string(), "{answer}");
+    code(&answer);
+}
+
+#[tokio::test]
+async fn a_backup_is_a_database() {
+    let daemon = daemon().await;
+    let response =
+        daemon.router.clone().oneshot(request("GET", "/v1/backup", Some("admin"), None)).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::OK);
+    let size: usize = response.headers()["content-length"].to_str().expect("text").parse().expect("a number");
+    let bytes = response.into_body().collect().await.expect("whole").to_bytes();
+    assert_eq!(bytes.len(), size);
+    assert!(bytes.starts_with(b"SQLite format 3\0"));
+    let left: Vec<_> =
+        std::fs::read_dir(daemon.dir.path().join("data")).expect("a directory").filter_map(Result::ok).collect();
+    assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().starts_with(".backup")), "{left:?}");
+}

@@ -1,0 +1,176 @@
+//! Who is let through, and what is refused before anything happens.
+
+use std::time::Duration;
+
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::*;
+use crate::api::guard;
+use crate::auth::Access;
+use crate::auth::table::TABLE;
+
+#[tokio::test]
+async fn every_route_takes_the_roles_of_the_table_and_no_others() {
+    let daemon = daemon().await;
+    for (method, pattern, access) in TABLE {
+        let path = pattern.replace("{id}", "none").replace("{name}", "none");
+        let (status, answer) = daemon.send(request(method, &path, None, None)).await;
+        if *access == Access::Open {
+            assert_eq!(status, StatusCode::OK, "{method} {path}");
+            continue;
+        }
+        assert_eq!((status, code(&answer)), (StatusCode::UNAUTHORIZED, "SB0104"), "{method} {path}");
+        for role in ROLES {
+            let wanted = access.allows(daemon.app.config.auth.tokens[&format!("the-{role}")].role);
+            let response =
+                daemon.router.clone().oneshot(request(method, &path, Some(role), None)).await.expect("infallible");
+            assert_eq!(response.status() != StatusCode::FORBIDDEN, wanted, "{method} {path} as {role}");
+            assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{method} {path} as {role}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_table_and_the_document_have_the_same_routes() {
+    let document = serde_json::to_value(crate::api::openapi()).expect("a document");
+    let mut documented: Vec<(String, String)> = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        documented
+            .extend(item.as_object().expect("methods").keys().map(|method| (method.to_uppercase(), path.clone())));
+    }
+    documented.extend(["/", "/openapi.json"].map(|path| ("GET".to_owned(), path.to_owned())));
+    let mut table: Vec<(String, String)> =
+        TABLE.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
+    documented.sort();
+    table.sort();
+    assert_eq!(documented, table);
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_told_not_even_what_exists() {
+    let daemon = daemon().await;
+    for path in ["/v1/nothing", "/v1/runs", "/ready", "/"] {
+        let (status, answer) = daemon.send(request("GET", path, None, None)).await;
+        assert_eq!((status, code(&answer)), (StatusCode::UNAUTHORIZED, "SB0104"), "{path}");
+    }
+    let wrong = Request::get("/status").header("authorization", "Bearer guess").body(Body::empty()).expect("a request");
+    let response = daemon.router.clone().oneshot(wrong).await.expect("infallible");
+    assert_eq!(response.headers()["www-authenticate"], "Bearer realm=\"sandbook\"");
+    let (status, answer) = daemon.get("/v1/nothing").await;
+    assert_eq!((status, code(&answer)), (StatusCode::NOT_FOUND, "SB0107"));
+    let (status, answer) = daemon.act("PATCH", "/v1/runs", None).await;
+    assert_eq!((status, code(&answer)), (StatusCode::METHOD_NOT_ALLOWED, "SB0107"));
+}
+
+#[tokio::test]
+async fn webhooks_take_a_password_and_nothing_else_does() {
+    use base64::Engine as _;
+    let daemon = daemon().await;
+    let basic = |name: &str| {
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("anybody:{}", token(name))))
+    };
+    let post = Request::post("/webhook/alerts")
+        .header("authorization", basic("sender"))
+        .body(Body::from("[]"))
+        .expect("a request");
+    assert_ne!(daemon.send(post).await.0, StatusCode::UNAUTHORIZED);
+    let get = Request::get("/status").header("authorization", basic("admin")).body(Body::empty()).expect("a request");
+    assert_eq!(daemon.send(get).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn another_sites_page_changes_nothing() {
+    let daemon = daemon().await;
+    let mut foreign = request("POST", "/v1/stop", Some("admin"), Some(json!({})));
+    foreign.headers_mut().insert("origin", "http://evil.example".parse().expect("a header"));
+    foreign.headers_mut().insert("host", "127.0.0.1:7070".parse().expect("a header"));
+    let (status, answer) = daemon.send(foreign).await;
+    assert_eq!((status, code(&answer)), (StatusCode::FORBIDDEN, "SB0110"));
+    assert_eq!(daemon.app.store.stopped().await, Ok(None));
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_are_each_refused_in_their_own_way() {
+    let daemon = daemon().await;
+    let body = |path: &str, kind: &str, body: Body| {
+        let request = Request::post(path)
+            .header("authorization", format!("Bearer {}", token("admin")))
+            .header("content-type", kind);
+        request.body(body).expect("a request")
+    };
+    for (path, kind, text, want) in [
+        ("/webhook/alerts", "application/json", "{\"alerts\":", (400, "SB0101")),
+        ("/webhook/alerts", "application/json", "{\"hello\": 1}", (400, "SB0102")),
+        ("/webhook/alerts", "application/x-www-form-urlencoded", "a=b", (415, "SB0109")),
+        ("/v1/match", "text/plain", "{}", (415, "SB0109")),
+        ("/v1/match", "application/json", "{\"labels\":{\"a\":1}}", (422, "SB0112")),
+        ("/v1/match", "application/json", "{\"labels\"\n:x}", (400, "SB0101")),
+        ("/v1/match", "application/json", "{}", (422, "SB0112")),
+        ("/v1/runbooks", "application/zip", "PK", (415, "SB0109")),
+        ("/v1/runbooks?stage=loud", "application/x-tar", "", (400, "SB0112")),
+    ] {
+        let (status, answer) = daemon.send(body(path, kind, Body::from(text))).await;
+        assert_eq!((status.as_u16(), code(&answer)), want, "{path} {text}: {answer}");
+    }
+    let (_, answer) = daemon.send(body("/v1/match", "application/json", Body::from("{\"labels\"\n:x}"))).await;
+    assert!(answer["error"]["message"].as_str().is_some_and(|message| message.contains("line 2 column 2")), "{answer}");
+    let refused = daemon.app.metrics.webhook_refused.clone();
+    for reason in ["unreadable", "content-type"] {
+        assert!(refused.with_label_values(&[reason]).get() > 0, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_before_it_is_read() {
+    let daemon = daemon().await;
+    for (path, announced) in [("/v1/runbooks", 200u64 << 20), ("/webhook/alerts", 17 << 20), ("/v1/pauses", 2 << 20)] {
+        let request = Request::post(path)
+            .header("authorization", format!("Bearer {}", token("admin")))
+            .header("content-length", announced)
+            .header("expect", "100-continue")
+            .body(Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>()))
+            .expect("a request");
+        let (status, answer) = daemon.send(request).await;
+        assert_eq!((status, code(&answer)), (StatusCode::PAYLOAD_TOO_LARGE, "SB0103"), "{path}");
+    }
+    assert_eq!(daemon.app.metrics.webhook_refused.with_label_values(&["too-large"]).get(), 1);
+}
+
+#[tokio::test]
+async fn requests_are_bounded_in_number_and_time_and_panics_are_answers() {
+    let limits = Arc::new(guard::Limits::of(1, Duration::from_millis(20)));
+    let (sender, finished) = tokio::sync::oneshot::channel();
+    let sender = Arc::new(Mutex::new(Some(sender)));
+    let slow = move || async move {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        if let Some(sender) = sender.lock().expect("one at a time").take() {
+            let _ = sender.send(());
+        }
+    };
+    let router = Router::new()
+        .route("/slow", post(slow))
+        .route("/panics", get(|| async { panic!("on purpose") as () }))
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(from_fn_with_state(limits, guard::limit))
+        .layer(from_fn(guard::log));
+    let ask = |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+        let router = router.clone();
+        async move {
+            let response = router.oneshot(request).await.expect("infallible");
+            let status = response.status();
+            let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+            (status, serde_json::from_slice::<Value>(&bytes).expect("an error"))
+        }
+    };
+    let (status, answer) = ask("GET", "/panics").await;
+    assert_eq!((status, code(&answer)), (StatusCode::INTERNAL_SERVER_ERROR, "SB0114"));
+    assert!(!answer.to_string().contains("purpose"));
+    let (status, answer) = ask("POST", "/slow").await;
+    assert_eq!((status, code(&answer)), (StatusCode::SERVICE_UNAVAILABLE, "SB0115"));
+    let (status, answer) = ask("GET", "/panics").await;
+    assert_eq!((status, code(&answer)), (StatusCode::SERVICE_UNAVAILABLE, "SB0116"), "its place is still taken");
+    finished.await.expect("what changes something is finished though nobody waits for it");
+}
