@@ -48,6 +48,8 @@ pub struct Receipt {
     pub suppressed: u64,
     /// New episodes that no runbook wants.
     pub unmatched: u64,
+    /// Alerts the sender cut off, or beyond what one message may hold: they come again with the next message.
+    pub truncated: u64,
     /// Alerts that are none, by their place in the message.
     pub rejected: Vec<Rejected>,
     /// Runs started.
@@ -145,7 +147,7 @@ impl Intake {
         let now_ms = self.runner.parts().clock.now().unix_ms;
         let now = jiff::Timestamp::from_millisecond(i64::try_from(now_ms).unwrap_or(i64::MAX)).unwrap_or_default();
         let message = parse_message(body, now)?;
-        let mut receipt = Receipt::default();
+        let mut receipt = Receipt { truncated: message.truncated, ..Receipt::default() };
         let mut incoming = Vec::with_capacity(message.alerts.len());
         let actives = self.library.snapshot();
         for (index, alert) in message.alerts.into_iter().enumerate() {
@@ -174,7 +176,9 @@ impl Intake {
             }
         }
         let rejected = receipt.rejected.len() as u64;
-        self.runner.parts().metrics.alerts_received.with_label_values(&["rejected"]).inc_by(rejected);
+        let received = &self.runner.parts().metrics.alerts_received;
+        received.with_label_values(&["rejected"]).inc_by(rejected);
+        received.with_label_values(&["truncated"]).inc_by(receipt.truncated);
         Ok(receipt)
     }
 
@@ -280,6 +284,10 @@ impl Intake {
 
     /// A Docker event of a host: unhealthy, out of memory, died.
     pub async fn docker_event(&self, event: &HostEvent) {
+        // What a run does to a container is seen as events too; they are its doing and no new fault.
+        if self.runner.is_touching(&format!("{}/{}", event.host, event.name)) {
+            return;
+        }
         let mut labels = event.labels.clone();
         labels.insert("name".to_owned(), event.name.clone());
         labels.insert("host".to_owned(), event.host.clone());

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod policy;
 pub mod reference;
 pub mod runner;
+pub mod state;
 pub mod store;
 pub mod telemetry;
 pub mod watcher;

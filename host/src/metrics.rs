@@ -68,7 +68,7 @@ impl Metrics {
             alerts_received: counters(
                 &r,
                 "sandbook_alerts_received_total",
-                "Alerts received, by result: new, duplicate, joined, suppressed, resolved, rejected.",
+                "Alerts received, by result: new, duplicate, resolved, rejected, truncated.",
                 &["result"],
             )?,
             webhook_refused: counters(

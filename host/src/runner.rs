@@ -68,6 +68,8 @@ pub struct Runner {
     active: Mutex<BTreeMap<String, Arc<perform::Attempt>>>,
     /// Latest acting run of each runbook and subject: triggers in its settle window join it.
     acted: Mutex<HashMap<(String, String), (String, u64)>>,
+    /// When containers were last acted on, by `host/name`.
+    touched: Mutex<HashMap<String, u64>>,
     notices: tokio::sync::broadcast::Sender<Notice>,
     myself: Weak<Runner>,
 }
@@ -109,6 +111,7 @@ impl Runner {
             locks: Mutex::default(),
             active: Mutex::default(),
             acted: Mutex::default(),
+            touched: Mutex::default(),
             notices: tokio::sync::broadcast::channel(NOTICES_MAX).0,
             myself: myself.clone(),
             parts,
@@ -139,6 +142,17 @@ impl Runner {
     /// How many more runs may be accepted.
     pub fn room(&self) -> usize {
         self.queue_max.saturating_sub(self.queue_length())
+    }
+
+    /// Whether a run is at work on a container, `host/name`, or acted on it within the engine's settle window.
+    pub fn is_touching(&self, container: &str) -> bool {
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if active.values().any(|attempt| attempt.target() == Some(container)) {
+            return true;
+        }
+        let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.parts.clock.now().unix_ms;
+        touched.get(container).is_some_and(|at| now.saturating_sub(*at) < self.parts.brakes.settle_ms)
     }
 
     /// Takes a run that is durable already.

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::{Error, Result};
 use super::extract::{Path, Query, since};
 use super::time::Time;
-use crate::app::App;
+use crate::state::App;
 use crate::store::{EpisodeFilter, EpisodeRow};
 
 /// One firing of an alert, from its first message to its end.

@@ -18,8 +18,8 @@ use super::extract::{Json, Path, Query};
 use super::record::TargetView;
 use super::runs::find;
 use super::time::Time;
-use crate::app::App;
 use crate::auth::Caller;
+use crate::state::App;
 use crate::store::{Approval, ApprovalEnd, Checkpoint, Decided, RunPatch};
 
 /// A question.

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::Result;
 use super::extract::{Query, since};
 use super::time::Time;
-use crate::app::App;
+use crate::state::App;
 use crate::store::{AuditCheck, AuditRow};
 
 /// A line of the audit.

@@ -14,8 +14,8 @@ use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
 use super::error::{Error, Result};
-use crate::app::App;
 use crate::auth::Caller;
+use crate::state::App;
 use crate::store;
 
 /// Read and sent at once.

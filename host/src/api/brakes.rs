@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::error::Result;
 use super::time::Time;
-use crate::app::App;
+use crate::state::App;
 use crate::store::{AttemptFilter, AttemptRow, PAGE_MAX, Scope, Window};
 
 /// A window that counted something.

@@ -26,7 +26,7 @@ use super::error::{self, Error, Result};
 use super::extract::Path;
 use super::record::Viewer;
 use super::runs::find;
-use crate::app::App;
+use crate::state::App;
 use crate::store::{Event, EventKind, Store};
 
 /// Streams open at once: consoles and terminals of a team.

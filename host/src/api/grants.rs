@@ -16,10 +16,10 @@ use utoipa::ToSchema;
 use super::error::{Error, Result};
 use super::extract::Json;
 use super::runbooks::of_library;
-use crate::app::App;
 use crate::auth::Caller;
 use crate::policy::grant::{Change, Selector, grant};
 use crate::policy::list::{GrantKind, GrantLine};
+use crate::state::App;
 
 /// One policy.
 #[derive(Serialize, ToSchema)]

@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::error::{self, Error};
-use crate::app::App;
 use crate::auth::{Access, Caller, access, shown};
+use crate::state::App;
 
 /// Requests being answered at once. Event streams do not count once they stream; they have a bound of their own.
 const REQUESTS_MAX: usize = 512;

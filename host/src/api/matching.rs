@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::error::{self, Error, Result};
 use super::extract::Json;
 use super::record::TargetView;
-use crate::app::App;
+use crate::state::App;
 
 /// An alert, by its labels or whole.
 #[derive(Deserialize, ToSchema)]

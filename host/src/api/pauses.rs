@@ -15,8 +15,8 @@ use utoipa::ToSchema;
 use super::error::{Error, Result};
 use super::extract::{Json, Path};
 use super::time::Time;
-use crate::app::App;
 use crate::auth::Caller;
+use crate::state::App;
 use crate::store::{Pause, Selector, id};
 
 /// The longest pause; who needs more demotes the runbook.

@@ -17,9 +17,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::{self, Error, Result};
 use super::extract::{Json, Path, Query, content_type, read, word};
 use super::time::Time;
-use crate::app::App;
 use crate::auth::Caller;
 use crate::library::{self, PACKED_BYTES_MAX, StageChange, Standing, UploadError};
+use crate::state::App;
 use crate::store::{RunFilter, RunRow, Source};
 
 /// Runs looked at for figures: those of the last weeks on all but the busiest daemons.

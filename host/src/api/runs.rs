@@ -18,10 +18,10 @@ use super::extract::{JsonOrNothing, Path, Query, since, word};
 use super::record::{RecordView, TargetView, Viewer};
 use super::runbooks::of_library;
 use super::time::Time;
-use crate::app::App;
 use crate::auth::Caller;
 use crate::runner::aim::Hint;
 use crate::runner::execute::mode_of;
+use crate::state::App;
 use crate::store::{NewRun, RunFilter, RunRow, id};
 
 /// A run.

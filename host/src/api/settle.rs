@@ -17,8 +17,8 @@ use utoipa::ToSchema;
 use super::error::{Error, Result};
 use super::extract::{Json, JsonOrNothing, Path};
 use super::runs::find;
-use crate::app::App;
 use crate::auth::Caller;
+use crate::state::App;
 use crate::store::{Checkpoint, RunPatch, RunRow};
 
 /// Why.

@@ -19,7 +19,7 @@ use super::pauses::PauseView;
 use super::runbooks::{BrokenView, broken};
 use super::stop::StopView;
 use super::time::Time;
-use crate::app::App;
+use crate::state::App;
 use crate::store::{EpisodeFilter, RunFilter};
 
 /// Ended runs are counted over this time.

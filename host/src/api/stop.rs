@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use super::error::Result;
 use super::extract::JsonOrNothing;
 use super::time::Time;
-use crate::app::App;
 use crate::auth::Caller;
+use crate::state::App;
 use crate::store::Stop;
 
 /// Why.

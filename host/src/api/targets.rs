@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::error::Result;
-use crate::app::App;
+use crate::state::App;
 use crate::watcher::Container;
 
 /// A host or container.

@@ -13,9 +13,10 @@ use sandbook_core::world::World;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::app::{App, Stage as Surroundings};
+use crate::app::Stage as Surroundings;
 use crate::config::Config;
 use crate::guest::Compiler;
+use crate::state::App;
 use crate::store::{NewRun, Sqlite};
 
 mod act;

@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 
 use super::error::Result;
 use super::extract::{must_be_json, read};
-use crate::app::App;
 use crate::intake::Receipt;
+use crate::state::App;
 
 /// One message: the largest groups seen have a few megabytes. More is answered 413, which loses its alerts.
 pub(super) const MESSAGE_BYTES_MAX: usize = 16 << 20;

@@ -13,11 +13,12 @@ use sandbook_core::run::Stage as RunbookStage;
 use sandbook_core::world::World;
 use serde_json::{Value, json};
 
-use super::{App, Stage, compiler, serve};
+use super::{Stage, compiler, serve};
 use crate::cli::timeline;
 use crate::config::{Config, LOCAL_HOST};
 use crate::driver::docker::throwaway::{self, ThrowAway};
 use crate::policy::grant::{Selector, grant};
+use crate::state::App;
 use crate::store::Sqlite;
 use crate::{api, library};
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use sandbook_core::run::Stage as RunbookStage;
 
-use super::{App, Stage, compiler, list, open_store, problems};
+use super::{Stage, compiler, list, open_store, problems};
 use crate::config::{Config, Happening};
 use crate::runner::Notice;
+use crate::state::App;
 use crate::{api, telemetry};
 
 /// How often retention is looked after.

@@ -124,168 +124,169 @@ fn without_a_file_the_defaults_are_the_contracts() {
     assert_eq!(load("", &[]).expect("sound").data_dir, Path::new("/etc/sb/sandbook-data"));
 }
 
+/// What is written, and every problem as it is told: line, column, code, sentence.
+const MISTAKES: &[(&str, &str)] = &[
+    ("listn = \"127.0.0.1:1\"", "1:1 SB0403 unknown key `listn` (did you mean `listen`?)"),
+    (
+        "x = 1\n[brakes]\nper_hsot = []",
+        "1:1 SB0403 unknown key `x` (known here: listen, data_dir, tls, store, docker, prometheus, alertmanager, routes, runbooks, policy, brakes, auth, notify, egress, llm, limits, workers, retention, log)\n3:1 SB0403 unknown key `brakes.per_hsot` (did you mean `per_host`?)",
+    ),
+    (
+        "listen = \"7070\"",
+        "1:10 SB0404 `listen` is \"7070\", it must be an address with a port in quotes, like \"127.0.0.1:7070\" or \"[::1]:7070\"",
+    ),
+    (
+        "listen = 7070",
+        "1:10 SB0404 `listen` is 7070, it must be an address with a port in quotes, like \"127.0.0.1:7070\" or \"[::1]:7070\"",
+    ),
+    ("store = 3", "1:9 SB0404 `store` is 3, it must be a table: [store]"),
+    (
+        "[brakes]\nper_host = [\"3/1h\", \"4\"]",
+        "2:21 SB0404 `brakes.per_host[1]`: \"4\" is not a rate: it has no `/`; write it like 3/1h or 7/1d",
+    ),
+    (
+        "[brakes]\nsettle = 5",
+        "2:10 SB0404 `brakes.settle` is 5, it must be a duration in quotes, like \"90s\" or \"1h30m\"",
+    ),
+    (
+        "[brakes]\nper_host = \"3/1h\"",
+        "2:12 SB0404 `brakes.per_host` is \"3/1h\", it must be a list in [ ], each a rate in quotes, like \"3/1h\"",
+    ),
+    ("[brakes.storm]\nshare = 1.5", "2:9 SB0411 `brakes.storm.share` is 1.5, it must be above 0 and at most 1"),
+    (
+        "[auth]\nmode = \"tokn\"",
+        "2:8 SB0404 `auth.mode` is \"tokn\", it must be token or off (did you mean \"token\"?)",
+    ),
+    (
+        "listen = \"0.0.0.0:7070\"\n[auth]\nmode = \"off\"",
+        "3:8 SB0408 auth is off and 0.0.0.0:7070 can be reached from other machines (listen on 127.0.0.1, or write mode = \"token\")",
+    ),
+    ("listen = \"[::1]:7070\"\n[auth]\nmode = \"off\"", ""),
+    (
+        "[auth.tokens.a]\nrole = \"admin\"",
+        "1:14 SB0405 `auth.tokens.a.token_file` is missing (write token_file = …, a path in quotes)",
+    ),
+    (
+        "[auth.tokens.a]\nrole = \"admin\"\ntoken = \"hunter2\"\ntoken_file = \"x\"",
+        "3:1 SB0406 `auth.tokens.a.token` is a secret in the configuration (put it into a file and write token_file = \"…\")",
+    ),
+    (
+        "[auth.tokens.a]\nrole = \"boss\"\ntoken_file = \"x\"",
+        "2:8 SB0404 `auth.tokens.a.role` is \"boss\", it must be one of sender, viewer, author, operator, admin",
+    ),
+    (
+        "[auth.tokens]\na = {role = \"admin\", token_file = \"x\"}\nb = {role = \"admin\", token_file = \"./x\"}",
+        "3:35 SB0412 tokens `a` and `b` have the same token_file: nobody could tell who it was (give each a file of its own)",
+    ),
+    (
+        "[llm]\napi_key = \"k\"",
+        "2:1 SB0406 `llm.api_key` is a secret in the configuration (put it into a file and write api_key_file = \"…\")",
+    ),
+    ("[llm]\nmodel = \"m\"", "2:9 SB0405 `llm.model` stands without `base_url` (add base_url = \"…\")"),
+    (
+        "[prometheus]\nurl = \"http://u:p@h\"",
+        "2:7 SB0406 `prometheus.url` has a user or password in it (put the secret into a file, and name it with the `_file` key)",
+    ),
+    (
+        "[prometheus]\nurl = \"h:9090\"",
+        "2:7 SB0404 `prometheus.url` is \"h:9090\", it must be a url like \"http://127.0.0.1:9090\"",
+    ),
+    (
+        "[store]\nurl = \"postgres://h/d\"",
+        "2:7 SB0410 a store in PostgreSQL is not supported yet (write url = \"sqlite\")",
+    ),
+    (
+        "[docker.hosts.a]\nendpoint = \"ssh://u@h\"",
+        "2:12 SB0410 `docker.hosts.a.endpoint`: ssh endpoints are not supported yet (forward the socket (ssh -L /run/docker-web1.sock:/var/run/docker.sock web1) and write unix:///run/docker-web1.sock)",
+    ),
+    (
+        "[docker.hosts.a]\nendpoint = \"npipe:x\"",
+        "2:12 SB0404 endpoint `npipe:x` is neither unix:///path nor tcp://host:port",
+    ),
+    (
+        "[docker.hosts.\"a/b\"]\nendpoint = \"unix:///x\"",
+        "1:15 SB0404 \"a/b\" is no name: it must be 1 to 63 letters, digits, -, _ and .",
+    ),
+    (
+        "[docker.hosts.a]\nendpoint = \"unix:///x\"\nmatch = ['a=\"b\"', 'a==\"b\"']",
+        "3:19 SB0404 `docker.hosts.a.match[1]`: \"a==\\\"b\\\"\" is not a matcher: the operators are =, !=, =~, !~ (put a value with = or ~ into double quotes); write it like severity=\"critical\"",
+    ),
+    (
+        "[docker.hosts]\na = {endpoint = \"unix:///a\"}\nb = {endpoint = \"unix:///b\"}",
+        "3:5 ~SB0413 docker hosts `a` and `b` have no `match`: their alerts cannot be told apart (add match = ['instance=~\"web1:.*\"'])",
+    ),
+    (
+        "[[routes]]\nrunbook = \"x\"",
+        "1:1 ~SB0413 route 1 has no matchers and never matches (add match = ['alertname=\"…\"']; alertname=~\".+\" would be every alert)",
+    ),
+    (
+        "[[routes]]\nmatch = ['a=\"b\"']\nrunbok = \"x\"",
+        "1:1 SB0405 `routes[0].runbook` is missing (write runbook = …, a text in quotes)\n3:1 SB0403 unknown key `routes[0].runbok` (did you mean `runbook`?)",
+    ),
+    (
+        "[[routes]]\nmatch = ['a=\"b\"']\nrunbook = \"x\"\nparameters = {a = [1]}",
+        "4:19 SB0404 `routes[0].parameters.a` is a list, it must be a text, a number, true or false",
+    ),
+    (
+        "[runbooks.stages]\nx = \"alive\"",
+        "2:5 SB0404 `runbooks.stages.x`: there is no stage \"alive\", there are draft, shadow, ask, live; did you mean `live`?",
+    ),
+    (
+        "[runbooks.stages]\nx = \"live@sha256:12\"",
+        "2:5 SB0404 `runbooks.stages.x`: \"sha256:12\" is no digest: write live@sha256: and at least 12 of its hex digits, as `sandbook runbooks` shows it",
+    ),
+    (
+        "[runbooks.stages]\nX_Y = \"live\"",
+        "2:7 SB0404 \"X_Y\" is no runbook's name: it must be 1 to 63 of a-z, 0-9 and -",
+    ),
+    ("[policy]\ndirs = [\"a\", \"./a\"]", "2:14 SB0412 `policy.dirs` names /etc/sb/a twice (remove one)"),
+    (
+        "[notify]\nself = \"opz\"\n[notify.channels.ops]\nkind = \"webhook\"\nurl_file = \"u\"",
+        "2:8 SB0409 `notify.self`: there is no channel \"opz\" (did you mean \"ops\"?)",
+    ),
+    (
+        "[[notify.routes]]\non = [\"acted\", \"act\"]\nchannel = \"ops\"",
+        "2:16 SB0404 `notify.routes[0].on[1]` is \"act\", it must be one of acted, refused, contradicted, approval, tripped, needs-attention, failed",
+    ),
+    (
+        "[[notify.routes]]\non = [\"acted\"]\nchannel = \"ops\"",
+        "3:11 SB0409 `notify.routes[0].channel`: there is no channel \"ops\" (add [notify.channels.ops])",
+    ),
+    (
+        "[notify]\nself = \"ops\"\n[notify.channels.ops]\nkind = \"slack\"\nurl = \"https://hooks.slack.com/x\"",
+        "5:7 SB0406 `notify.channels.ops.url`: who knows a Slack URL can post there, so it is a secret (put it into a file and write url_file = \"…\")",
+    ),
+    (
+        "[notify]\nself = \"ops\"\n[notify.channels.ops]\nkind = \"pagerduty\"",
+        "3:1 SB0405 notify channel `ops` needs routing_key_file",
+    ),
+    (
+        "[notify.channels.ops]\nkind = \"webhook\"\nurl = \"http://h/x\"",
+        "1:2 ~SB0413 alerts about Sandbook itself have no channel to go to (write self = \"ops\" under [notify])",
+    ),
+    (
+        "[egress]\nhosts = [\"a\", \"http://b\"]",
+        "2:15 SB0404 egress pattern `http://b` has no port from 1 to 65535; write `host`, `host:port` or `host:*`",
+    ),
+    ("[tls]\ncert_file = \"c\"", "2:13 SB0405 `tls.cert_file` stands without `key_file` (add key_file)"),
+    (
+        "[tls]\ncert_file = \"c\"\nkey_file = \"k\"",
+        "2:13 SB0410 TLS on the daemon's own address is not supported yet (put a proxy that speaks TLS in front, and listen on 127.0.0.1)",
+    ),
+    ("[workers]\ncount = 0", "2:9 SB0411 `workers.count` is 0, it must be from 1 to 200"),
+    ("[workers]\ncount = -1", "2:9 SB0404 `workers.count` is -1, it must be a whole number from 0"),
+    ("[limits]\nmemory = \"1GiB\"", "2:10 SB0411 `limits.memory` is 1GiB, it must be from 1MiB to 256MiB"),
+    ("[retention]\nruns = \"1m\"", "2:8 SB0411 `retention.runs` is 1m, it must be from 1h to 366d"),
+    (
+        "[log]\nlevel = \"a=b=c\"",
+        "2:9 SB0404 `log.level` is \"a=b=c\", which is no filter (write error, warn, info, debug or trace)",
+    ),
+];
+
 #[test]
 fn every_mistake_is_placed() {
-    let mut wrong = Vec::new();
-    for (text, want) in [
-        ("listn = \"127.0.0.1:1\"", "1:1 SB0403 unknown key `listn` (did you mean `listen`?)"),
-        (
-            "x = 1\n[brakes]\nper_hsot = []",
-            "1:1 SB0403 unknown key `x` (known here: listen, data_dir, tls, store, docker, prometheus, alertmanager, routes, runbooks, policy, brakes, auth, notify, egress, llm, limits, workers, retention, log)\n3:1 SB0403 unknown key `brakes.per_hsot` (did you mean `per_host`?)",
-        ),
-        (
-            "listen = \"7070\"",
-            "1:10 SB0404 `listen` is \"7070\", it must be an address with a port in quotes, like \"127.0.0.1:7070\" or \"[::1]:7070\"",
-        ),
-        (
-            "listen = 7070",
-            "1:10 SB0404 `listen` is 7070, it must be an address with a port in quotes, like \"127.0.0.1:7070\" or \"[::1]:7070\"",
-        ),
-        ("store = 3", "1:9 SB0404 `store` is 3, it must be a table: [store]"),
-        (
-            "[brakes]\nper_host = [\"3/1h\", \"4\"]",
-            "2:21 SB0404 `brakes.per_host[1]`: \"4\" is not a rate: it has no `/`; write it like 3/1h or 7/1d",
-        ),
-        (
-            "[brakes]\nsettle = 5",
-            "2:10 SB0404 `brakes.settle` is 5, it must be a duration in quotes, like \"90s\" or \"1h30m\"",
-        ),
-        (
-            "[brakes]\nper_host = \"3/1h\"",
-            "2:12 SB0404 `brakes.per_host` is \"3/1h\", it must be a list in [ ], each a rate in quotes, like \"3/1h\"",
-        ),
-        ("[brakes.storm]\nshare = 1.5", "2:9 SB0411 `brakes.storm.share` is 1.5, it must be above 0 and at most 1"),
-        (
-            "[auth]\nmode = \"tokn\"",
-            "2:8 SB0404 `auth.mode` is \"tokn\", it must be token or off (did you mean \"token\"?)",
-        ),
-        (
-            "listen = \"0.0.0.0:7070\"\n[auth]\nmode = \"off\"",
-            "3:8 SB0408 auth is off and 0.0.0.0:7070 can be reached from other machines (listen on 127.0.0.1, or write mode = \"token\")",
-        ),
-        ("listen = \"[::1]:7070\"\n[auth]\nmode = \"off\"", ""),
-        (
-            "[auth.tokens.a]\nrole = \"admin\"",
-            "1:14 SB0405 `auth.tokens.a.token_file` is missing (write token_file = …, a path in quotes)",
-        ),
-        (
-            "[auth.tokens.a]\nrole = \"admin\"\ntoken = \"hunter2\"\ntoken_file = \"x\"",
-            "3:1 SB0406 `auth.tokens.a.token` is a secret in the configuration (put it into a file and write token_file = \"…\")",
-        ),
-        (
-            "[auth.tokens.a]\nrole = \"boss\"\ntoken_file = \"x\"",
-            "2:8 SB0404 `auth.tokens.a.role` is \"boss\", it must be one of sender, viewer, author, operator, admin",
-        ),
-        (
-            "[auth.tokens]\na = {role = \"admin\", token_file = \"x\"}\nb = {role = \"admin\", token_file = \"./x\"}",
-            "3:35 SB0412 tokens `a` and `b` have the same token_file: nobody could tell who it was (give each a file of its own)",
-        ),
-        (
-            "[llm]\napi_key = \"k\"",
-            "2:1 SB0406 `llm.api_key` is a secret in the configuration (put it into a file and write api_key_file = \"…\")",
-        ),
-        ("[llm]\nmodel = \"m\"", "2:9 SB0405 `llm.model` stands without `base_url` (add base_url = \"…\")"),
-        (
-            "[prometheus]\nurl = \"http://u:p@h\"",
-            "2:7 SB0406 `prometheus.url` has a user or password in it (put the secret into a file, and name it with the `_file` key)",
-        ),
-        (
-            "[prometheus]\nurl = \"h:9090\"",
-            "2:7 SB0404 `prometheus.url` is \"h:9090\", it must be a url like \"http://127.0.0.1:9090\"",
-        ),
-        (
-            "[store]\nurl = \"postgres://h/d\"",
-            "2:7 SB0410 a store in PostgreSQL is not supported yet (write url = \"sqlite\")",
-        ),
-        (
-            "[docker.hosts.a]\nendpoint = \"ssh://u@h\"",
-            "2:12 SB0410 `docker.hosts.a.endpoint`: ssh endpoints are not supported yet (forward the socket (ssh -L /run/docker-web1.sock:/var/run/docker.sock web1) and write unix:///run/docker-web1.sock)",
-        ),
-        (
-            "[docker.hosts.a]\nendpoint = \"npipe:x\"",
-            "2:12 SB0404 endpoint `npipe:x` is neither unix:///path nor tcp://host:port",
-        ),
-        (
-            "[docker.hosts.\"a/b\"]\nendpoint = \"unix:///x\"",
-            "1:15 SB0404 \"a/b\" is no name: it must be 1 to 63 letters, digits, -, _ and .",
-        ),
-        (
-            "[docker.hosts.a]\nendpoint = \"unix:///x\"\nmatch = ['a=\"b\"', 'a==\"b\"']",
-            "3:19 SB0404 `docker.hosts.a.match[1]`: \"a==\\\"b\\\"\" is not a matcher: the operators are =, !=, =~, !~ (put a value with = or ~ into double quotes); write it like severity=\"critical\"",
-        ),
-        (
-            "[docker.hosts]\na = {endpoint = \"unix:///a\"}\nb = {endpoint = \"unix:///b\"}",
-            "3:5 ~SB0413 docker hosts `a` and `b` have no `match`: their alerts cannot be told apart (add match = ['instance=~\"web1:.*\"'])",
-        ),
-        (
-            "[[routes]]\nrunbook = \"x\"",
-            "1:1 ~SB0413 route 1 has no matchers and never matches (add match = ['alertname=\"…\"']; alertname=~\".+\" would be every alert)",
-        ),
-        (
-            "[[routes]]\nmatch = ['a=\"b\"']\nrunbok = \"x\"",
-            "1:1 SB0405 `routes[0].runbook` is missing (write runbook = …, a text in quotes)\n3:1 SB0403 unknown key `routes[0].runbok` (did you mean `runbook`?)",
-        ),
-        (
-            "[[routes]]\nmatch = ['a=\"b\"']\nrunbook = \"x\"\nparameters = {a = [1]}",
-            "4:19 SB0404 `routes[0].parameters.a` is a list, it must be a text, a number, true or false",
-        ),
-        (
-            "[runbooks.stages]\nx = \"alive\"",
-            "2:5 SB0404 `runbooks.stages.x`: there is no stage \"alive\", there are draft, shadow, ask, live; did you mean `live`?",
-        ),
-        (
-            "[runbooks.stages]\nx = \"live@sha256:12\"",
-            "2:5 SB0404 `runbooks.stages.x`: \"sha256:12\" is no digest: write live@sha256: and at least 12 of its hex digits, as `sandbook runbooks` shows it",
-        ),
-        (
-            "[runbooks.stages]\nX_Y = \"live\"",
-            "2:7 SB0404 \"X_Y\" is no runbook's name: it must be 1 to 63 of a-z, 0-9 and -",
-        ),
-        ("[policy]\ndirs = [\"a\", \"./a\"]", "2:14 SB0412 `policy.dirs` names /etc/sb/a twice (remove one)"),
-        (
-            "[notify]\nself = \"opz\"\n[notify.channels.ops]\nkind = \"webhook\"\nurl_file = \"u\"",
-            "2:8 SB0409 `notify.self`: there is no channel \"opz\" (did you mean \"ops\"?)",
-        ),
-        (
-            "[[notify.routes]]\non = [\"acted\", \"act\"]\nchannel = \"ops\"",
-            "2:16 SB0404 `notify.routes[0].on[1]` is \"act\", it must be one of acted, refused, contradicted, approval, tripped, needs-attention, failed",
-        ),
-        (
-            "[[notify.routes]]\non = [\"acted\"]\nchannel = \"ops\"",
-            "3:11 SB0409 `notify.routes[0].channel`: there is no channel \"ops\" (add [notify.channels.ops])",
-        ),
-        (
-            "[notify]\nself = \"ops\"\n[notify.channels.ops]\nkind = \"slack\"\nurl = \"https://hooks.slack.com/x\"",
-            "5:7 SB0406 `notify.channels.ops.url`: who knows a Slack URL can post there, so it is a secret (put it into a file and write url_file = \"…\")",
-        ),
-        (
-            "[notify]\nself = \"ops\"\n[notify.channels.ops]\nkind = \"pagerduty\"",
-            "3:1 SB0405 notify channel `ops` needs routing_key_file",
-        ),
-        (
-            "[notify.channels.ops]\nkind = \"webhook\"\nurl = \"http://h/x\"",
-            "1:2 ~SB0413 alerts about Sandbook itself have no channel to go to (write self = \"ops\" under [notify])",
-        ),
-        (
-            "[egress]\nhosts = [\"a\", \"http://b\"]",
-            "2:15 SB0404 egress pattern `http://b` has no port from 1 to 65535; write `host`, `host:port` or `host:*`",
-        ),
-        ("[tls]\ncert_file = \"c\"", "2:13 SB0405 `tls.cert_file` stands without `key_file` (add key_file)"),
-        (
-            "[tls]\ncert_file = \"c\"\nkey_file = \"k\"",
-            "2:13 SB0410 TLS on the daemon's own address is not supported yet (put a proxy that speaks TLS in front, and listen on 127.0.0.1)",
-        ),
-        ("[workers]\ncount = 0", "2:9 SB0411 `workers.count` is 0, it must be from 1 to 200"),
-        ("[workers]\ncount = -1", "2:9 SB0404 `workers.count` is -1, it must be a whole number from 0"),
-        ("[limits]\nmemory = \"1GiB\"", "2:10 SB0411 `limits.memory` is 1GiB, it must be from 1MiB to 256MiB"),
-        ("[retention]\nruns = \"1m\"", "2:8 SB0411 `retention.runs` is 1m, it must be from 1h to 366d"),
-        (
-            "[log]\nlevel = \"a=b=c\"",
-            "2:9 SB0404 `log.level` is \"a=b=c\", which is no filter (write error, warn, info, debug or trace)",
-        ),
-    ] {
-        wrong.extend(check(text, &want.lines().collect::<Vec<_>>()));
-    }
+    let wrong: Vec<String> =
+        MISTAKES.iter().flat_map(|(text, want)| check(text, &want.lines().collect::<Vec<_>>())).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -35,13 +35,16 @@ pub(super) struct Program {
     pub(super) has_verify: bool,
 }
 
+/// A program that is loaded once, however many ask for it at the same time.
+type Loading = Arc<OnceCell<Arc<Program>>>;
+
 /// The sandbox.
 pub struct Sandbox {
     engine: Engine,
     linker: Linker<Context>,
     interpreter_linker: Linker<Context>,
     options: Options,
-    programs: Mutex<HashMap<[u8; 32], Arc<OnceCell<Arc<Program>>>>>,
+    programs: Mutex<HashMap<[u8; 32], Loading>>,
 }
 
 /// Settings that decide what compiled code looks like; the same in the compiling child.

@@ -26,9 +26,6 @@ impl Runner {
     pub(super) async fn conclude(&self, prepared: Prepared, attempt: &Arc<Attempt>, ended: Ended) -> Result<()> {
         let mut prepared = prepared;
         prepared.journal = attempt.session().await.journal().clone();
-        if attempt.changes() > 0 {
-            self.remember_acted(&prepared.row);
-        }
         match (attempt.take_why(), ended) {
             (Some(why), _) => self.stopped(&prepared, why).await,
             (None, Ended::Outcome(outcome, sentence)) => {

@@ -176,6 +176,9 @@ impl Runner {
         let attempt = Attempt::new(self.parts.clone(), session, windows, prepared.accepted);
         self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(prepared.row.id.clone(), attempt.clone());
         let ended = self.call(&prepared, &attempt, Entry::Run).await;
+        if attempt.changes() > 0 {
+            self.remember_acted(&prepared.row);
+        }
         self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id);
         Box::pin(self.conclude(prepared, &attempt, ended)).await
     }
@@ -224,12 +227,19 @@ impl Runner {
     }
 
     pub(super) fn remember_acted(&self, row: &RunRow) {
+        let now = self.parts.clock.now().unix_ms;
+        if let Some(target) = &row.target {
+            let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+            let settle_ms = self.parts.brakes.settle_ms;
+            touched.retain(|_, at| now.saturating_sub(*at) < settle_ms);
+            touched.insert(target.to_string(), now);
+        }
         let Some(subject) = &row.subject else { return };
         let mut acted = self.acted.lock().unwrap_or_else(PoisonError::into_inner);
         if acted.len() > super::QUEUE_MAX {
             acted.clear();
         }
-        acted.insert((row.runbook.clone(), subject.clone()), (row.id.clone(), self.parts.clock.now().unix_ms));
+        acted.insert((row.runbook.clone(), subject.clone()), (row.id.clone(), now));
     }
 }
 

@@ -48,6 +48,7 @@ pub enum Why {
 /// One execution of a run's guest.
 pub struct Attempt {
     run: String,
+    target: Option<String>,
     parts: Arc<Parts>,
     session: tokio::sync::Mutex<Session>,
     /// Engine and manifest brakes of this run.
@@ -72,6 +73,7 @@ impl Attempt {
         let labels = header.alert.as_ref().map(|alert| alert.labels.clone()).unwrap_or_default();
         Arc::new(Attempt {
             run: header.run.clone(),
+            target: header.target.as_ref().map(ToString::to_string),
             journal_time_ms: AtomicU64::new(session.journal().now),
             replaying: AtomicBool::new(session.replaying()),
             session: tokio::sync::Mutex::new(session),
@@ -86,6 +88,11 @@ impl Attempt {
             accepted,
             first_effect: AtomicBool::new(false),
         })
+    }
+
+    /// What it is about, as `host/name`.
+    pub fn target(&self) -> Option<&str> {
+        self.target.as_deref()
     }
 
     /// Stops it: its guest gets no more answers. The first reason stays.
@@ -228,9 +235,7 @@ impl Attempt {
             Some(answer) => answer,
             None => {
                 let steps = Recorder { attempt: self, session: tokio::sync::Mutex::new(session) };
-                let result = self.parts.driver.drive(&permit, &steps).await;
-                drop(steps);
-                result
+                self.parts.driver.drive(&permit, &steps).await
             }
         };
         self.parts.metrics.effect(effect, &result, began.elapsed());

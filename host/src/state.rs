@@ -1,0 +1,93 @@
+//! What a running daemon is made of, as the API and the tasks of the daemon see it.
+//!
+//! Deliberately not here: building it (the composition root, [`crate::app`], which nothing but the command line may know).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sandbook_core::problem::Problem;
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::driver::{egress, notify};
+use crate::intake::Intake;
+use crate::library::Library;
+use crate::metrics::Metrics;
+use crate::policy::Policy;
+use crate::runner::Runner;
+use crate::store::Store;
+use crate::watcher::Watcher;
+
+/// Where grants go when the configuration names no policy folder, below the data directory.
+const OWN_POLICY: &str = "policy";
+/// The running daemon.
+pub struct App {
+    /// As configured.
+    pub config: Arc<Config>,
+    /// Remembers everything.
+    pub store: Arc<dyn Store>,
+    /// Packages, versions and stages.
+    pub library: Arc<Library>,
+    /// Executes runs.
+    pub runner: Arc<Runner>,
+    /// Takes triggers.
+    pub intake: Arc<Intake>,
+    /// Follows Docker; absent over a simulated world.
+    pub watcher: Option<Arc<Watcher>>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Knows callers.
+    pub auth: Arc<Auth>,
+    /// When it was started, in milliseconds since 1970.
+    pub started_at_ms: u64,
+    /// Which daemon this is, among several and across restarts.
+    pub instance: String,
+    /// Sends notifications; absent over a simulated world.
+    pub notifier: Option<notify::Notifier>,
+}
+
+impl App {
+    /// Reads the policy folders again. On problems the policy in force stays.
+    ///
+    /// # Errors
+    /// Every problem, with file, line and column.
+    pub fn reload_policy(&self) -> Result<(), Vec<Problem>> {
+        match load_policy(&self.config) {
+            Ok(policy) => {
+                self.runner.parts().set_policy(policy);
+                Ok(())
+            }
+            Err(problems) => {
+                self.metrics.reload_failures.with_label_values(&["policy"]).inc();
+                Err(problems)
+            }
+        }
+    }
+
+    /// Folder that `sandbook grant` writes to.
+    pub fn grants_dir(&self) -> PathBuf {
+        self.config.policy.dirs.first().cloned().unwrap_or_else(|| self.config.data_dir.join(OWN_POLICY))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.runner.parts().clock.now().unix_ms
+    }
+}
+
+/// The policy of the configured folders and of the grants folder, with the operator's lists.
+pub fn load_policy(config: &Config) -> Result<Policy, Vec<Problem>> {
+    let mut dirs = config.policy.dirs.clone();
+    let own = config.data_dir.join(OWN_POLICY);
+    if dirs.is_empty() && own.is_dir() {
+        dirs.push(own);
+    }
+    let policy = Policy::load(&dirs, config.policy.label_grants)?;
+    let allow = egress::Allow::new(&config.egress.hosts).unwrap_or_default();
+    let permits = move |host: &str, port: Option<u16>| match port {
+        Some(port) => allow.permits(host, port),
+        None => allow.permits_name(host),
+    };
+    let escalation = config.notify.escalation_channel().map(str::to_owned);
+    Ok(policy.with_egress(Box::new(permits)).with_channels(config.notify.channels.keys().cloned(), escalation))
+}
