@@ -36,7 +36,7 @@ pub struct Intake {
 }
 
 /// What became of a message.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 pub struct Receipt {
     /// Alerts stored as new episodes or resolutions.
     pub accepted: u64,
@@ -57,7 +57,7 @@ pub struct Receipt {
 }
 
 /// An entry that is no alert.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Rejected {
     /// Place in the message, from 0.
     pub index: usize,
@@ -66,7 +66,7 @@ pub struct Rejected {
 }
 
 /// A run that was started.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Started {
     /// Its id.
     pub run: String,
