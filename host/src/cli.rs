@@ -147,6 +147,7 @@ async fn demo(args: &args::DemoArgs, screen: &Screen) -> Result<ExitCode> {
     let options = crate::app::DemoOptions {
         docker: args.docker,
         image: args.image.clone(),
+        endpoint: args.endpoint.clone(),
         exit: args.exit,
         json: screen.json,
         color: screen.ink.color,

@@ -29,6 +29,8 @@ pub struct DemoOptions {
     pub docker: bool,
     /// Image of the throw-away container; needs a shell.
     pub image: Option<String>,
+    /// Where the engine listens; absent: the default socket.
+    pub endpoint: Option<String>,
     /// End after the timeline.
     pub exit: bool,
     /// Print JSON instead of prose.
@@ -92,6 +94,11 @@ async fn prepare(options: &DemoOptions, folder: &std::path::Path) -> Result<(Con
     let policy = folder.join("policy");
     std::fs::create_dir_all(&policy)?;
     let text = format!("data_dir = {folder:?}\nlisten = \"127.0.0.1:0\"\n[policy]\ndirs = [{policy:?}]\n");
+    let endpoint = options.endpoint.as_ref().filter(|_| options.docker);
+    let text = match endpoint {
+        Some(endpoint) => format!("{text}[docker.hosts.{LOCAL_HOST}]\nendpoint = {endpoint:?}\n"),
+        None => text,
+    };
     let config = Config::from_text(&text, None, std::iter::empty())
         .map_err(|problems| anyhow::anyhow!("{}", super::list(&problems)))?;
     let victim = if options.docker {

@@ -187,6 +187,9 @@ pub struct DemoArgs {
     /// With --docker: the container's image; needs a shell
     #[arg(long, value_name = "IMAGE", requires = "docker")]
     pub image: Option<String>,
+    /// With --docker: where the engine listens; else DOCKER_HOST, else unix:///var/run/docker.sock
+    #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
+    pub endpoint: Option<String>,
     /// End after the timeline instead of serving until Ctrl-C
     #[arg(long)]
     pub exit: bool,

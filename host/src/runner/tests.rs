@@ -203,6 +203,41 @@ async fn names_that_mean_nothing_or_several_are_normal_outcomes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_member_of_a_service_gets_its_own_run() {
+    let bench = bench(EVERYTHING);
+    {
+        let mut world = bench.world.lock().expect("world");
+        let mut second = world.container("local", "shop-web-1").expect("the demo's").clone();
+        second.name = "shop-web-2".to_owned();
+        second.labels.insert(sandbook_core::target::LABEL_NUMBER.to_owned(), "2".to_owned());
+        world.add_container("local", second);
+    }
+    let one = script("one", &[], "fn run(input) { done(input.target.name) }");
+    let id = bench.submit(&one, Some("shop/web"), Stage::Live).await;
+    let row = bench.ended(&id).await;
+    assert_eq!(row.outcome, Some(Outcome::AmbiguousTarget), "never the first of several: {row:?}");
+    assert!(row.sentence.is_some_and(|why| why.contains("shop-web-1") && why.contains("shop-web-2")));
+
+    let mut each = script("each", &[], "fn run(input) { done(input.target.name) }");
+    each = {
+        let source = each.file("main.rhai").map(|bytes| String::from_utf8_lossy(bytes).into_owned()).expect("a script");
+        let source = source.replace("//! [target]\n", "//! [target]\n//! each = true\n");
+        let upload = Upload::Bytes { bytes: source.as_bytes(), content_type: Some("text/x-rhai") };
+        Package::read(upload).unwrap_or_else(|problems| panic!("{problems:?}")).0
+    };
+    let id = bench.submit(&each, Some("shop/web"), Stage::Live).await;
+    assert_eq!(bench.ended(&id).await.outcome, Some(Outcome::Done));
+    let filter = crate::store::RunFilter { runbook: Some("each".to_owned()), limit: 10, ..Default::default() };
+    let (rows, _) = bench.store.runs(filter).await.expect("readable");
+    let mut names = Vec::new();
+    for row in rows.iter().filter(|row| row.id != id) {
+        names.push(bench.ended(&row.id).await.sentence.unwrap_or_default());
+    }
+    names.sort();
+    assert_eq!(names, ["shop-web-1", "shop-web-2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn brakes_hold_back_what_was_done_often_enough() {
     let bench = bench("@id(\"lim\") @limit(\"2/1h\") permit (principal, action in Action::\"mutate\", resource);");
     let package = script(

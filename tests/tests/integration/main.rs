@@ -3,6 +3,7 @@
 //! - `e2e`: an alert heals a container, with Docker, Prometheus and Alertmanager as they come from Debian
 //! - `demo`: the first command, as it looks
 //! - `newcomer`: the path of someone who has only the binary
+//! - `effects`: effects whose other side is not Docker, and questions to a person
 //! - `bad_input`, `hostile`: what must be refused, and what must be survived
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
@@ -13,6 +14,7 @@
 mod bad_input;
 mod demo;
 mod e2e;
+mod effects;
 mod examples;
 mod fixtures;
 mod hostile;
