@@ -121,7 +121,6 @@ impl Cli {
             Command::Pauses(args) => act::pauses(client, screen, args).await,
             Command::StopAll(args) => act::stop_all(client, screen, args).await,
             Command::Brakes => rules::brakes(client, screen).await,
-            Command::Rearm(args) => act::rearm(client, screen, args).await,
             Command::Audit(args) => rules::audit(client, screen, args).await,
             Command::Backup(args) => act::backup(client, screen, args).await,
             Command::Serve

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{
     BackupArgs, CancelArgs, DecideArgs, DemoteArgs, GrantArgs, MatchArgs, PauseArgs, PausesArgs, PromoteArgs,
-    RearmArgs, ResumeArgs, RollbackArgs, RunArgs, StopAllArgs,
+    ResumeArgs, RollbackArgs, RunArgs, StopAllArgs,
 };
 use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
@@ -388,11 +388,6 @@ pub(super) async fn stop_all(client: &Client, screen: &Screen, args: &StopAllArg
     let body = json!({"reason": args.reason});
     let said = "stopped: nothing is changed by any runbook until `sandbook stop-all --release`";
     tell(client, screen, (Method::POST, "/v1/stop", Some(body)), said).await
-}
-
-pub(super) async fn rearm(client: &Client, screen: &Screen, args: &RearmArgs) -> Result<Exit, Failure> {
-    let path = format!("/v1/brakes/{}/rearm", segment(&args.id));
-    tell(client, screen, (Method::POST, &path, None), &format!("re-armed {}", args.id)).await
 }
 
 /// The copy is written as it comes; a broken one is removed, so that nobody takes it for a backup.

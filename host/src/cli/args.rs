@@ -12,7 +12,7 @@ use super::author::{NewArgs, PathArgs, PushArgs};
 
 mod hold;
 
-pub(super) use hold::{DecideArgs, PauseArgs, PausesArgs, RearmArgs, StopAllArgs};
+pub(super) use hold::{DecideArgs, PauseArgs, PausesArgs, StopAllArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failed, 2 usage, 3 refused, 4 diverged, 5 would ask, 6 daemon unreachable.
@@ -150,10 +150,8 @@ pub enum Command {
         after_help = "Examples:\n  sandbook stop-all --reason 'something is wrong'\n  sandbook stop-all --release"
     )]
     StopAll(StopAllArgs),
-    /// Brakes: what was attempted how often, and what tripped
+    /// Brakes: what was attempted how often, and what is full
     Brakes,
-    /// Let a tripped brake go again
-    Rearm(RearmArgs),
     /// Every effect a runbook can ask for
     #[command(after_help = "Examples:\n  sandbook effects\n  sandbook effects docker.restart-container")]
     Effects(EffectsArgs),

@@ -120,7 +120,7 @@ pub(super) async fn brakes(client: &Client, screen: &Screen) -> Result<Exit, Fai
     let now = Timestamp::now();
     let mut table = Table::new(&["ID", "STATE", "LIMIT", "ATTEMPTS", "RUNBOOK", "SUBJECT", "SINCE"]);
     for brake in brakes {
-        let state = if brake["tripped"] == true { "tripped".to_owned() } else { field(brake, "state") };
+        let state = field(brake, "state");
         table.row([
             field(brake, "id").into(),
             Cell::new(&state).paint(paint_state(&state)),
@@ -132,8 +132,8 @@ pub(super) async fn brakes(client: &Client, screen: &Screen) -> Result<Exit, Fai
         ]);
     }
     screen.print(&table.render(screen.ink));
-    if let Some(brake) = brakes.iter().find(|brake| brake["tripped"] == true || brake["state"] == "tripped") {
-        screen.next(&format!("find out why it acted so often, then sandbook rearm {}", shell(&field(brake, "id"))));
+    if brakes.iter().any(|brake| brake["state"] == "full") {
+        screen.next("find out why it acted so often: sandbook runs; a full window has room again by itself");
     }
     Ok(Exit::Ok)
 }

@@ -49,7 +49,6 @@ fn commands_of_the_contract_are_understood() {
         "pauses --end p1",
         "stop-all --release",
         "brakes",
-        "rearm b1",
         "effects docker.exec",
         "explain SB0206",
         "config check --config a.toml",

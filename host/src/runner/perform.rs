@@ -27,6 +27,10 @@ use crate::store::{self, Intend, Scope as WindowScope, Window};
 
 /// Waits up to this long, in milliseconds, keep the guest: dropping and replaying it costs a millisecond and a commit.
 const INLINE_WAIT_MS: u64 = 1_000;
+/// How often a look is tried while the engine does not answer, in milliseconds.
+const LOOK_EVERY_MS: u64 = 5_000;
+/// For how long after an intent's horizon, in milliseconds.
+const LOOK_PATIENCE_MS: u64 = 3_600_000;
 /// How far back attempts are counted for policy.
 const ATTEMPTS_SINCE_MS: u64 = 86_400_000;
 
@@ -244,20 +248,32 @@ impl Attempt {
         }
         let lost = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout)
             && permit.effect().recovery() == Recovery::Look;
-        if lost {
-            let settled = self.look_after_timeout(&permit).await;
-            return Ok(session.settle(permit, settled.unwrap_or(result), self.parts.clock.now()));
+        if !lost {
+            return Ok(session.settle(permit, result, self.parts.clock.now()));
         }
-        Ok(session.settle(permit, result, self.parts.clock.now()))
+        match self.look_after_timeout(&permit).await {
+            Some(done) => Ok(session.settle(permit, Ok(done), self.parts.clock.now())),
+            None => Err(self.until_horizon(session, permit.slot()).await),
+        }
+    }
+
+    /// The intent stays open: once nothing of it can happen any more, the run comes back by replay and looks again.
+    async fn until_horizon(&self, session: &Session, slot: u32) -> Why {
+        let slot = session.journal().slots.get(slot as usize);
+        let until = slot.and_then(|slot| slot.horizon_at).unwrap_or_else(|| self.parts.clock.now().unix_ms);
+        if self.parts.clock.is_virtual() {
+            self.parts.clock.sleep_until(until).await;
+        }
+        Why::Waits(until)
     }
 
     /// A change whose answer was lost is looked at, never repeated.
-    async fn look_after_timeout(&self, permit: &Permit) -> Option<Result<Value, Error>> {
+    async fn look_after_timeout(&self, permit: &Permit) -> Option<Value> {
         let before: ContainerState = serde_json::from_value(permit.resolved()?.before.clone()?).ok()?;
         let resolved = self.parts.driver.resolve(permit.host(), &permit.effect().scope()).await.ok()?;
         let after: ContainerState = serde_json::from_value(resolved.before?).ok()?;
         match recovery::look(permit.effect(), &before, &after, false) {
-            Recovered::Done(value) => Some(Ok(value)),
+            Recovered::Done(value) => Some(value),
             Recovered::NotDone | Recovered::Unknown(_) => None,
         }
     }
@@ -348,7 +364,9 @@ impl Attempt {
                 let host = session.journal().header.host.clone();
                 let resolved = match self.parts.driver.resolve(&host, &claim.effect.scope()).await {
                     Ok(resolved) => resolved,
-                    Err(error) if error.kind == ErrorKind::Timeout => return Err(Why::Waits(now + 5_000)),
+                    Err(error) if error.kind == ErrorKind::NotFound => return unknown(&error.to_string()),
+                    // The engine does not answer: look again later, for as long as a look can still tell something.
+                    Err(_) if now < horizon_at + LOOK_PATIENCE_MS => return Err(Why::Waits(now + LOOK_EVERY_MS)),
                     Err(error) => return unknown(&error.to_string()),
                 };
                 if resolved.target.id != claim.resolved.target.id {

@@ -276,6 +276,42 @@ async fn a_script_and_a_component_leave_the_same_journal() {
     assert_eq!(journals[0], journals[1]);
 }
 
+/// An answer that is lost is never asked for again blindly: the engine looks, and drives again only what did not happen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_is_looked_at_and_not_repeated() {
+    let package = script(
+        "l",
+        &["docker.restart-container"],
+        "fn run(input) { docker::restart_container(input.target, #{ grace_ms: 0 }); fixed(\"x\") }",
+    );
+    for (happened, intents) in [(true, 1), (false, 2)] {
+        let bench = bench(EVERYTHING);
+        bench.world.lock().expect("world").faults.push(sandbook_core::world::Fault {
+            effect: "docker.restart-container".to_owned(),
+            container: None,
+            call: 1,
+            times: 1,
+            error: sandbook_core::error::ErrorKind::Timeout,
+            message: String::new(),
+            happened,
+            seen: 0,
+        });
+        bench.runner.start().await.expect("started");
+        let id = bench.submit(&package, Some("shop-db-1"), Stage::Live).await;
+        let row = bench.ended(&id).await;
+        assert_eq!((row.state, row.outcome), (State::Succeeded, Some(Outcome::Fixed)), "happened {happened}: {row:?}");
+        let records = journal(&bench, &id).await;
+        let count = records.iter().filter(|record| record["kind"] == "intended").count();
+        assert_eq!(count, intents, "happened {happened}: {records:#?}");
+        let restarts = bench.world.lock().expect("world").hosts["local"]
+            .events
+            .iter()
+            .filter(|event| event.action == "restart" && event.container == "shop-db-1")
+            .count();
+        assert_eq!(restarts, 1, "happened {happened}");
+    }
+}
+
 /// A daemon that dies at any moment: every prefix of a run's journal resumes to the same end with no further restart than
 /// the recorded ones allow.
 #[tokio::test(flavor = "multi_thread")]

@@ -46,10 +46,3 @@ pub struct StopAllArgs {
     #[arg(long, default_value = "stopped by hand")]
     pub reason: String,
 }
-
-/// `rearm`.
-#[derive(Debug, Args)]
-pub struct RearmArgs {
-    /// From `sandbook brakes`
-    pub id: String,
-}
