@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use sandbook_core::problem::Problem;
@@ -23,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::runner::drivers::{Driver, Simulated};
 use crate::runner::{Brakes, HostMatch, Parts, Runner};
 use crate::state::{App, load_policy};
-use crate::store::{Sqlite, Store};
+use crate::store::{self, Sqlite, Store};
 use crate::watcher::Watcher;
 
 mod demo;
@@ -54,7 +55,7 @@ impl App {
         let cache_dir = cache_dir(&config, &stage);
         let sandbox = Sandbox::new(Options { cache_dir, compiler })?;
         let secrets = redact::Secrets::default();
-        let policy = load_policy(&config).map_err(|problems| anyhow::anyhow!("{}", list(&problems)))?;
+        let policy = load_policy(&config).map_err(|problems| anyhow::anyhow!("{}", coded(&problems)))?;
         let Surroundings { driver, clock, watcher, notifier, acting, host_names } = world(&config, stage, secrets)?;
         let parts = Parts::new(
             store.clone(),
@@ -86,6 +87,7 @@ impl App {
             auth,
             started_at_ms,
             instance,
+            policy_problems: Mutex::default(),
             notifier,
         }))
     }
@@ -189,15 +191,49 @@ pub fn user_cache_dir() -> PathBuf {
     base.join("sandbook").join(CACHE)
 }
 
+fn coded(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("[{}] {problem}", problem.code)).collect::<Vec<_>>().join("\n")
+}
+
 fn list(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+/// How long a start waits for another daemon on the same data to end: a service manager starts the next one at once.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it looks.
+const LOCK_LOOK: Duration = Duration::from_millis(200);
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
     if config.store.url != "sqlite" {
         bail!("[store] url = \"{}\" is not offered yet; use \"sqlite\"", config.store.url);
     }
-    Ok(Arc::new(Sqlite::open(&config.data_dir)?))
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Sqlite::open(&config.data_dir) {
+            Ok(store) => return Ok(Arc::new(store)),
+            Err(store::Error::Locked { .. }) if Instant::now() < until => tokio::time::sleep(LOCK_LOOK).await,
+            Err(error) => bail!("[{}] {error}", store_code(&error)),
+        }
+    }
+}
+
+/// The page that explains why the store does not open.
+fn store_code(error: &store::Error) -> &'static str {
+    match error {
+        store::Error::Locked { .. } => "SB0601",
+        store::Error::ReadOnly(_) => "SB0602",
+        store::Error::Full(_) => "SB0603",
+        store::Error::Newer { .. } => "SB0604",
+        store::Error::Damaged(_) => "SB0605",
+        store::Error::Io { .. }
+        | store::Error::Ambiguous(_)
+        | store::Error::UnknownRun(_)
+        | store::Error::Invalid(_)
+        | store::Error::Closed
+        | store::Error::Database(_)
+        | store::Error::Defect(_) => "SB0602",
+    }
 }
 
 /// This program, which compiles untrusted components in a child of its own.

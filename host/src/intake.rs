@@ -241,11 +241,36 @@ impl Intake {
         }
     }
 
+    /// What may act is chosen first. What is in shadow is chosen apart and beside it: a runbook that only watches never
+    /// takes an alert away from one that heals.
     fn choose(&self, alert: &Alert, actives: &[Active]) -> Choice {
         if alert.labels.get(LABEL_ABOUT_US.0).is_some_and(|value| value == LABEL_ABOUT_US.1) {
             return Choice::default();
         }
-        choose(alert, &self.routes, &candidates(actives))
+        let mut choice = self.choose_among(alert, actives, true);
+        let watching = self.choose_among(alert, actives, false);
+        merge(&mut choice, watching);
+        choice
+    }
+
+    /// A choice among some of the runbooks, by the routes that mean one of them; a route to a runbook that does not
+    /// exist is reported once, with those that act.
+    fn choose_among(&self, alert: &Alert, actives: &[Active], acting: bool) -> Choice {
+        let find = |name: &str| actives.iter().find(|active| !active.shadow && active.package.manifest.name == name);
+        let means = |route: &Route| find(&route.runbook).map_or(acting, |active| acts(active) == acting);
+        let kept: Vec<(usize, &Route)> = self.routes.iter().enumerate().filter(|(_, route)| means(route)).collect();
+        let routes: Vec<Route> = kept.iter().map(|(_, route)| (*route).clone()).collect();
+        let mut choice = choose(alert, &routes, &candidates(actives, acting));
+        let back = |via: &mut Via| {
+            if let Via::Route(index) = via
+                && let Some((original, _)) = kept.get(*index)
+            {
+                *index = *original;
+            }
+        };
+        choice.chosen.iter_mut().for_each(|one| back(&mut one.via));
+        choice.considered.iter_mut().for_each(|one| back(&mut one.via));
+        choice
     }
 
     /// A run of a version, or none when its parameters do not fit (which is logged; the manifest's defaults always do).
@@ -292,7 +317,8 @@ impl Intake {
         labels.insert("name".to_owned(), event.name.clone());
         labels.insert("host".to_owned(), event.host.clone());
         let actives = self.library.snapshot();
-        let choice = choose_event(&event.action, &labels, &candidates(&actives));
+        let mut choice = choose_event(&event.action, &labels, &candidates(&actives, true));
+        merge(&mut choice, choose_event(&event.action, &labels, &candidates(&actives, false)));
         let now = self.runner.parts().clock.now().unix_ms;
         for chosen in choice.chosen {
             let hint = Hint { reference: Some(format!("{}/{}", event.host, event.name)), ..Hint::default() };
@@ -341,13 +367,23 @@ impl Intake {
     }
 }
 
+/// Whether a version may change anything.
+fn acts(active: &Active) -> bool {
+    active.stage >= Stage::Ask
+}
+
 /// What can be chosen: of each runbook the version in force. Newer ones in shadow run beside it.
-fn candidates(actives: &[Active]) -> Vec<Candidate<'_>> {
+fn candidates(actives: &[Active], acting: bool) -> Vec<Candidate<'_>> {
     actives
         .iter()
-        .filter(|active| !active.shadow)
+        .filter(|active| !active.shadow && acts(active) == acting)
         .map(|active| Candidate { name: &active.package.manifest.name, manifest: &active.package.manifest })
         .collect()
+}
+
+fn merge(choice: &mut Choice, beside: Choice) {
+    choice.chosen.extend(beside.chosen);
+    choice.considered.extend(beside.considered);
 }
 
 fn input_of(alert: &Alert) -> AlertInput {

@@ -3,7 +3,7 @@
 //! Deliberately not here: building it (the composition root, [`crate::app`], which nothing but the command line may know).
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbook_core::problem::Problem;
 
@@ -42,6 +42,8 @@ pub struct App {
     pub started_at_ms: u64,
     /// Which daemon this is, among several and across restarts.
     pub instance: String,
+    /// What is wrong with the policy on disk, while the one loaded before stays in force.
+    pub policy_problems: Mutex<Vec<Problem>>,
     /// Sends notifications; absent over a simulated world.
     pub notifier: Option<notify::Notifier>,
 }
@@ -52,7 +54,10 @@ impl App {
     /// # Errors
     /// Every problem, with file, line and column.
     pub fn reload_policy(&self) -> Result<(), Vec<Problem>> {
-        match load_policy(&self.config) {
+        let loaded = load_policy(&self.config);
+        let problems = loaded.as_ref().err().cloned().unwrap_or_default();
+        *self.policy_problems.lock().unwrap_or_else(PoisonError::into_inner) = problems;
+        match loaded {
             Ok(policy) => {
                 self.runner.parts().set_policy(policy);
                 Ok(())

@@ -4,12 +4,13 @@
 //! not here: judging what to do next; the command line does.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
+use sandbook_core::problem::Problem;
 use sandbook_core::run::{Stage, State as RunState};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -75,6 +76,9 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Answer<Re
         Ok(Err(error)) => reasons.push(format!("the script interpreter does not compile: {error:#}")),
         Err(_) => reasons.push("the script interpreter is being compiled".to_owned()),
     }
+    if let Some(problem) = policy_problems(&app).first() {
+        reasons.push(format!("the policy on disk is broken, the one loaded before stays in force: {problem}"));
+    }
     match reasons.is_empty() {
         true => (StatusCode::OK, Answer(Ready { status: "ready", reasons })),
         false => (StatusCode::SERVICE_UNAVAILABLE, Answer(Ready { status: "not-ready", reasons })),
@@ -108,8 +112,18 @@ pub(super) struct Status {
     mttr: Option<Mean>,
     /// From an alert's request to the first change; absent before the first one since the start.
     time_to_first_effect: Option<Mean>,
+    /// Whether the policy on disk is the one in force.
+    policy: PolicyStatus,
     /// What is probably not what was meant.
     warnings: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PolicyStatus {
+    ok: bool,
+    /// Why it was not loaded; the policy before stays in force.
+    #[schema(value_type = Vec<Object>)]
+    problems: Vec<Problem>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -191,6 +205,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Answer<Status>
         pauses,
         mttr: mttr(&app, now).await?,
         time_to_first_effect: first_effect(&app),
+        policy: PolicyStatus { ok: policy_problems(&app).is_empty(), problems: policy_problems(&app) },
         warnings: warnings(&app),
     }))
 }
@@ -262,6 +277,10 @@ fn first_effect(app: &App) -> Option<Mean> {
         reason = "milliseconds, not negative"
     )]
     (count > 0).then(|| Mean { mean_ms: (seen.get_sample_sum() / count as f64 * 1_000.0).round() as u64, count })
+}
+
+fn policy_problems(app: &App) -> Vec<Problem> {
+    app.policy_problems.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 fn warnings(app: &App) -> Vec<String> {

@@ -41,7 +41,7 @@ pub async fn serve(options: ServeOptions) -> Result<ExitCode> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let store = open_store(&config)?;
+    let store = open_store(&config).await?;
     let app = App::build(config, Stage::Real, store, compiler()).await?;
     let listener = tokio::net::TcpListener::bind(app.config.listen)
         .await

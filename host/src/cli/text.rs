@@ -164,11 +164,42 @@ pub(super) fn shell(word: &str) -> String {
     }
 }
 
-/// The `sandbook …` line a message suggests: the messages of policy end with it.
+/// Where the line to type begins in a message of the engine.
+fn suggestion_at(message: &str) -> Option<usize> {
+    ["sandbook grant ", "sandbook promote ", "sandbook stop-all "].iter().find_map(|command| message.rfind(command))
+}
+
+/// The `sandbook …` line a message suggests: the messages of policy, brakes and shadow runs end with it.
 pub(super) fn suggested(message: &str) -> Option<String> {
-    let at = message.rfind("sandbook grant ").or_else(|| message.rfind("sandbook promote "))?;
-    let line = message[at..].lines().next().unwrap_or_default();
+    let line = message[suggestion_at(message)?..].lines().next().unwrap_or_default();
     Some(clean(line.trim_end_matches(['`', '.', ' '])).into_owned())
+}
+
+/// The message without that line and the words that only lead to it (`to let it act:`).
+pub(super) fn without_suggestion(message: &str) -> &str {
+    let Some(at) = suggestion_at(message) else { return message };
+    let before = message[..at].trim_end();
+    let kept = if before.ends_with([':', '`']) {
+        let end = [before.rfind("; "), before.rfind(". ")].into_iter().flatten().max();
+        end.map_or(before, |end| &before[..end])
+    } else {
+        before
+    };
+    kept.trim_end_matches([' ', ';', ':', '`', ',', '.'])
+}
+
+/// What a pause selects, as it would be typed.
+pub(super) fn selector(value: &Value) -> String {
+    let parts: Vec<(&str, String)> = ["runbook", "target", "host"]
+        .into_iter()
+        .map(|key| (key, field(value, key)))
+        .filter(|(_, glob)| !glob.is_empty() && glob != "*")
+        .collect();
+    match parts.as_slice() {
+        [] => "all".to_owned(),
+        [("target", glob)] => glob.clone(),
+        several => several.iter().map(|(key, glob)| format!("{key}={glob}")).collect::<Vec<_>>().join(","),
+    }
 }
 
 #[cfg(test)]
@@ -208,7 +239,30 @@ mod tests {
     fn the_line_to_type_is_found_in_a_refusal() {
         let message = "no policy permits it; sandbook grant r docker.restart-container --container 'a b'";
         assert_eq!(suggested(message).expect("a line"), "sandbook grant r docker.restart-container --container 'a b'");
+        assert_eq!(without_suggestion(message), "no policy permits it");
+        let both = "no policy permits it; sandbook grant r x --host h && sandbook promote r ask";
+        assert_eq!(suggested(both).as_deref(), Some("sandbook grant r x --host h && sandbook promote r ask"));
+        assert_eq!(without_suggestion(both), "no policy permits it");
+        let shadow =
+            "in shadow: matched; it would have started on web. To let it act: sandbook promote r live --reason \"…\"";
+        assert_eq!(without_suggestion(shadow), "in shadow: matched; it would have started on web");
+        let stop = "everything is stopped by dana: fire; lift it with `sandbook stop-all --release`";
+        assert_eq!(suggested(stop).as_deref(), Some("sandbook stop-all --release"));
+        assert_eq!(without_suggestion(stop), "everything is stopped by dana: fire");
+        assert_eq!(without_suggestion("nothing. to: see"), "nothing. to: see");
         assert_eq!(suggested("the stage is shadow"), None);
         assert_eq!(shell("a b'c"), "'a b'\\''c'");
+    }
+
+    #[test]
+    fn a_pause_reads_as_it_is_typed() {
+        for (value, want) in [
+            (serde_json::json!({}), "all"),
+            (serde_json::json!({"runbook": "*"}), "all"),
+            (serde_json::json!({"target": "web-*"}), "web-*"),
+            (serde_json::json!({"runbook": "r*", "host": "db1"}), "runbook=r*,host=db1"),
+        ] {
+            assert_eq!(selector(&value), want);
+        }
     }
 }

@@ -8,8 +8,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::screen::{Cell, Ink, Paint, Table};
-use super::text::{ago, between_ms, clean, count, digest, field, offset, shell, suggested, target, time, took};
+use super::text::{
+    ago, between_ms, clean, count, digest, field, offset, suggested, target, time, took, without_suggestion,
+};
 
+mod answers;
 mod fold;
 #[cfg(test)]
 mod tests;
@@ -42,18 +45,18 @@ pub fn render(run: &Value, records: &[Value], options: Options) -> String {
     text.push('\n');
     text.push_str(&timeline(&story, options));
     text.push('\n');
-    text.push_str(&answers(&story, options));
+    text.push_str(&answers::answers(&story, options));
     text
 }
 
 /// What comes after this run, as a line to type. `show --json` readers and `watch` use it too.
 pub fn next_step(run: &Value, records: &[Value]) -> String {
-    next(&Story::fold(run, records))
+    answers::next(&Story::fold(run, records))
 }
 
-/// Names in it may be anybody's.
-fn next(story: &Story) -> String {
-    clean(&next_of(story)).into_owned()
+/// What the run says of itself, without the line to type that [`next_step`] repeats.
+pub(super) fn sentence(run: &Value) -> String {
+    clean(&Story::fold(run, &[]).sentence).into_owned()
 }
 
 fn header(story: &Story, options: Options) -> String {
@@ -112,13 +115,7 @@ fn when(story: &Story, options: Options) -> String {
 fn why(story: &Story) -> String {
     let explained = clean(&story.why).into_owned();
     if story.labels.is_empty() {
-        let trigger = match story.trigger.as_str() {
-            "manual" => "started by hand".to_owned(),
-            "schedule" => "its schedule".to_owned(),
-            "docker-event" => "an event of Docker".to_owned(),
-            other => clean(other).into_owned(),
-        };
-        return facts(&[trigger, explained]);
+        return facts(&[trigger(story), explained]);
     }
     let mut shown: Vec<String> = Vec::new();
     for (name, value) in story.labels.iter().filter(|(name, _)| name != "alertname").take(LABELS_MAX) {
@@ -130,6 +127,21 @@ fn why(story: &Story) -> String {
     }
     let alert = format!("alert {} {}", clean(&story.alert), shown.join(" "));
     facts(&[alert.trim().to_owned(), explained])
+}
+
+/// What started it when no alert did, and what that named.
+fn trigger(story: &Story) -> String {
+    // The target, where one was found, stands in the title.
+    let named = Some(clean(&story.reference)).filter(|name| !name.is_empty() && story.target.is_none());
+    let on = |word: &str| named.as_ref().map(|name| format!(" {word} {name}")).unwrap_or_default();
+    match story.trigger.as_str() {
+        "manual" => format!("started by hand{}", on("for")),
+        "schedule" => "its schedule".to_owned(),
+        "docker-event" if !story.event.is_empty() => format!("the Docker event {}{}", clean(&story.event), on("of")),
+        "docker-event" => format!("an event of Docker{}", on("about")),
+        "alert" if !story.alert.is_empty() => format!("alert {}", clean(&story.alert)),
+        other => clean(other).into_owned(),
+    }
 }
 
 fn outcome(story: &Story) -> String {
@@ -158,8 +170,10 @@ fn paint_of(word: &str) -> Paint {
 
 fn timeline(story: &Story, options: Options) -> String {
     if story.entries.is_empty() {
-        return "  nothing is recorded of it yet\n".to_owned();
+        let said = if story.is_over() { "no effects were performed" } else { "nothing is recorded of it yet" };
+        return format!("  {said}\n");
     }
+    let next = answers::next(story);
     let mut table = Table::new(&["", "", "", "", "", ""]);
     let mut below: Vec<Vec<String>> = Vec::new();
     for entry in &story.entries {
@@ -180,7 +194,7 @@ fn timeline(story: &Story, options: Options) -> String {
                     Cell::new(slot.took_ms().map(took).unwrap_or_default()).paint(Paint::Dim),
                     Cell::new(result).paint(paint),
                 ]);
-                below.push(slot_lines(slot, options));
+                below.push(slot_lines(slot, &next, options));
             }
         }
     }
@@ -223,7 +237,8 @@ fn indented(line: &str) -> String {
     clean(&line.replace('\t', "    ")).into_owned()
 }
 
-fn slot_lines(slot: &Slot, options: Options) -> Vec<String> {
+/// `next` is what comes after the run; a line to type is not said twice.
+fn slot_lines(slot: &Slot, next: &str, options: Options) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(question) = &slot.question {
         lines.push(format!("asked a person: {}", clean(question)));
@@ -240,15 +255,8 @@ fn slot_lines(slot: &Slot, options: Options) -> Vec<String> {
         lines.push(format!("attempt {}: the one before did nothing", slot.attempt));
     }
     if let Some(message) = slot.error_message().filter(|_| slot.refused()) {
-        let fix = suggested(message);
-        let reason = match &fix {
-            Some(_) => message
-                .rfind("sandbook ")
-                .map_or(message, |at| message[..at].trim_end_matches([' ', ';', ':', '`', ','])),
-            None => message,
-        };
-        lines.push(format!("because {}", clean(reason)));
-        if let Some(fix) = fix {
+        lines.push(format!("because {}", clean(without_suggestion(message))));
+        if let Some(fix) = suggested(message).filter(|fix| fix != next) {
             lines.push(format!("{} {fix}", options.ink.paint(Paint::Good, "fix:")));
         }
     }
@@ -258,92 +266,6 @@ fn slot_lines(slot: &Slot, options: Options) -> Vec<String> {
         lines.extend(format!("{result:#}").lines().map(indented));
     }
     lines
-}
-
-/// What happened, why, and what next: the three questions, answered in a sentence each.
-fn answers(story: &Story, options: Options) -> String {
-    let ink = options.ink;
-    let mut text = String::new();
-    for (question, answer) in [("what happened", happened(story)), ("why", because(story)), ("what next", next(story))]
-    {
-        text.push_str(&format!("{} {answer}\n", ink.paint(Paint::Bold, &format!("{question:<13}"))));
-    }
-    text
-}
-
-fn happened(story: &Story) -> String {
-    let changes: Vec<String> = story
-        .slots()
-        .filter(|slot| slot.mutates())
-        .map(|slot| {
-            let on = slot.target.clone().unwrap_or_default();
-            let what = if slot.refused() {
-                format!("{} on {on} was refused", slot.effect)
-            } else if slot.error_message().is_some() {
-                format!("{} on {on} failed", slot.effect)
-            } else if slot.result.is_none() {
-                format!("{} on {on} is not settled", slot.effect)
-            } else {
-                format!("{} on {on}", slot.effect)
-            };
-            clean(what.trim()).into_owned()
-        })
-        .collect();
-    let reads = story.slots().count() - changes.len();
-    let did = if changes.is_empty() { "nothing was changed".to_owned() } else { changes.join(", ") };
-    let did = if reads == 0 { did } else { format!("{did} ({})", count(reads, "other effect")) };
-    let sentence = clean(story.sentence.trim_end_matches('.')).into_owned();
-    let simulated = match field(&story.raw, "mode").as_str() {
-        "live" | "" => "",
-        "simulate" => "; in a simulated world",
-        "shadow" | "plan" => "; a dry run, nothing was driven",
-        _ => "; from its journal alone",
-    };
-    if sentence.is_empty() { format!("{did}{simulated}") } else { format!("{sentence}; {did}{simulated}") }
-}
-
-fn because(story: &Story) -> String {
-    if let Some(message) = story.refusal().and_then(Slot::error_message).filter(|_| !story.helped()) {
-        return clean(message.split("; sandbook ").next().unwrap_or(message)).into_owned();
-    }
-    if !story.error.is_empty() && story.error != story.sentence {
-        return clean(&story.error).into_owned();
-    }
-    why(story)
-}
-
-/// The one step that makes most sense now.
-fn next_of(story: &Story) -> String {
-    let run = shell(&story.run);
-    match story.state.as_str() {
-        "queued" | "running" => return format!("sandbook watch {run}"),
-        "waiting" => {
-            let asked = story.slots().any(|slot| slot.question.is_some() && slot.answered.is_none());
-            let step = if asked { "sandbook approvals".to_owned() } else { format!("sandbook watch {run}") };
-            return step;
-        }
-        "needs-attention" => return format!("look at {}, then sandbook resume {run} --as done|not-done", story.on()),
-        _ => {}
-    }
-    if let Some(line) = story.refusal().and_then(Slot::error_message).and_then(suggested).filter(|_| !story.helped()) {
-        return line;
-    }
-    let shadow = matches!(story.mode(), "shadow" | "plan");
-    match (story.outcome.as_str(), story.verification.as_str()) {
-        (_, "contradicted") => format!("it did not help: look at {} yourself, then sandbook journal {run}", story.on()),
-        ("fixed" | "done", _) if shadow => {
-            format!("sandbook promote {} ask --reason \"…\"", shell(&story.runbook))
-        }
-        ("fixed", "pending") => format!("nothing yet: it is verified; sandbook show {run}"),
-        ("fixed" | "done" | "nothing-to-do", _) => "nothing".to_owned(),
-        ("escalate", _) => format!("a person is needed: look at {}", story.on()),
-        ("no-target" | "ambiguous-target", _) => "sandbook targets, then name one by a label or a route".to_owned(),
-        ("limited", _) => "sandbook brakes".to_owned(),
-        ("refused", _) => format!("sandbook grants {}", shell(&story.runbook)),
-        (_, _) if story.state == "cancelled" => "nothing: it was cancelled".to_owned(),
-        (_, _) if story.slots().next().is_none() => "sandbook status says whether everything is reachable".to_owned(),
-        (_, _) => format!("sandbook show {run} --full, then mend the runbook"),
-    }
 }
 
 /// The time of a record, for callers that print lines of their own.

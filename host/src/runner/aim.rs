@@ -136,13 +136,15 @@ async fn find_container(driver: &dyn Driver, host: &str, spec: &TargetSpec, hint
         match driver.resolve(host, &Scope::Container(value)).await {
             Ok(resolved) => return Aimed::At(Box::new(resolved)),
             Err(error) if error.kind == ErrorKind::NotFound => tried.push(format!("{label}=\"{value}\"")),
-            Err(error) if error.kind == ErrorKind::Invalid && spec.each => {
-                return match driver.members(host, value).await {
-                    Ok(members) => Aimed::Each(members.iter().map(|name| format!("{host}/{name}")).collect()),
-                    Err(error) => Aimed::Unreachable(error),
-                };
-            }
-            Err(error) if error.kind == ErrorKind::Invalid => return Aimed::Ambiguous(error.message),
+            // Either it names several, or it is no name at all: a label can hold anything.
+            Err(error) if error.kind == ErrorKind::Invalid => match driver.members(host, value).await {
+                Ok(members) if members.len() < 2 => tried.push(format!("{label}={value:?}")),
+                Ok(members) if spec.each => {
+                    return Aimed::Each(members.iter().map(|name| format!("{host}/{name}")).collect());
+                }
+                Ok(_) => return Aimed::Ambiguous(error.message),
+                Err(error) => return Aimed::Unreachable(error),
+            },
             Err(error) => return Aimed::Unreachable(error),
         }
     }

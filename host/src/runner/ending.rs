@@ -30,7 +30,7 @@ impl Runner {
             (Some(why), _) => self.stopped(&prepared, why).await,
             (None, Ended::Outcome(outcome, sentence)) => {
                 self.finish(&prepared, State::Succeeded, Some(outcome), &sentence, None).await?;
-                if acted(&prepared) {
+                if to_be_verified(&prepared, Some(outcome)) {
                     self.verify_later(&prepared);
                 }
                 Ok(())
@@ -198,7 +198,7 @@ impl Runner {
     ) -> Result<()> {
         let row = &prepared.row;
         let now = self.parts.clock.now().unix_ms;
-        let verification = (state == State::Succeeded && acted(prepared)).then_some(Verification::Pending);
+        let verification = to_be_verified(prepared, outcome).then_some(Verification::Pending);
         let record = Record::Ended { state, outcome, sentence: sentence.to_owned(), at: now };
         let patch = RunPatch {
             from: vec![State::Running],
@@ -238,6 +238,11 @@ impl Runner {
             | None => {}
         }
     }
+}
+
+/// Whether it changed the world and claims that this helped.
+fn to_be_verified(prepared: &Prepared, outcome: Option<Outcome>) -> bool {
+    matches!(outcome, Some(Outcome::Fixed | Outcome::Done)) && acted(prepared)
 }
 
 /// Whether it changed the world.

@@ -90,9 +90,8 @@ impl Parts {
             .iter()
             .flat_map(|(scope, rates, label)| rates.iter().map(move |rate| window(scope.clone(), rate, label)))
             .collect();
-        windows.extend(
-            manifest.brake.attempts.iter().map(|rate| window(Scope::RunbookSubject, rate, "the manifest's brake")),
-        );
+        windows
+            .extend(manifest.brake.attempts.iter().map(|rate| window(Scope::RunbookSubject, rate, "manifest.brake")));
         windows
     }
 

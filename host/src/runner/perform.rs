@@ -216,7 +216,7 @@ impl Attempt {
             runbook: header.runbook.clone(),
             subject: claim.resolved.subject.clone(),
             host: claim.resolved.target.host.clone(),
-            target: claim.resolved.target.to_string(),
+            target: claim.resolved.target.name.clone(),
             effect: claim.effect.name().to_owned(),
             at: now.unix_ms,
             windows,

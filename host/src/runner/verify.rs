@@ -77,7 +77,8 @@ impl Runner {
         let patch = RunPatch { verification: Some(verification), ..RunPatch::default() };
         self.parts.store.update_run(&row.id, patch).await?;
         self.parts.metrics.verifications.with_label_values(&[row.runbook.as_str(), verification.name()]).inc();
-        tracing::info!(run = %row.id, runbook = %row.runbook, verification = verification.name(), "verified {why}");
+        let why = if why.is_empty() { "the condition holds".to_owned() } else { why };
+        tracing::info!(run = %row.id, runbook = %row.runbook, verification = verification.name(), "verified: {why}");
         if verification == Verification::Contradicted {
             self.notice("contradicted", &row, &format!("it acted, but {why}"));
         }
@@ -96,6 +97,9 @@ impl Runner {
             Ok(resolved) => resolved,
             Err(error) => return Look::Cannot(error.to_string()),
         };
+        if resolved.target.id != target.id {
+            return Look::Cannot("the container it acted on was replaced".to_owned());
+        }
         let Some(state) = resolved.before.and_then(|json| serde_json::from_value::<ContainerState>(json).ok()) else {
             return Look::Cannot("its state is not visible".to_owned());
         };

@@ -9,10 +9,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sandbook_core::alert::{Alert, Status};
+use sandbook_core::run::Mode;
 
 use super::row::{Columns, Where, cut_page, int, json, page, parse_cursor, unique};
 use super::writer::Tx;
-use super::{Accepted, AcceptedKind, EpisodeFilter, EpisodeRow, EpisodeRun, Incoming, Result, id, runs};
+use super::{Accepted, AcceptedKind, EpisodeFilter, EpisodeRow, EpisodeRun, Incoming, NewRun, Result, id, runs};
 
 /// The newest episode of a fingerprint.
 struct Latest {
@@ -69,7 +70,8 @@ fn firing(tx: &mut Tx<'_>, incoming: Incoming, latest: Option<Latest>) -> Result
         None => AcceptedKind::New,
         Some(latest) if latest.includes(starts_at) => {
             hear_again(tx.sql, &latest.id, starts_at, incoming.received_at)?;
-            return Ok(Accepted { episode: latest.id, kind: AcceptedKind::Duplicate, runs: Vec::new() });
+            let runs = if latest.open { late_runs(tx, &latest.id, incoming.runs)? } else { Vec::new() };
+            return Ok(Accepted { episode: latest.id, kind: AcceptedKind::Duplicate, runs });
         }
         Some(latest) => {
             tx.sql
@@ -88,6 +90,24 @@ fn firing(tx: &mut Tx<'_>, incoming: Incoming, latest: Option<Latest>) -> Result
         created.push(run.id);
     }
     Ok(Accepted { episode, kind, runs: created })
+}
+
+/// Runs of an episode that is known but that nobody was allowed to act on when it began: a runbook promoted, or added,
+/// while its alert goes on firing acts on the next message, once.
+fn late_runs(tx: &mut Tx<'_>, episode: &str, runs: Vec<NewRun>) -> Result<Vec<String>> {
+    let mut created = Vec::new();
+    for mut run in runs.into_iter().filter(|run| run.mode != Mode::Shadow) {
+        let acted: i64 = tx
+            .sql
+            .prepare_cached("SELECT count(*) FROM runs WHERE episode = ?1 AND runbook = ?2 AND mode <> 'shadow'")?
+            .query_row(params![episode, run.runbook], |row| row.get(0))?;
+        if acted == 0 {
+            run.episode = Some(episode.to_owned());
+            runs::create(tx, &run)?;
+            created.push(run.id);
+        }
+    }
+    Ok(created)
 }
 
 fn hear_again(sql: &Connection, id: &str, starts_at: i64, received_at: u64) -> Result<()> {

@@ -58,7 +58,7 @@ pub(super) fn covers(selector: &Selector, intend: &Intend) -> bool {
         }
     };
     matches(&selector.runbook, &[&intend.runbook])
-        && matches(&selector.target, &[&intend.subject, &intend.target])
+        && matches(&selector.target, &[&intend.subject, &intend.target, &format!("{}/{}", intend.host, intend.target)])
         && matches(&selector.host, &[&intend.host])
 }
 

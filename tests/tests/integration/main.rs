@@ -1,6 +1,7 @@
 //! The one integration binary: the real `sandbook` against real parts, hostile guests and bad input.
 //!
 //! - `e2e`: an alert heals a container, with Docker, Prometheus and Alertmanager as they come from Debian
+//! - `choice`: which runbook an alert means, and what holds it back
 //! - `demo`: the first command, as it looks
 //! - `newcomer`: the path of someone who has only the binary
 //! - `effects`: effects whose other side is not Docker, and questions to a person
@@ -12,6 +13,7 @@
 //! Deliberately not here: anything that links the daemon.
 
 mod bad_input;
+mod choice;
 mod demo;
 mod e2e;
 mod effects;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use sandbook_core::effect::{Class, Effect};
 use serde_json::Value;
 
-use crate::cli::text::{between_ms, field, first_field, short, target, time};
+use crate::cli::text::{between_ms, field, first_field, short, suggested, target, time, without_suggestion};
 
 /// A run with everything its header and end say.
 #[derive(Debug, Default)]
@@ -21,13 +21,20 @@ pub(super) struct Story {
     pub(super) stage: String,
     pub(super) state: String,
     pub(super) outcome: String,
+    /// Without the line to type that is in `advice` or in the refusal.
     pub(super) sentence: String,
+    /// The line to type the engine ends its sentence with. A runbook's own sentence gives none.
+    pub(super) advice: Option<String>,
     pub(super) verification: String,
     pub(super) error: String,
     pub(super) why: String,
     pub(super) trigger: String,
     pub(super) alert: String,
     pub(super) labels: Vec<(String, String)>,
+    /// The container a person or a Docker event named.
+    pub(super) reference: String,
+    /// What Docker said happened, where that is known.
+    pub(super) event: String,
     pub(super) parameters: Value,
     pub(super) target: Option<String>,
     pub(super) began: Option<Timestamp>,
@@ -79,8 +86,10 @@ impl Story {
         let ended = records.iter().find(|record| record["kind"] == "ended").unwrap_or(&Value::Null);
         let of = |key: &str| first_field(run, &[key]).or_else_text(|| field(header, key));
         let last = |key: &str| first_field(run, &[key]).or_else_text(|| field(ended, key));
-        let alert =
-            [&run["alert"], &header["alert"]].into_iter().find(|alert| alert.is_object()).unwrap_or(&Value::Null);
+        let hint = &run["target_hint"];
+        let told = |alert: &&&Value| alert.is_object() && (alert["name"].is_string() || !alert["labels"].is_null());
+        let alerts = [&run["alert"], &header["alert"], &run["episode"], hint];
+        let alert = alerts.iter().find(told).copied().unwrap_or(&Value::Null);
         let labels = labels(&alert["labels"]);
         let named = labels.iter().find(|(name, _)| name == "alertname").map(|(_, value)| value.clone());
         let mut raw = run.clone();
@@ -89,6 +98,11 @@ impl Story {
         }
         let name =
             Some(target(&run["target"])).filter(|name| !name.is_empty()).unwrap_or_else(|| target(&header["target"]));
+        let (outcome, said) = (last("outcome"), last("sentence"));
+        // Nothing of the guest ran in shadow, so the sentence is the engine's.
+        let shadow = raw["mode"] == "shadow";
+        let engine = shadow || matches!(outcome.as_str(), "refused" | "limited");
+        let sentence = if engine { without_suggestion(&said).to_owned() } else { said.clone() };
         let parameters = if run["parameters"].is_object() { &run["parameters"] } else { &header["parameters"] };
         Story {
             run: of("run"),
@@ -98,13 +112,16 @@ impl Story {
             stage: of("stage"),
             trigger: of("trigger"),
             state: last("state"),
-            outcome: last("outcome"),
-            sentence: last("sentence"),
+            outcome,
+            sentence,
+            advice: suggested(&said).filter(|_| shadow),
             verification: verification(&run["verification"]),
             error: field(run, "error"),
             why: first_field(run, &["why", "matched"]),
             alert: named.unwrap_or_else(|| field(alert, "name")),
             labels,
+            reference: field(hint, "reference"),
+            event: event(run),
             parameters: parameters.clone(),
             target: Some(name).filter(|name| !name.is_empty()),
             began: time(&run["started_at"]).or_else(|| records.first().and_then(|record| time(&record["at"]))),
@@ -145,6 +162,11 @@ impl Story {
         })
     }
 
+    /// The effect a person is being asked about.
+    pub(super) fn asked(&self) -> Option<&Slot> {
+        self.slots().filter(|slot| slot.asks()).last().filter(|_| !self.is_over())
+    }
+
     /// The last effect that was refused.
     pub(super) fn refusal(&self) -> Option<&Slot> {
         self.slots().filter(|slot| slot.refused()).last()
@@ -159,6 +181,12 @@ impl OrElseText for String {
     fn or_else_text(self, other: impl FnOnce() -> String) -> String {
         if self.is_empty() { other() } else { self }
     }
+}
+
+/// A word, or an object that names the action.
+fn event(run: &Value) -> String {
+    let event = if run["event"].is_null() { &run["target_hint"]["event"] } else { &run["event"] };
+    if event.is_object() { first_field(event, &["action", "event"]) } else { event.as_str().unwrap_or_default().into() }
 }
 
 /// A word, or an object with one and more beside it.
@@ -318,6 +346,11 @@ impl Slot {
                 .result
                 .as_ref()
                 .is_some_and(|result| matches!(result["error"]["kind"].as_str(), Some("denied" | "limited")))
+    }
+
+    /// Whether a person was asked and neither they nor time have answered.
+    pub(super) fn asks(&self) -> bool {
+        self.question.is_some() && self.answered.is_none() && self.result.is_none()
     }
 
     pub(super) fn error_message(&self) -> Option<&str> {

@@ -163,7 +163,7 @@ async fn logs_are_read_to_the_line() {
         let page = made.drive("logs.tail-container", json!({"options": {"lines": 3}})).await.expect("a page");
         let text = page["text"].as_str().expect("text");
         // The two streams are copied by two goroutines, so `oops` may stand a little earlier.
-        assert!(text.contains("line 499\n") && text.ends_with("xxx"), "{}", &text[..text.len().min(100)]);
+        assert!(text.contains("line 499\n") && text.contains("xxx"), "{}", &text[..text.len().min(100)]);
         assert_eq!((page["lines"].as_u64(), page["truncated"].clone()), (Some(3), json!(true)));
         let all = made.drive("logs.tail-container", json!({"options": {"lines": 600}})).await.expect("a page");
         assert!(all["text"].as_str().is_some_and(|text| text.contains("line 0\n") && text.contains("oops\n")), "{all}");
