@@ -2,7 +2,7 @@
 //!
 //! - `args`: commands, arguments and help as data; [`reference`] is generated from it
 //! - `client`, `exit`: how a daemon is reached, and how answers become exit codes
-//! - `look`, `runs`, `rules`, `act`, `watch`: commands that talk to a daemon
+//! - `status`, `look`, `runs`, `rules`, `act`, `watch`: commands that talk to a daemon
 //! - `author`, `local`: commands that need none
 //! - [`timeline`]: a run as a person reads it, also for the demo
 //! - `screen`, `text`, `diagnostics`: how things look; whatever strangers wrote is made harmless on the way
@@ -27,6 +27,7 @@ mod reference;
 mod rules;
 mod runs;
 mod screen;
+mod status;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -96,7 +97,7 @@ impl Cli {
     async fn with_daemon(&self, screen: &Screen) -> Result<Exit, Failure> {
         let client = &Client::new(&self.global)?;
         match &self.command {
-            Command::Status => look::status(client, screen).await,
+            Command::Status => status::status(client, screen).await,
             Command::Alerts(args) => look::alerts(client, screen, args).await,
             Command::Runbooks(args) => look::runbooks(client, screen, args).await,
             Command::Targets => look::targets(client, screen).await,

@@ -166,12 +166,15 @@ pub(super) async fn grant(client: &Client, screen: &Screen, args: &GrantArgs) ->
 /// Labels as written, or those of an alert in a file.
 fn labels(args: &MatchArgs) -> Result<Value, Failure> {
     let Some(path) = &args.alert else {
+        if args.labels.is_empty() {
+            return Err(Failure::usage("there is nothing to match", "give LABEL=VALUE… or --alert FILE"));
+        }
         let mut labels = Map::new();
         for word in &args.labels {
             let (name, value) = word
                 .split_once('=')
                 .filter(|(name, _)| !name.is_empty())
-                .ok_or_else(|| Failure::usage(format!("`{word}` is no label"), "write it as name=value"))?;
+                .ok_or_else(|| Failure::usage(format!("`{word}` is no label"), "give LABEL=VALUE… or --alert FILE"))?;
             labels.insert(name.to_owned(), Value::from(value.trim_matches('"')));
         }
         return Ok(Value::Object(labels));
@@ -283,6 +286,9 @@ pub(super) async fn run(client: &Client, screen: &Screen, args: &RunArgs) -> Res
     let answer = client.send(Method::POST, &format!("/v1/runbooks/{}/runs", segment(&name)), Some(&body)).await?;
     let run = field(&answer, "run");
     if args.watch {
+        if !screen.json {
+            screen.line(&screen.ink.paint(Paint::Dim, &format!("started {}", clean(&run))));
+        }
         return super::watch::run(client, screen, &run).await;
     }
     if screen.json {
@@ -460,5 +466,7 @@ mod tests {
         assert_eq!(labels(&args).expect("sound"), json!({"alertname": "Down", "name": "web"}));
         let args = MatchArgs { labels: vec!["nothing".into()], alert: None };
         assert_eq!(labels(&args).expect_err("no value").exit, Exit::Usage);
+        let failure = labels(&MatchArgs { labels: Vec::new(), alert: None }).expect_err("nothing");
+        assert_eq!((failure.exit, failure.fix.as_str()), (Exit::Usage, "give LABEL=VALUE… or --alert FILE"));
     }
 }

@@ -106,8 +106,11 @@ pub enum Command {
     /// What each runbook may do
     Grants(GrantsArgs),
     /// Which runbook and target an alert means, why, and why not the others
-    #[command(after_help = "Examples:\n  sandbook match alertname=ContainerUnhealthy name=web-1\n  \
-                            sandbook match --alert alert.json\n  amtool alert query -o json | sandbook match --alert -")]
+    #[command(
+        override_usage = "sandbook match LABEL=VALUE…\n       sandbook match --alert FILE|-",
+        after_help = "Examples:\n  sandbook match alertname=ContainerUnhealthy name=web-1\n  \
+                            sandbook match --alert alert.json\n  amtool alert query -o json | sandbook match --alert -"
+    )]
     Match(MatchArgs),
     /// Start a run by hand
     #[command(after_help = "Examples:\n  sandbook run restart-unhealthy web-1\n  \
@@ -310,8 +313,8 @@ pub struct GrantsArgs {
 /// `match`.
 #[derive(Debug, Args)]
 pub struct MatchArgs {
-    /// Labels of an alert
-    #[arg(value_name = "LABEL=VALUE", required_unless_present = "alert")]
+    /// Labels of an alert; these or --alert
+    #[arg(value_name = "LABEL=VALUE")]
     pub labels: Vec<String>,
     /// An alert, or a message of alerts whose first is taken; `-` is stdin
     #[arg(long, value_name = "FILE|-", conflicts_with = "labels")]

@@ -62,7 +62,7 @@ impl EntryStage {
 pub struct NewArgs {
     /// a-z, 0-9 and -, at most 63 characters; a path to put it elsewhere
     pub name: PathBuf,
-    /// In which language
+    /// In which language; this version writes rhai
     #[arg(long, default_value = "rhai")]
     pub lang: Lang,
 }
@@ -73,19 +73,27 @@ pub enum Lang {
     /// A script; nothing to build
     Rhai,
     /// Not yet: compiled to WebAssembly
+    #[value(hide = true)]
     Rust,
     /// Not yet: compiled to WebAssembly
+    #[value(hide = true)]
     Python,
     /// Not yet: compiled to WebAssembly
+    #[value(hide = true)]
     Js,
 }
 
 pub(super) fn new(screen: &Screen, args: &NewArgs) -> Result<Exit, Failure> {
-    match args.lang {
-        Lang::Rhai => {}
-        Lang::Rust | Lang::Python | Lang::Js => {
-            return Err(Failure::usage("not yet: rhai is what this version offers", "sandbook new NAME --lang rhai"));
-        }
+    let other = match args.lang {
+        Lang::Rhai => None,
+        Lang::Rust => Some("rust"),
+        Lang::Python => Some("python"),
+        Lang::Js => Some("js"),
+    };
+    if let Some(lang) = other {
+        let name = shell(&args.name.display().to_string());
+        let message = format!("{lang} is not there yet: this version writes rhai");
+        return Err(Failure::usage(message, format!("sandbook new {name} --lang rhai")));
     }
     let files = start::write(&args.name)?;
     let folder = shell(&args.name.display().to_string());

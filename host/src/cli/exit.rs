@@ -134,13 +134,21 @@ impl Failure {
         }
         let head = if self.code.is_empty() { "error".to_owned() } else { format!("error[{}]", clean(&self.code)) };
         let mut text = format!("{}: {}\n", screen.errors.paint(Paint::Bad, &head), clean(&self.message));
-        for detail in &self.details {
+        for detail in self.details.iter().filter(|detail| !self.says(detail)) {
             text.push_str(&format!("  {}\n", detail_line(detail)));
         }
-        if !self.fix.is_empty() {
+        if !self.fix.is_empty() && !self.message.contains(&self.fix) {
             text.push_str(&format!("{}: {}\n", screen.errors.paint(Paint::Good, "fix"), clean(&self.fix)));
         }
         screen.error(&text);
+    }
+
+    /// Whether message and fix have said a detail already.
+    fn says(&self, detail: &Value) -> bool {
+        let message = detail["message"].as_str().or(detail.as_str()).unwrap_or_default();
+        let help = detail["help"].as_str().unwrap_or_default();
+        let known = help.is_empty() || help == self.fix || self.message.contains(help);
+        !message.is_empty() && self.message.contains(message) && known
     }
 }
 
@@ -216,6 +224,21 @@ mod tests {
         assert_eq!(detail_line(&failure.details[0]), "near: web");
         let placed = json!({"file": "a.rhai", "line": 3, "column": 7, "message": "bad", "help": "good"});
         assert_eq!(detail_line(&placed), "a.rhai:3:7: bad (good)");
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let failure =
+            Failure { details: Vec::new(), ..Failure::failed("the grant: a:1:1: no such effect", "list them") };
+        for (detail, said) in [
+            (json!({"message": "no such effect", "file": "a", "line": 1, "column": 1, "help": "list them"}), true),
+            (json!({"message": "no such effect", "help": "did you mean x?"}), false),
+            (json!({"message": "another one", "help": ""}), false),
+            (json!("no such effect"), true),
+            (json!({"near": "web"}), false),
+        ] {
+            assert_eq!(failure.says(&detail), said, "{detail}");
+        }
     }
 
     #[test]

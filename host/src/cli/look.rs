@@ -1,6 +1,8 @@
-//! What is going on: status, alerts, runbooks, targets. Each command ends with what to do next.
+//! What is going on: alerts, runbooks, targets. Each command ends with what to do next.
 //!
-//! Deliberately not here: runs, see [`super::runs`], and changing anything, see [`super::act`].
+//! Deliberately not here: the status, see [`super::status`], runs, see [`super::runs`], and changing anything, see [`super::act`].
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -39,49 +41,6 @@ pub(super) fn paint_state(state: &str) -> Paint {
     }
 }
 
-pub(super) async fn status(client: &Client, screen: &Screen) -> Result<Exit, Failure> {
-    let status = client.get("/status", &[]).await?;
-    if screen.json {
-        screen.value(&status);
-        return Ok(Exit::Ok);
-    }
-    screen.line(&format!("sandbook {} at {}\n", clean(&field(&status, "version")), client.address()));
-    let Some(object) = status.as_object() else { return Ok(Exit::Ok) };
-    let mut table = Table::new(&["", ""]);
-    for (name, value) in object.iter().filter(|(name, value)| !quiet(name, value)) {
-        let said = match (name.strip_suffix("_ms"), value.as_u64()) {
-            (Some(_), Some(ms)) => took(ms),
-            (_, _) if matches!(name.as_str(), "runs" | "runbooks") => counts(value),
-            (_, _) => summary(value),
-        };
-        let paint = if bad(value) { Paint::Bad } else { Paint::Plain };
-        table.row([
-            Cell::new(name.trim_end_matches("_ms").replace('_', " ")).paint(Paint::Dim),
-            Cell::new(said).paint(paint),
-        ]);
-    }
-    screen.print(&table.render(screen.ink).lines().skip(1).map(|line| format!("  {line}\n")).collect::<String>());
-    screen.next(&status_next(client, &status).await);
-    Ok(Exit::Ok)
-}
-
-/// What nobody asks about: identities, and parts in which nothing stands.
-fn quiet(name: &str, value: &Value) -> bool {
-    matches!(name, "version" | "next" | "instance" | "started_at")
-        || value.is_null()
-        || value.as_array().is_some_and(Vec::is_empty)
-        || value.as_object().is_some_and(serde_json::Map::is_empty)
-}
-
-/// `2 live, 1 shadow`: only what there is.
-fn counts(value: &Value) -> String {
-    let some = |(name, number): (&String, &Value)| {
-        number.as_u64().filter(|number| *number > 0).map(|number| format!("{number} {name}"))
-    };
-    let parts: Vec<String> = value.as_object().into_iter().flatten().filter_map(some).collect();
-    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
-}
-
 /// A part of the status on a line: nested facts as `name value`, lists by name.
 pub(super) fn summary(value: &Value) -> String {
     match value {
@@ -111,50 +70,6 @@ pub(super) fn summary(value: &Value) -> String {
     }
 }
 
-fn bad(value: &Value) -> bool {
-    match value {
-        Value::Object(map) => {
-            map.get("ok") == Some(&Value::Bool(false))
-                || matches!(map.get("status").and_then(Value::as_str), Some("down" | "error"))
-        }
-        Value::Array(items) => items.iter().any(bad),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
-
-/// What a person on call would look at first.
-async fn status_next(client: &Client, status: &Value) -> String {
-    if let Some(next) = status["next"].as_str().filter(|next| !next.is_empty()) {
-        return next.to_owned();
-    }
-    if status["stop"].is_object() || status["stopped"] == true {
-        return "everything is stopped: sandbook stop-all --release when it may act again".to_owned();
-    }
-    let one = |state: &str| [("state", state.to_owned()), ("limit", "1".to_owned())];
-    if let Ok(answer) = client.get("/v1/runs", &one("needs-attention")).await
-        && let Some(run) = list(&answer, "runs").first()
-    {
-        return format!("a run needs attention: sandbook show {}", shell(&field(run, "run")));
-    }
-    if let Ok(answer) = client.get("/v1/approvals", &[]).await
-        && !list(&answer, "approvals").is_empty()
-    {
-        return format!(
-            "{} a person: sandbook approvals",
-            match list(&answer, "approvals").len() {
-                1 => "1 question waits for".to_owned(),
-                many => format!("{many} questions wait for"),
-            }
-        );
-    }
-    match client.get("/v1/alerts", &[("limit", "1".to_owned())]).await {
-        Ok(answer) if list(&answer, "alerts").is_empty() => {
-            "no alert has arrived yet: sandbook config alertmanager prints the receiver to paste".to_owned()
-        }
-        Ok(_) | Err(_) => "sandbook alerts".to_owned(),
-    }
-}
-
 pub(super) async fn alerts(client: &Client, screen: &Screen, args: &AlertsArgs) -> Result<Exit, Failure> {
     let mut query = vec![("limit", args.limit.to_string())];
     if args.open {
@@ -174,12 +89,13 @@ pub(super) async fn alerts(client: &Client, screen: &Screen, args: &AlertsArgs) 
         screen.next("sandbook config alertmanager prints the receiver to paste into alertmanager.yml");
         return Ok(Exit::Ok);
     }
+    let shadows = shadows(client, episodes).await;
     let now = Timestamp::now();
     let mut table = Table::new(&["ALERT", "LABELS", "HEARD", "STATE", "RUNBOOK", "RESULT"]);
     for episode in episodes {
         let open = episode["resolved_at"].is_null() && episode["superseded"] != true;
         let state = if open { Cell::new("firing").paint(Paint::Warn) } else { Cell::new("over").paint(Paint::Dim) };
-        let (runbook, result) = matched(episode);
+        let (runbook, result) = matched(episode, &shadows);
         let paint = paint_state(result.split([':', ' ']).next().unwrap_or_default());
         table.row([
             Cell::new(first_field(episode, &["name", "alert", "alertname"])).paint(Paint::Bold),
@@ -212,16 +128,33 @@ fn labels(labels: &Value) -> String {
     shown.join(" ")
 }
 
+/// Runs of these episodes that only watched. What an episode says of its runs does not tell; the runs do.
+async fn shadows(client: &Client, episodes: &[Value]) -> BTreeSet<String> {
+    const RUNS_MAX: &str = "1000";
+    let own: Vec<&Value> = episodes.iter().flat_map(|episode| list(episode, "runs")).collect();
+    let watched = |runs: &mut dyn Iterator<Item = &Value>| -> BTreeSet<String> {
+        runs.filter(|run| run["mode"] == "shadow").map(|run| field(run, "run")).collect()
+    };
+    if own.iter().all(|run| run["mode"].is_string()) {
+        return watched(&mut own.into_iter());
+    }
+    // A result without that word is better than no list of alerts.
+    let answer = client.get("/v1/runs", &[("limit", RUNS_MAX.to_owned())]).await.unwrap_or(Value::Null);
+    watched(&mut list(&answer, "runs").iter())
+}
+
 /// Which runbook an episode chose and what came of it, or why none was.
-fn matched(episode: &Value) -> (String, String) {
+fn matched(episode: &Value, shadows: &BTreeSet<String>) -> (String, String) {
     let chosen = list(&episode["matched"], "chosen");
     let name = |value: &Value| value.as_str().map_or_else(|| field(value, "runbook"), str::to_owned);
     let runs = list(episode, "runs");
     let names: Vec<String> =
         if chosen.is_empty() { runs.iter().map(name).collect() } else { chosen.iter().map(name).collect() };
     let outcome = field(episode, "outcome");
-    let result = match (runs.last(), outcome.is_empty()) {
+    let acted = runs.iter().rfind(|run| !shadows.contains(&field(run, "run")));
+    let result = match (acted.or(runs.last()), outcome.is_empty()) {
         (_, false) => outcome,
+        (Some(run), true) if acted.is_none() && run["state"] == "succeeded" => "shadow".to_owned(),
         (Some(run), true) => field(run, "state"),
         (None, true) => {
             let why = chosen.first().map(|one| field(one, "target_why")).filter(|why| !why.is_empty());
@@ -371,4 +304,19 @@ pub(super) async fn targets(client: &Client, screen: &Screen) -> Result<Exit, Fa
     }
     screen.print(&table.render(screen.ink));
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_episode_that_was_only_watched_did_not_succeed() {
+        let episode = json!({"matched": {"chosen": [{"runbook": "a"}]}, "outcome": null, "runs": [
+            {"run": "r1", "runbook": "a", "state": "succeeded"}, {"run": "r2", "runbook": "b", "state": "succeeded"}]});
+        let shadows = |runs: &[&str]| runs.iter().map(|run| (*run).to_owned()).collect();
+        assert_eq!(matched(&episode, &shadows(&["r1", "r2"])).1, "shadow");
+        assert_eq!(matched(&episode, &shadows(&["r2"])).1, "succeeded");
+        assert_eq!(matched(&json!({}), &shadows(&[])).1, "no runbook matches");
+    }
 }

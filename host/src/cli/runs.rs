@@ -10,7 +10,7 @@ use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
 use super::look::{list, paint_state, since};
 use super::screen::{Cell, Paint, Screen, Table};
-use super::text::{ago, between_ms, count, field, first_field, shell, short, target, time, took};
+use super::text::{ago, between_ms, clean, count, field, first_field, shell, short, target, time, took};
 use super::timeline;
 
 /// The id of a run: `last` is the newest.
@@ -71,16 +71,37 @@ pub(super) async fn runs(client: &Client, screen: &Screen, args: &RunsArgs) -> R
         Some(run) => format!("sandbook show {}", shell(&field(run, "run"))),
         None => "sandbook show last".to_owned(),
     };
-    let more =
-        answer["next_cursor"].as_str().map(|cursor| format!("; older: --cursor {}", shell(cursor))).unwrap_or_default();
-    screen.next(&format!("{step}{more}"));
+    if let Some(cursor) = answer["next_cursor"].as_str() {
+        screen.line(&format!("\n{} {}", screen.ink.paint(Paint::Dim, "older:"), clean(&older(args, cursor))));
+    }
+    screen.next(&step);
     Ok(Exit::Ok)
+}
+
+/// The next page as a line to type: the same filters, from the cursor on.
+fn older(args: &RunsArgs, cursor: &str) -> String {
+    const LIMIT: u32 = 20;
+    let limit = (args.limit != LIMIT).then(|| args.limit.to_string());
+    let mut line = "sandbook runs".to_owned();
+    for (name, value) in [
+        ("state", &args.state),
+        ("runbook", &args.runbook),
+        ("target", &args.target),
+        ("since", &args.since),
+        ("limit", &limit),
+        ("cursor", &Some(cursor.to_owned())),
+    ] {
+        if let Some(value) = value {
+            line.push_str(&format!(" --{name} {}", shell(value)));
+        }
+    }
+    line
 }
 
 /// A run and all of its records.
 pub(super) async fn run_and_records(client: &Client, word: &str) -> Result<(Value, Vec<Value>), Failure> {
     let path = format!("/v1/runs/{}", segment(&run_id(client, word).await?));
-    let run = client.get(&path, &[]).await?;
+    let mut run = client.get(&path, &[]).await?;
     let mut records = Vec::new();
     let mut query: Vec<(&str, String)> = Vec::new();
     loop {
@@ -94,8 +115,23 @@ pub(super) async fn run_and_records(client: &Client, word: &str) -> Result<(Valu
             Some(cursor) if query.first().is_none_or(|(_, before)| *before != cursor) => {
                 query = vec![("cursor", cursor)]
             }
-            Some(_) | None => return Ok((run, records)),
+            Some(_) | None => break,
         }
+    }
+    name_alert(client, &mut run, &records).await;
+    Ok((run, records))
+}
+
+/// A run that ended before it began has no header that names its alert; its episode does.
+async fn name_alert(client: &Client, run: &mut Value, records: &[Value]) {
+    let header = |record: &Value| record["header"]["alert"].is_object() || record["alert"].is_object();
+    if run["alert"].is_object() || records.iter().any(header) {
+        return;
+    }
+    let Some(id) = run["episode"].as_str() else { return };
+    // Without it the story only lacks the alert's name.
+    if let Ok(episode) = client.get(&format!("/v1/alerts/{}", segment(id)), &[]).await {
+        run["alert"] = json!({"name": episode["name"], "labels": episode["labels"]});
     }
 }
 
@@ -130,6 +166,7 @@ pub(super) async fn journal(client: &Client, screen: &Screen, args: &JournalArgs
             }
         }
         None if screen.json => screen.value(&whole),
+        None if records.is_empty() && run["finished_at"].is_string() => screen.line("nothing was recorded of it"),
         None if records.is_empty() => screen.line("nothing is recorded of it yet"),
         None => {
             let mut table = Table::new(&["AT", "SLOT", "KIND", "WHAT", ""]);
@@ -147,4 +184,17 @@ pub(super) async fn journal(client: &Client, screen: &Screen, args: &JournalArgs
         }
     }
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_can_be_typed() {
+        let mut args = RunsArgs { state: None, runbook: None, target: None, since: None, limit: 20, cursor: None };
+        assert_eq!(older(&args, "1700.r_1"), "sandbook runs --cursor 1700.r_1");
+        (args.target, args.limit) = (Some("web 1".to_owned()), 5);
+        assert_eq!(older(&args, "c"), "sandbook runs --target 'web 1' --limit 5 --cursor c");
+    }
 }

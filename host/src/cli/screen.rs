@@ -61,6 +61,8 @@ impl Ink {
 pub struct Screen {
     /// One JSON value instead of words.
     pub json: bool,
+    /// A person reads, at a terminal of some width.
+    pub terminal: bool,
     /// Of stdout.
     pub ink: Ink,
     /// Of stderr.
@@ -70,7 +72,8 @@ pub struct Screen {
 impl Screen {
     /// The process's own streams.
     pub fn new(json: bool) -> Screen {
-        Screen { json, ink: Ink::of(std::io::stdout().is_terminal()), errors: Ink::of(std::io::stderr().is_terminal()) }
+        let terminal = std::io::stdout().is_terminal();
+        Screen { json, terminal, ink: Ink::of(terminal), errors: Ink::of(std::io::stderr().is_terminal()) }
     }
 
     /// Writes to stdout. Whoever reads may have gone away; then nothing is left to do.

@@ -103,13 +103,80 @@ fn a_refusal_names_the_line_to_type() {
     let from = text.find("   +0.012s").expect("the refusal");
     let want = "   +0.012s  docker.restart-container  web-1  denied  8 ms   refused
             │ because no policy permits docker.restart-container on web-1
-            │ fix: sandbook grant restart-unhealthy docker.restart-container --container web-1
 
 what happened docker.restart-container was denied at line 23; docker.restart-container on local/web-1 was refused (1 other effect)
 why           no policy permits docker.restart-container on web-1
 what next     sandbook grant restart-unhealthy docker.restart-container --container web-1
 ";
     assert_eq!(&text[from..], want, "\n{text}");
+    run["sentence"] = json!(message);
+    let text = render(&run, &records, Options::default());
+    assert_eq!(text.matches("sandbook grant").count(), 1, "\n{text}");
+}
+
+#[test]
+fn what_holds_everything_back_names_its_own_way_out() {
+    let (mut run, mut records) = healed();
+    (run["state"], run["outcome"], run["verification"]) = (json!("failed"), json!("limited"), Value::Null);
+    for (message, want) in [
+        (
+            "everything is stopped by dana since 10:00: fire; lift it with `sandbook stop-all --release`",
+            "sandbook stop-all --release",
+        ),
+        ("paused by dana until 11:00: deploy (pause p_1)", "sandbook pauses"),
+        ("brakes.per_runbook_target 3/1h is full", "sandbook brakes"),
+    ] {
+        records.truncate(2);
+        let error = json!({"error": {"kind": "limited", "message": message}});
+        records.push(settled(1, "docker.restart-container", json!({}), "2026-01-02T10:00:01Z", "limited", error));
+        run["sentence"] = json!(message);
+        assert_eq!(next_step(&run, &records), want);
+        let text = render(&run, &records, Options::default());
+        assert_eq!(text.matches("--release").count(), usize::from(want.contains("--release")), "\n{text}");
+    }
+}
+
+#[test]
+fn a_run_that_only_watched_says_so_once() {
+    let (mut run, records) = healed();
+    let said = "in shadow: matched and recorded, nothing was done; it would have started on local/web-1";
+    run["mode"] = json!("shadow");
+    run["outcome"] = json!("done");
+    run["verification"] = Value::Null;
+    run["sentence"] = json!(format!("{said}. To let it act: sandbook promote restart-unhealthy live --reason \"…\""));
+    let text = render(&run, &records[..1], Options::default());
+    let from = text.find("  outcome").expect("the outcome");
+    let want = format!(
+        "  outcome   done: {said}\n\n  no effects were performed\n\nwhat happened {said}\n\
+         why           alert ContainerUnhealthy name=\"web-1\" severity=\"warning\"\n\
+         what next     sandbook promote restart-unhealthy live --reason \"…\"\n"
+    );
+    assert_eq!(&text[from..], want, "\n{text}");
+}
+
+#[test]
+fn a_run_that_never_began_names_what_started_it() {
+    let why = |more: Value| {
+        let mut run =
+            json!({"run": "r1", "runbook": "r", "state": "succeeded", "outcome": "no-target", "target": null});
+        for (key, value) in more.as_object().expect("fields") {
+            run[key] = value.clone();
+        }
+        let text = render(&run, &[], Options::default());
+        let line = text.lines().find(|line| line.starts_with("why ")).expect("a line").to_owned();
+        line.trim_start_matches("why").trim().to_owned()
+    };
+    let labels = json!({"alertname": "Down", "name": "web"});
+    let want = "alert Down name=\"web\"";
+    assert_eq!(why(json!({"trigger": "alert", "alert": {"name": "Down", "labels": labels}})), want);
+    assert_eq!(why(json!({"trigger": "alert", "episode": {"name": "Down", "labels": labels}})), want);
+    assert_eq!(why(json!({"trigger": "alert", "episode": "e_1", "target_hint": {"labels": labels}})), want);
+    let hint = json!({"reference": "local/web"});
+    assert_eq!(why(json!({"trigger": "docker-event", "target_hint": hint})), "an event of Docker about local/web");
+    let event = json!({"trigger": "docker-event", "event": {"action": "oom"}, "target_hint": hint});
+    assert_eq!(why(event), "the Docker event oom of local/web");
+    assert_eq!(why(json!({"trigger": "manual", "target_hint": hint})), "started by hand for local/web");
+    assert_eq!(why(json!({"trigger": "alert"})), "alert");
 }
 
 #[test]
@@ -125,7 +192,9 @@ fn a_question_and_its_answer() {
         "target": {"host": "local", "name": "web-1"}, "reason": "stage ask", "policy": [], "at": "2026-01-02T10:00:01Z"}));
     let text = render(&run, &records, Options::default());
     assert!(text.contains("waits for a person\n            │ asked a person: stage ask\n"), "\n{text}");
-    assert!(text.ends_with("what next     sandbook approvals\n"), "\n{text}");
+    let want = "what happened a person is asked about docker.restart-container on local/web-1 (1 other effect)\n\
+                why           stage ask\nwhat next     sandbook approvals\n";
+    assert!(text.ends_with(want), "\n{text}");
     records.push(json!({"slot": 1, "kind": "answered", "approved": true, "by": "dana", "reason": "go", "at": "2026-01-02T10:02:00Z"}));
     let text = render(&run, &records, Options::default());
     assert!(text.contains("│ approved by dana: go\n"), "\n{text}");

@@ -1,0 +1,208 @@
+//! `status`: what is going on, what is broken, and the next sensible step.
+//!
+//! A part this program does not know is shown as it comes, so that a newer daemon's news are read too. Deliberately not
+//! here: the lists behind it, see [`super::look`], [`super::runs`] and [`super::rules`].
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::client::Client;
+use super::exit::{Exit, Failure};
+use super::look::{list, summary};
+use super::screen::{Cell, Paint, Screen, Table};
+use super::text::{ago, clean, field, selector, shell, took};
+
+pub(super) async fn status(client: &Client, screen: &Screen) -> Result<Exit, Failure> {
+    let status = client.get("/status", &[]).await?;
+    if screen.json {
+        screen.value(&status);
+        return Ok(Exit::Ok);
+    }
+    screen.line(&format!("sandbook {} at {}\n", clean(&field(&status, "version")), client.address()));
+    let mut table = Table::new(&["", ""]);
+    for (name, said, paint) in rows(&status, Timestamp::now()) {
+        table.row([Cell::new(name).paint(Paint::Dim), Cell::new(said).paint(paint)]);
+    }
+    screen.print(&table.render(screen.ink).lines().skip(1).map(|line| format!("  {line}\n")).collect::<String>());
+    screen.next(&status_next(client, &status).await);
+    Ok(Exit::Ok)
+}
+
+/// Name, words and colour of every line; what has several items has a line for each.
+fn rows(status: &Value, now: Timestamp) -> Vec<(String, String, Paint)> {
+    let mut rows = Vec::new();
+    for (name, value) in status.as_object().into_iter().flatten().filter(|(name, value)| !quiet(name, value)) {
+        let paint = if bad(value) { Paint::Bad } else { Paint::Plain };
+        let label = name.trim_end_matches("_ms").replace('_', " ");
+        match (name.as_str(), value) {
+            ("broken", Value::Array(folders)) => {
+                rows.extend(folders.iter().map(|one| (label.clone(), broken(one), Paint::Bad)));
+            }
+            ("warnings", Value::Array(warnings)) => {
+                rows.extend(warnings.iter().map(|one| ("warning".to_owned(), problem(one), Paint::Warn)));
+            }
+            ("pauses", Value::Array(pauses)) => {
+                rows.extend(pauses.iter().map(|one| ("paused".to_owned(), pause(one, now), Paint::Warn)));
+            }
+            ("policy", Value::Object(_)) => {
+                let first = list(value, "problems").first().map(problem).unwrap_or_default();
+                let said = format!("broken, the old one stays in force{}", more(&first, list(value, "problems").len()));
+                rows.push((label, said, Paint::Bad));
+            }
+            ("runs" | "runbooks", _) => rows.push((label, counts(value), paint)),
+            (_, _) => match (name.strip_suffix("_ms"), value.as_u64()) {
+                (Some(_), Some(ms)) => rows.push((label, took(ms), paint)),
+                (_, _) => rows.push((label, summary(value), paint)),
+            },
+        }
+    }
+    rows
+}
+
+/// `./runbooks/x  main.rhai:2:1 SB0214 message`.
+fn broken(one: &Value) -> String {
+    let problems: Vec<&Value> = list(one, "problems").iter().filter(|problem| problem["warning"] != true).collect();
+    let first = problems.first().map(|first| problem(first)).unwrap_or_default();
+    format!("{}{}", field(one, "folder"), more(&first, problems.len()))
+}
+
+/// The first of several problems, set apart from what stands before it.
+fn more(first: &str, count: usize) -> String {
+    match (first.is_empty(), count) {
+        (true, _) => String::new(),
+        (false, 0 | 1) => format!("  {first}"),
+        (false, count) => format!("  {first} (and {} more)", count - 1),
+    }
+}
+
+/// `main.rhai:2:1 SB0214 message`, or the text it is.
+fn problem(value: &Value) -> String {
+    if value["message"].is_null() {
+        return summary(value);
+    }
+    let file = field(value, "file");
+    let place = match (file.is_empty(), value["line"].as_u64()) {
+        (true, _) => String::new(),
+        (false, Some(line)) => format!("{file}:{line}:{}", value["column"].as_u64().unwrap_or(1)),
+        (false, None) => file,
+    };
+    let parts = [place, field(value, "code"), field(value, "message")];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// `web-*, ends in 20 min: deploy (dana)`.
+fn pause(one: &Value, now: Timestamp) -> String {
+    let ends = ago(&one["until"], now);
+    let ends = if ends.is_empty() { ends } else { format!(", ends {ends}") };
+    format!("{}{ends}: {} ({})", selector(&one["selector"]), field(one, "reason"), field(one, "by"))
+}
+
+/// What nobody asks about: identities, and parts in which nothing stands.
+fn quiet(name: &str, value: &Value) -> bool {
+    matches!(name, "version" | "next" | "instance" | "started_at")
+        || value.is_null()
+        || (name == "policy" && value["ok"] == true)
+        || value.as_array().is_some_and(Vec::is_empty)
+        || value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+/// `2 live, 1 shadow`: only what there is.
+fn counts(value: &Value) -> String {
+    let some = |(name, number): (&String, &Value)| {
+        number.as_u64().filter(|number| *number > 0).map(|number| format!("{number} {name}"))
+    };
+    let parts: Vec<String> = value.as_object().into_iter().flatten().filter_map(some).collect();
+    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
+}
+
+fn bad(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => {
+            map.get("ok") == Some(&Value::Bool(false))
+                || matches!(map.get("status").and_then(Value::as_str), Some("down" | "error"))
+        }
+        Value::Array(items) => items.iter().any(bad),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// What is broken is mended where it stands.
+fn broken_next(status: &Value) -> Option<String> {
+    if status["policy"]["ok"] == false {
+        return Some("the policy is broken: sandbook policy check, then mend it".to_owned());
+    }
+    let folder = list(status, "broken").first().map(|one| field(one, "folder"))?;
+    Some(format!("a runbook is broken: sandbook check {}", shell(&folder)))
+}
+
+/// What a person on call would look at first.
+async fn status_next(client: &Client, status: &Value) -> String {
+    if let Some(next) = status["next"].as_str().filter(|next| !next.is_empty()) {
+        return next.to_owned();
+    }
+    if status["stop"].is_object() || status["stopped"] == true {
+        return "everything is stopped: sandbook stop-all --release when it may act again".to_owned();
+    }
+    let one = |state: &str| [("state", state.to_owned()), ("limit", "1".to_owned())];
+    if let Ok(answer) = client.get("/v1/runs", &one("needs-attention")).await
+        && let Some(run) = list(&answer, "runs").first()
+    {
+        return format!("a run needs attention: sandbook show {}", shell(&field(run, "run")));
+    }
+    if let Some(step) = broken_next(status) {
+        return step;
+    }
+    if let Ok(answer) = client.get("/v1/approvals", &[]).await
+        && !list(&answer, "approvals").is_empty()
+    {
+        return format!(
+            "{} a person: sandbook approvals",
+            match list(&answer, "approvals").len() {
+                1 => "1 question waits for".to_owned(),
+                many => format!("{many} questions wait for"),
+            }
+        );
+    }
+    match client.get("/v1/alerts", &[("limit", "1".to_owned())]).await {
+        Ok(answer) if list(&answer, "alerts").is_empty() => {
+            "no alert has arrived yet: sandbook config alertmanager prints the receiver to paste".to_owned()
+        }
+        Ok(_) | Err(_) => "sandbook alerts".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_broken_stands_on_a_line_with_its_place() {
+        let mistake = json!({"code": "SB0214", "file": "main.rhai", "line": 2, "column": 1, "message": "no `run`", "help": "",
+            "warning": false});
+        let doubt = json!({"message": "unused", "warning": true});
+        let status = json!({"version": "1", "warnings": ["authentication is off"], "uptime_ms": 1_000,
+            "broken": [{"folder": "./runbooks/x", "problems": [doubt, mistake, mistake]}],
+            "pauses": [{"selector": {"runbook": "*"}, "until": "2026-01-02T10:20:00Z", "reason": "deploy", "by": "dana"}],
+            "policy": {"ok": false, "problems": [{"file": "a.cedar", "line": 3, "column": 7, "message": "no such action"}]}});
+        let said: Vec<(String, String)> = rows(&status, "2026-01-02T10:00:00Z".parse().expect("a time"))
+            .into_iter()
+            .map(|(name, said, _)| (name, said))
+            .collect();
+        for want in [
+            ("broken", "./runbooks/x  main.rhai:2:1 SB0214 no `run` (and 1 more)"),
+            ("paused", "all, ends in 20 min: deploy (dana)"),
+            ("policy", "broken, the old one stays in force  a.cedar:3:7 no such action"),
+            ("uptime", "1 s"),
+            ("warning", "authentication is off"),
+        ] {
+            assert!(said.contains(&(want.0.to_owned(), want.1.to_owned())), "{want:?} in {said:?}");
+        }
+        assert!(broken_next(&status).expect("a step").contains("sandbook policy check"));
+        let status = json!({"policy": {"ok": true, "problems": []}, "broken": status["broken"]});
+        assert!(broken_next(&status).expect("a step").ends_with("sandbook check ./runbooks/x"));
+        assert_eq!(rows(&status, Timestamp::UNIX_EPOCH).len(), 1);
+        assert_eq!(broken_next(&json!({"broken": []})), None);
+    }
+}
