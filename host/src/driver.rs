@@ -127,7 +127,7 @@ impl Live {
     async fn dispatch(&self, call: Call<'_>, steps: &dyn Steps) -> Result<Value, Error> {
         match call.effect {
             Effect::ListContainers(op) => json(self.host(call.host)?.list(&op.filter).await?),
-            Effect::InspectContainer(_) => with(self, call, async |host, id| host.details(id).await).await,
+            Effect::InspectContainer(_) => with(self, call, async |host, id| host.details_as_resolved(id).await).await,
             Effect::ContainerStats(_) => with(self, call, async |host, id| host.stats(id).await).await,
             Effect::ContainerProcesses(_) => with(self, call, async |host, id| host.processes(id).await).await,
             Effect::Dependents(_) => with(self, call, async |host, id| host.dependents(id).await).await,

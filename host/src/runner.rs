@@ -66,6 +66,8 @@ pub struct Runner {
     queue_max: usize,
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
     active: Mutex<BTreeMap<String, Arc<perform::Attempt>>>,
+    /// Runs cancelled while they were queued.
+    cancelled: Mutex<std::collections::BTreeSet<String>>,
     /// Latest acting run of each runbook and subject: triggers in its settle window join it.
     acted: Mutex<HashMap<(String, String), (String, u64)>>,
     /// When containers were last acted on, by `host/name`.
@@ -110,6 +112,7 @@ impl Runner {
             queue_max,
             locks: Mutex::default(),
             active: Mutex::default(),
+            cancelled: Mutex::default(),
             acted: Mutex::default(),
             touched: Mutex::default(),
             notices: tokio::sync::broadcast::channel(NOTICES_MAX).0,
@@ -270,8 +273,16 @@ impl Runner {
     /// When the store fails.
     pub async fn cancel(&self, run: &str, by: &str, reason: &str) -> Result<bool> {
         let why = if reason.is_empty() { format!("cancelled by {by}") } else { format!("cancelled by {by}: {reason}") };
+        {
+            let mut cancelled = self.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
+            if cancelled.len() >= QUEUE_MAX {
+                cancelled.clear();
+            }
+            cancelled.insert(run.to_owned());
+        }
         let attempt = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(run).cloned();
         if let Some(attempt) = attempt {
+            self.cancelled.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
             attempt.stop(perform::Why::Cancelled(why));
             return Ok(true);
         }

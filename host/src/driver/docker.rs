@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error as Fault;
@@ -84,6 +84,11 @@ pub struct Found {
     pub state: ContainerState,
 }
 
+/// How long a look made to resolve an effect may answer it: the gate is microseconds away.
+const SEEN_FOR: Duration = Duration::from_millis(50);
+/// Looks kept at the most: more than runs at once.
+const SEEN_MAX: usize = 256;
+
 /// One configured engine. Building it connects to nothing.
 pub struct Host {
     name: String,
@@ -91,6 +96,8 @@ pub struct Host {
     docker: Docker,
     read_timeout: Duration,
     fixed: Mutex<HashMap<String, Arc<Fixed>>>,
+    /// What the latest resolutions saw, for the inspection they were made for.
+    seen: Mutex<HashMap<String, (Instant, models::ContainerInspectResponse)>>,
 }
 
 impl std::fmt::Debug for Host {
@@ -109,6 +116,7 @@ impl Host {
             wire,
             read_timeout: settings.read_timeout,
             fixed: Mutex::new(HashMap::new()),
+            seen: Mutex::default(),
         }
     }
 
@@ -143,6 +151,26 @@ impl Host {
         Ok(convert::details(&self.name, &container))
     }
 
+    /// The same for an effect that was resolved a moment ago: the look that resolved it is its answer, once. Any other
+    /// caller wants [`Host::details`], which always looks.
+    pub async fn details_as_resolved(&self, id: &str) -> Result<ContainerDetails, Error> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        match seen {
+            Some((at, container)) if at.elapsed() < SEEN_FOR => Ok(convert::details(&self.name, &container)),
+            Some(_) | None => self.details(id).await,
+        }
+    }
+
+    fn keep_seen(&self, id: &str, container: models::ContainerInspectResponse) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= SEEN_MAX {
+            seen.retain(|_, (at, _)| at.elapsed() < SEEN_FOR);
+        }
+        if seen.len() < SEEN_MAX {
+            seen.insert(id.to_owned(), (Instant::now(), container));
+        }
+    }
+
     /// Ids of all containers, running or not. Errors: `failed`.
     pub async fn ids(&self) -> Result<Vec<String>, Error> {
         let found = self.summaries(true, Vec::new()).await.map_err(Trouble::into_read_error)?;
@@ -163,7 +191,11 @@ impl Host {
         check_name(name)?;
         let inspected = self.inspect(name).await;
         match inspected {
-            Ok(container) if is_meant(name, &container) => Ok(found(&container)),
+            Ok(container) if is_meant(name, &container) => {
+                let found = found(&container);
+                self.keep_seen(&found.id, container);
+                Ok(found)
+            }
             Ok(_) => self.find_service(name, &[(sandbook_core::target::LABEL_SERVICE, name)]).await,
             Err(Trouble::Told(error)) if error.kind == ErrorKind::NotFound => {
                 self.find_service(name, &[(sandbook_core::target::LABEL_SERVICE, name)]).await

@@ -37,16 +37,16 @@ pub enum Compiler {
     InProcess,
 }
 
-/// From the cache if it is there, else compiled. `trusted` components are part of this program.
-pub(super) async fn load(engine: &Engine, options: &Options, wasm: &[u8], trusted: bool) -> Result<Component> {
+/// From the cache if it is there, else compiled. The interpreter too: what compiling allocates stays with the child.
+pub(super) async fn load(engine: &Engine, options: &Options, wasm: &[u8]) -> Result<Component> {
     let path = options.cache_dir.join(cache_name(engine, wasm));
     if let Some(component) = mapped(engine, &path) {
         return Ok(component);
     }
     let wasm = lift(wasm)?;
     let compiled = match &options.compiler {
-        Compiler::Child(program) if !trusted => compile_in_child(program, &wasm).await?,
-        Compiler::Child(_) | Compiler::InProcess => {
+        Compiler::Child(program) => compile_in_child(program, &wasm).await?,
+        Compiler::InProcess => {
             let engine = engine.clone();
             tokio::task::spawn_blocking(move || engine.precompile_component(&wasm)).await??
         }

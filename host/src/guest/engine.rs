@@ -25,6 +25,12 @@ pub const MEMORY_BYTES_MAX: usize = 256 << 20;
 const STACK_BYTES: usize = 512 << 10;
 /// The fiber's stack: the guest's and room for host calls.
 const FIBER_BYTES: usize = 2 << 20;
+/// Memory of a slot that stays resident between guests, in bytes: most Rust guests use less.
+const KEEP_RESIDENT_BYTES: usize = 128 << 10;
+/// Slots given back to the kernel at once: each time interrupts every core.
+const DECOMMIT_BATCH: usize = 8;
+/// Slots that keep it.
+const WARM_SLOTS_MAX: u32 = 32;
 /// Compiled programs kept in memory; the catalogue and every uploaded version of a busy month fit.
 const PROGRAMS_MAX: usize = 512;
 
@@ -75,6 +81,12 @@ fn pooled() -> Config {
         .max_tables_per_component(40)
         .max_memories_per_module(4)
         .max_tables_per_module(16)
+        // Cleared by writing instead of unmapping: unmapping interrupts every core, once a run.
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .async_stack_keep_resident(KEEP_RESIDENT_BYTES)
+        .decommit_batch_size(DECOMMIT_BATCH)
+        .max_unused_warm_slots(WARM_SLOTS_MAX)
         .table_elements(invoke::TABLE_ELEMENTS_MAX)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20);
@@ -123,7 +135,7 @@ impl Sandbox {
     }
 
     async fn load(&self, bytes: &[u8], interpreter: bool) -> Result<Arc<Program>> {
-        let component: Component = compile::load(&self.engine, &self.options, bytes, interpreter).await?;
+        let component: Component = compile::load(&self.engine, &self.options, bytes).await?;
         let imports = Audit::of(&self.engine, &component);
         let linker = if interpreter { &self.interpreter_linker } else { &self.linker };
         if !interpreter {

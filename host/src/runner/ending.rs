@@ -98,8 +98,11 @@ impl Runner {
     async fn suspend(&self, row: &RunRow, until: u64, approval: Option<Approval>) -> Result<()> {
         let asked = approval.is_some();
         let patch = RunPatch {
-            from: vec![State::Running],
+            from: vec![State::Queued, State::Running],
             state: Some(State::Waiting),
+            target: row.target.clone(),
+            subject: row.subject.clone(),
+            started_at: row.started_at,
             wake_at: Some(Some(until)),
             ..RunPatch::default()
         };
@@ -201,8 +204,11 @@ impl Runner {
         let verification = to_be_verified(prepared, outcome).then_some(Verification::Pending);
         let record = Record::Ended { state, outcome, sentence: sentence.to_owned(), at: now };
         let patch = RunPatch {
-            from: vec![State::Running],
+            from: vec![State::Queued, State::Running],
             state: Some(state),
+            target: row.target.clone(),
+            subject: row.subject.clone(),
+            started_at: row.started_at,
             finished_at: Some(now),
             outcome,
             sentence: Some(sentence.to_owned()),

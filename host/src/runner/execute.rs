@@ -16,7 +16,7 @@ use super::perform::Attempt;
 use super::{Queued, Runner};
 use crate::guest::{ABI, Call, Code, Ended, Entry, INTERPRETER};
 use crate::library::Package;
-use crate::store::{Checkpoint, NewRun, RunPatch, RunRow, id};
+use crate::store::{NewRun, RunPatch, RunRow, id};
 
 /// A run that has its target.
 pub(super) struct Prepared {
@@ -151,23 +151,13 @@ impl Runner {
         if let Some(joined) = self.joins(row, package) {
             return self.end_early(row, State::Succeeded, Outcome::NothingToDo, &joined).await.map(drop);
         }
-        let now = self.parts.clock.now().unix_ms;
-        let patch = RunPatch {
-            from: vec![State::Queued],
-            state: Some(State::Running),
-            target: header.target.clone(),
-            subject: header.subject.clone(),
-            started_at: Some(row.started_at.unwrap_or(now)),
-            ..RunPatch::default()
-        };
-        let begun = Record::Begun { header: Box::new(header.clone()) };
-        let records = if *recorded { Vec::new() } else { vec![begun] };
-        let checkpoint = Checkpoint { records, patch, approval: None };
-        if !self.parts.store.checkpoint(&row.id, checkpoint).await? {
-            // Somebody cancelled it while it was queued.
-            return Ok(());
+        if !*recorded {
+            // Not awaited on disk: until the first barrier a crash leaves a queued run, which starts again.
+            let begun = Record::Begun { header: Box::new(header.clone()) };
+            self.parts.store.append(&row.id, vec![begun], false).await?;
         }
-        row.started_at = Some(row.started_at.unwrap_or(now));
+        row.started_at = Some(row.started_at.unwrap_or_else(|| self.parts.clock.now().unix_ms));
+        self.mark_running(row);
         if row.mode == Mode::Shadow {
             return self.end_shadow(&prepared).await;
         }
@@ -175,12 +165,34 @@ impl Runner {
         let session = Session::new(prepared.journal.clone());
         let attempt = Attempt::new(self.parts.clone(), session, windows, prepared.accepted);
         self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(prepared.row.id.clone(), attempt.clone());
+        if self.cancelled.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id) {
+            self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id);
+            return Ok(());
+        }
         let ended = self.call(&prepared, &attempt, Entry::Run).await;
         if attempt.changes() > 0 {
             self.remember_acted(&prepared.row);
         }
         self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id);
         Box::pin(self.conclude(prepared, &attempt, ended)).await
+    }
+
+    /// Shows that it runs. Nothing waits for it: what must be on disk before a change is the intent.
+    fn mark_running(&self, row: &RunRow) {
+        let patch = RunPatch {
+            from: vec![State::Queued],
+            state: Some(State::Running),
+            target: row.target.clone(),
+            subject: row.subject.clone(),
+            started_at: row.started_at,
+            ..RunPatch::default()
+        };
+        let (parts, id) = (self.parts.clone(), row.id.clone());
+        tokio::spawn(async move {
+            if let Err(error) = parts.store.update_run(&id, patch).await {
+                tracing::warn!(run = %id, "its start cannot be recorded: {error}");
+            }
+        });
     }
 
     pub(super) async fn call(&self, prepared: &Prepared, attempt: &Arc<Attempt>, entry: Entry) -> Ended {
