@@ -31,6 +31,7 @@ mod wasi;
 pub use audit::{Audit, Import};
 pub use compile::{COMPONENT_BYTES_MAX, Compiler, compile_worker};
 pub use engine::Sandbox;
+pub use link::parse_wit;
 
 /// The guest contract: the only copy of the WIT, embedded.
 pub static WIT: include_dir::Dir<'_> = include_dir::include_dir!("$CARGO_MANIFEST_DIR/../sdk/wit");

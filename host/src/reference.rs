@@ -13,8 +13,6 @@ use sandbook_core::effect::{Class, Effect, Info, Recovery};
 use serde_json::{Map, Value, json};
 use wit_parser::{Function, Interface, Resolve, Type, TypeDefKind, TypeId, WorldItem};
 
-use crate::guest::WIT;
-
 mod manifest;
 #[cfg(test)]
 mod prose;
@@ -138,16 +136,7 @@ struct Contract {
 
 impl Contract {
     fn parse() -> Result<Contract> {
-        let mut sources = wit_parser::SourceMap::default();
-        for file in WIT.files() {
-            let text = file.contents_utf8().context("the guest contract is text")?;
-            sources.push_str(&file.path().display().to_string(), text);
-        }
-        let group =
-            sources.parse().map_err(|(_, error)| anyhow::anyhow!("the guest contract does not parse: {error:?}"))?;
-        let mut resolve = Resolve::default();
-        let package = resolve.push_group(group)?;
-        let world = resolve.select_world(&[package], Some("imports"))?;
+        let (resolve, package, world) = crate::guest::parse_wit()?;
         let imports = resolve.worlds[world].imports.values();
         let ids = imports.filter_map(|item| if let WorldItem::Interface { id, .. } = item { Some(*id) } else { None });
         let interfaces = ids.map(|id| resolve.interfaces[id].clone()).filter(|one| !one.functions.is_empty()).collect();

@@ -25,16 +25,7 @@ pub(super) struct Contract {
 impl Contract {
     /// Parses the embedded WIT.
     pub(super) fn parse() -> Result<Contract> {
-        let mut sources = wit_parser::SourceMap::default();
-        for file in WIT.files() {
-            let text = file.contents_utf8().context("the guest contract is text")?;
-            sources.push_str(&file.path().display().to_string(), text);
-        }
-        let group =
-            sources.parse().map_err(|(_, error)| anyhow::anyhow!("the guest contract does not parse: {error:?}"))?;
-        let mut resolve = wit_parser::Resolve::default();
-        let package = resolve.push_group(group)?;
-        let world = resolve.select_world(&[package], Some("imports"))?;
+        let (resolve, _, world) = parse_wit()?;
         let mut functions = Vec::new();
         for item in resolve.worlds[world].imports.values() {
             let wit_parser::WorldItem::Interface { id, .. } = item else { continue };
@@ -49,6 +40,24 @@ impl Contract {
     pub(super) fn functions(&self) -> impl Iterator<Item = (&str, &str)> {
         self.functions.iter().map(|(interface, function)| (interface.as_str(), function.as_str()))
     }
+}
+
+/// Parses the embedded WIT: its items, its package, and the world of everything a runbook may import.
+///
+/// # Errors
+/// When it does not parse, which a test excludes.
+pub fn parse_wit() -> Result<(wit_parser::Resolve, wit_parser::PackageId, wit_parser::WorldId)> {
+    let mut sources = wit_parser::SourceMap::default();
+    for file in WIT.files() {
+        let text = file.contents_utf8().context("the guest contract is text")?;
+        sources.push_str(&file.path().display().to_string(), text);
+    }
+    let group =
+        sources.parse().map_err(|(_, error)| anyhow::anyhow!("the guest contract does not parse: {error:?}"))?;
+    let mut resolve = wit_parser::Resolve::default();
+    let package = resolve.push_group(group)?;
+    let world = resolve.select_world(&[package], Some("imports"))?;
+    Ok((resolve, package, world))
 }
 
 /// The linker of runbooks: every effect of the contract and the deterministic WASI.
