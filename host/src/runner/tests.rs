@@ -276,6 +276,43 @@ async fn a_script_and_a_component_leave_the_same_journal() {
     assert_eq!(journals[0], journals[1]);
 }
 
+/// Cancelled while it was queued: it does not run, although it is in the queue already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_cancelled_in_the_queue_does_nothing() {
+    let bench = bench(EVERYTHING);
+    let package = script(
+        "c",
+        &["docker.restart-container"],
+        "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }",
+    );
+    bench.install(&package).await;
+    let run = NewRun {
+        id: id::new("r"),
+        runbook: package.name.clone(),
+        version: package.version.clone(),
+        digest: package.digest.clone(),
+        mode: Mode::Simulate,
+        stage: Stage::Live,
+        origin: Origin::Person,
+        trigger: "manual".to_owned(),
+        episode: None,
+        parameters: json!({}),
+        target_hint: json!({ "reference": "shop-db-1" }),
+        priority: 0,
+        at: 1,
+    };
+    bench.store.create_run(run.clone()).await.expect("created");
+    let before = bench.world.lock().expect("world").clone();
+    assert!(bench.runner.cancel(&run.id, "dana", "wrong one").await.expect("cancelled"));
+    bench.runner.bring_back(row_of(run.clone())).await.expect("queued");
+    while bench.runner.queue_length() > 0 || bench.runner.parts().metrics.runs_active.get() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let row = bench.store.run(&run.id).await.expect("readable").expect("there");
+    assert_eq!((row.state, row.outcome), (State::Cancelled, None), "{row:?}");
+    assert_eq!(before.hosts, bench.world.lock().expect("world").hosts);
+}
+
 /// An answer that is lost is never asked for again blindly: the engine looks, and drives again only what did not happen.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_looked_at_and_not_repeated() {
