@@ -28,6 +28,10 @@ use sandbook_core::world::World;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+/// The daemon's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The simulated world, telling when an effect reaches it.
 struct Told {
     inner: Simulated,

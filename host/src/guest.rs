@@ -60,11 +60,39 @@ pub trait Perform: Send + Sync + 'static {
     fn stopped(&self) -> BoxFuture<'_, ()>;
 }
 
+/// A binary with its hash, by which its compiled form is found: hashed once, not at every run.
+#[derive(Clone)]
+pub struct Binary {
+    bytes: Arc<[u8]>,
+    hash: [u8; 32],
+}
+
+impl Binary {
+    /// SHA-256 of the bytes.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+}
+
+impl From<Vec<u8>> for Binary {
+    fn from(bytes: Vec<u8>) -> Binary {
+        use sha2::{Digest as _, Sha256};
+        Binary { hash: Sha256::digest(&bytes).into(), bytes: bytes.into() }
+    }
+}
+
+impl std::ops::Deref for Binary {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// What can be executed.
 #[derive(Clone)]
 pub enum Code {
     /// A component, or a core module with an embedded component type.
-    Wasm(Arc<[u8]>),
+    Wasm(Binary),
     /// A Rhai script.
     Script(Arc<str>),
 }

@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use sandbook::cli::{Cli, Command};
 
+/// Measured beside the system's: whole runs a second rise by a few percent, and memory returns to the kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::from_process();
     if matches!(cli.command, Command::CompileComponent) {

@@ -108,6 +108,8 @@ struct Slice {
     set: PolicySet,
     /// Whether a rule looks at the alert's labels, which are costly to put before Cedar.
     alert: bool,
+    /// Whether a rule looks at the attempts so far, which have to be counted.
+    attempts: bool,
 }
 
 /// What Cedar said.
@@ -182,6 +184,11 @@ impl Policy {
     /// Drops what is kept of a container that is gone.
     pub fn forget(&self, container_id: &str) {
         self.cache.forget(container_id);
+    }
+
+    /// Whether a decision about this effect depends on [`Request::attempts`]; otherwise nobody needs to count them.
+    pub fn counts_attempts(&self, runbook: &str, effect: &Effect) -> bool {
+        effect.class() == Class::Mutate && self.slice(runbook, effect).attempts
     }
 
     /// Allows, asks or denies.
@@ -360,7 +367,9 @@ impl Policy {
         for rule in rules {
             let text = rule.text();
             // A name can also be written with escapes.
-            slice.alert |= text.contains("alert") || text.contains('\\');
+            let mentions = |name: &str| text.contains(name) || text.contains('\\');
+            slice.alert |= mentions("alert");
+            slice.attempts |= mentions("attempts");
             // Ids are unique: loading refuses two policies with the same one.
             let added = slice.set.add(rule.cedar.clone());
             debug_assert!(added.is_ok(), "{added:?}");

@@ -71,6 +71,10 @@ pub trait Store: Send + Sync {
     fn queued(&self, limit: u32) -> Answer<'_, Vec<RunRow>>;
     /// Changes a run, unless it is in none of the patch's `from` states (or does not exist): then false.
     fn update_run(&self, id: &str, patch: RunPatch) -> Answer<'_, bool>;
+    /// A run's start: its change and its first record, held back like records that need not be durable.
+    fn start_run(&self, id: &str, patch: RunPatch, begun: Record) -> Answer<'_, ()>;
+    /// On `Ok` everything said of the run so far is on disk, and observers see it.
+    fn flush(&self, run: &str) -> Answer<'_, ()>;
     /// By id, unique beginning of one, or `last`.
     fn run(&self, id: &str) -> Answer<'_, Option<RunRow>>;
     /// Runs, newest first, and the cursor of the next page.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, OnceCell};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -119,11 +118,10 @@ impl Sandbox {
 
     /// Compiles what is not in the cache and keeps it in memory. What is wrong with it is an error for its author.
     pub(super) async fn program(&self, code: &Code) -> Result<Arc<Program>> {
-        let (bytes, script) = match code {
-            Code::Wasm(bytes) => (&bytes[..], false),
-            Code::Script(_) => (INTERPRETER, true),
+        let (bytes, key, script) = match code {
+            Code::Wasm(binary) => (&binary[..], binary.hash(), false),
+            Code::Script(_) => (INTERPRETER, [0; 32], true),
         };
-        let key: [u8; 32] = if script { [0; 32] } else { Sha256::digest(bytes).into() };
         let cell = {
             let mut programs = self.programs.lock().await;
             if programs.len() > PROGRAMS_MAX {

@@ -260,7 +260,7 @@ fn wasm_code(bytes: &[u8], name: &str) -> Result<Code, Vec<Problem>> {
         let message = format!("{name} has {} bytes, at most {COMPONENT_BYTES_MAX} are accepted", bytes.len());
         return Err(vec![problem(TOO_LARGE, name, message, "build it for release, without debug information")]);
     }
-    Ok(Code::Wasm(Arc::from(bytes)))
+    Ok(Code::Wasm(bytes.to_vec().into()))
 }
 
 type Parsed = Result<(Manifest, Vec<Problem>), Vec<Problem>>;

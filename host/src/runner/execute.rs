@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use sandbook_core::gate::Session;
@@ -26,7 +26,12 @@ pub(super) struct Prepared {
     pub(super) accepted: Instant,
     /// Whether the header is already on disk.
     recorded: bool,
+    /// Whether an earlier attempt, or an earlier daemon, had it.
+    resumed: bool,
 }
+
+/// When a run that is still at work becomes visible as running.
+const SEEN_AFTER: Duration = Duration::from_millis(100);
 
 impl Prepared {
     pub(super) fn subject(&self) -> Option<&str> {
@@ -49,7 +54,7 @@ impl Runner {
         let records = if resumed { self.parts.store.records(&row.id).await? } else { Vec::new() };
         if !records.is_empty() {
             return match Journal::fold(records) {
-                Ok(journal) => Ok(Some(Prepared { row, package, journal, accepted, recorded: true })),
+                Ok(journal) => Ok(Some(Prepared { row, package, journal, accepted, recorded: true, resumed })),
                 Err(error) => {
                     self.park(&row, &format!("its journal cannot be read: {error}")).await?;
                     Ok(None)
@@ -76,7 +81,7 @@ impl Runner {
             Aimed::Unreachable(error) => return self.wait_for_host(&row, &error.to_string()).await,
         };
         let header = self.header(&row, &package, alert, target, subject, host);
-        Ok(Some(Prepared { row, package, journal: Journal::new(header), accepted, recorded: false }))
+        Ok(Some(Prepared { row, package, journal: Journal::new(header), accepted, recorded: false, resumed }))
     }
 
     fn header(
@@ -144,20 +149,15 @@ impl Runner {
 
     /// Executes a run that has its target and its subject's lock.
     pub(super) async fn execute(&self, mut prepared: Prepared) -> Result<()> {
-        let Prepared { row, package, journal, recorded, .. } = &mut prepared;
+        let Prepared { row, package, journal, recorded, resumed, .. } = &mut prepared;
         let header = &journal.header;
         row.target.clone_from(&header.target);
         row.subject.clone_from(&header.subject);
         if let Some(joined) = self.joins(row, package) {
             return self.end_early(row, State::Succeeded, Outcome::NothingToDo, &joined).await.map(drop);
         }
-        if !*recorded {
-            // Not awaited on disk: until the first barrier a crash leaves a queued run, which starts again.
-            let begun = Record::Begun { header: Box::new(header.clone()) };
-            self.parts.store.append(&row.id, vec![begun], false).await?;
-        }
         row.started_at = Some(row.started_at.unwrap_or_else(|| self.parts.clock.now().unix_ms));
-        self.mark_running(row);
+        self.begin(row, header, *recorded, *resumed).await?;
         if row.mode == Mode::Shadow {
             return self.end_shadow(&prepared).await;
         }
@@ -169,7 +169,7 @@ impl Runner {
             self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id);
             return Ok(());
         }
-        let ended = self.call(&prepared, &attempt, Entry::Run).await;
+        let ended = self.call_visibly(&prepared, &attempt, Entry::Run).await;
         if attempt.changes() > 0 {
             self.remember_acted(&prepared.row);
         }
@@ -177,8 +177,10 @@ impl Runner {
         Box::pin(self.conclude(prepared, &attempt, ended)).await
     }
 
-    /// Shows that it runs. Nothing waits for it: what must be on disk before a change is the intent.
-    fn mark_running(&self, row: &RunRow) {
+    /// Writes that it runs. A first start waits for no disk: what must be there before a change is the intent, and a
+    /// crash before anything is on disk leaves a queued run, which starts again. A run that was there before the daemon
+    /// started does wait, so that one which crashes the daemon is counted.
+    async fn begin(&self, row: &RunRow, header: &Header, recorded: bool, resumed: bool) -> Result<()> {
         let patch = RunPatch {
             from: vec![State::Queued],
             state: Some(State::Running),
@@ -187,12 +189,32 @@ impl Runner {
             started_at: row.started_at,
             ..RunPatch::default()
         };
-        let (parts, id) = (self.parts.clone(), row.id.clone());
-        tokio::spawn(async move {
-            if let Err(error) = parts.store.update_run(&id, patch).await {
-                tracing::warn!(run = %id, "its start cannot be recorded: {error}");
+        if recorded {
+            self.parts.store.update_run(&row.id, patch).await?;
+            return Ok(());
+        }
+        let begun = Record::Begun { header: Box::new(header.clone()) };
+        self.parts.store.start_run(&row.id, patch, begun).await?;
+        if resumed {
+            self.parts.store.flush(&row.id).await?;
+        }
+        Ok(())
+    }
+
+    /// The guest, and after a moment whatever is held back of its journal: a run that works for long is seen to run.
+    async fn call_visibly(&self, prepared: &Prepared, attempt: &Arc<Attempt>, entry: Entry) -> Ended {
+        let mut call = std::pin::pin!(self.call(prepared, attempt, entry));
+        tokio::select! {
+            biased;
+            ended = &mut call => return ended,
+            () = tokio::time::sleep(SEEN_AFTER) => {}
+        }
+        let seen = async {
+            if let Err(error) = self.parts.store.flush(&prepared.row.id).await {
+                tracing::warn!(run = %prepared.row.id, "its start cannot be recorded: {error}");
             }
-        });
+        };
+        tokio::join!(call, seen).0
     }
 
     pub(super) async fn call(&self, prepared: &Prepared, attempt: &Arc<Attempt>, entry: Entry) -> Ended {

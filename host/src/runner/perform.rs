@@ -166,7 +166,8 @@ impl Attempt {
 
     async fn authorize(&self, session: &Session, claim: &Claim) -> Result<Verdict, Why> {
         let header = &session.journal().header;
-        let attempts = if claim.effect.class() == Class::Mutate {
+        let policy = self.parts.policy();
+        let attempts = if policy.counts_attempts(&header.runbook, &claim.effect) {
             let filter = store::AttemptFilter {
                 runbook: Some(header.runbook.clone()),
                 subject: Some(claim.resolved.subject.clone()),
@@ -181,7 +182,7 @@ impl Attempt {
         let now = jiff::Timestamp::from_millisecond(i64::try_from(self.parts.clock.now().unix_ms).unwrap_or(i64::MAX))
             .unwrap_or_default()
             .to_zoned(jiff::tz::TimeZone::system());
-        Ok(self.parts.policy().decide(&policy::Request {
+        Ok(policy.decide(&policy::Request {
             runbook: &header.runbook,
             digest: &header.digest,
             stage: header.stage,

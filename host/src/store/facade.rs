@@ -37,6 +37,14 @@ impl Store for Sqlite {
         let id = id.to_owned();
         self.write(move |tx| runs::update(tx, &id, patch)).boxed()
     }
+    fn start_run(&self, id: &str, patch: RunPatch, begun: Record) -> Answer<'_, ()> {
+        self.held.start(id, patch);
+        self.append(id, vec![begun], false)
+    }
+    fn flush(&self, run: &str) -> Answer<'_, ()> {
+        let run = run.to_owned();
+        async move { if self.held.has(&run) { self.write_run(run, |_, _| Ok(())).await } else { Ok(()) } }.boxed()
+    }
     fn run(&self, id: &str) -> Answer<'_, Option<RunRow>> {
         let id = id.to_owned();
         self.readers.read(move |sql| runs::get(sql, &id)).boxed()
@@ -61,7 +69,8 @@ impl Store for Sqlite {
         .boxed()
     }
     fn checkpoint(&self, run: &str, checkpoint: Checkpoint) -> Answer<'_, bool> {
-        self.write_run(run.to_owned(), move |tx, run| journal::checkpoint(tx, run, checkpoint)).boxed()
+        let work = move |tx: &mut writer::Tx<'_>, run: &str, held| journal::checkpoint(tx, run, held, checkpoint);
+        self.write_held(run.to_owned(), work).boxed()
     }
     fn intend(&self, run: &str, record: Record, intend: Intend) -> Answer<'_, std::result::Result<(), CoreError>> {
         self.write_run(run.to_owned(), move |tx, run| brakes::intend(tx, run, record, &intend)).boxed()

@@ -1,7 +1,8 @@
 //! Journals on disk: one row a record, numbered from 0 without gaps.
 //!
 //! Records that need not be durable yet are held in memory and written in front of the run's next durable write, in
-//! the same transaction. So a journal on disk is always a beginning of what was appended, whichever write fails.
+//! the same transaction. So a journal on disk is always a beginning of what was appended, whichever write fails. That a
+//! run has started is held the same way, so that a short run costs one write less.
 //!
 //! Deliberately not here: whether a record may follow another; [`sandbook_core::journal`] says.
 
@@ -11,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sandbook_core::journal::Record;
+use sandbook_core::run::State;
 
 use super::row::{int, json};
 use super::writer::Tx;
-use super::{Checkpoint, Error, Event, EventKind, Result, approvals, runs};
+use super::{Checkpoint, Error, Event, EventKind, Result, RunPatch, approvals, runs};
 
 /// Records of a run held back at most: few enough that a crash repeats only some reads, and that large answers do not
 /// pile up in memory.
@@ -26,11 +28,43 @@ const HELD_FOR: Duration = Duration::from_millis(250);
 /// Records held back, by run. One attempt appends to a run at a time; this only keeps what it said in order.
 #[derive(Default)]
 pub(super) struct Held {
-    runs: Mutex<HashMap<String, (Instant, Vec<Record>)>>,
+    runs: Mutex<HashMap<String, HeldRun>>,
+}
+
+/// What is held back of one run, in the order in which it is written.
+pub(super) struct HeldRun {
+    since: Instant,
+    started: Option<RunPatch>,
+    records: Vec<Record>,
+}
+
+impl HeldRun {
+    fn new() -> HeldRun {
+        HeldRun { since: Instant::now(), started: None, records: Vec::new() }
+    }
+
+    /// Writes it, in the transaction of what comes after it.
+    pub(super) fn write(self, tx: &mut Tx<'_>, run: &str) -> Result<()> {
+        if let Some(started) = self.started {
+            runs::update(tx, run, started)?;
+        }
+        append(tx, run, self.records)
+    }
+
+    /// Writes it in front of a change that says all the start said: only the states are told apart.
+    fn write_before(self, tx: &mut Tx<'_>, run: &str, patch: &mut RunPatch) -> Result<()> {
+        if let Some(started) = self.started {
+            tx.events.push(Event { run: run.to_owned(), kind: EventKind::State(State::Running) });
+            patch.target = patch.target.take().or(started.target);
+            patch.subject = patch.subject.take().or(started.subject);
+            patch.started_at = patch.started_at.or(started.started_at);
+        }
+        append(tx, run, self.records)
+    }
 }
 
 impl Held {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Instant, Vec<Record>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, HeldRun>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -38,18 +72,28 @@ impl Held {
     pub(super) fn hold(&self, run: &str, records: Vec<Record>) -> Option<Vec<Record>> {
         let mut runs = self.lock();
         let held = runs.get(run);
-        let full = held.is_some_and(|(_, held)| held.len() + records.len() > HELD_MAX) || records.len() > HELD_MAX;
-        if full || held.is_some_and(|(since, _)| since.elapsed() > HELD_FOR) {
+        let full = held.is_some_and(|held| held.records.len() + records.len() > HELD_MAX) || records.len() > HELD_MAX;
+        if full || held.is_some_and(|held| held.since.elapsed() > HELD_FOR) {
             return Some(records);
         }
-        runs.entry(run.to_owned()).or_insert_with(|| (Instant::now(), Vec::new())).1.extend(records);
+        runs.entry(run.to_owned()).or_insert_with(HeldRun::new).records.extend(records);
         None
     }
 
+    /// Keeps a run's start for later.
+    pub(super) fn start(&self, run: &str, started: RunPatch) {
+        self.lock().entry(run.to_owned()).or_insert_with(HeldRun::new).started = Some(started);
+    }
+
+    /// Whether something of the run is held back.
+    pub(super) fn has(&self, run: &str) -> bool {
+        self.lock().contains_key(run)
+    }
+
     /// Takes what is held back and passes it on before anybody else can append.
-    pub(super) fn release<T>(&self, run: &str, send: impl FnOnce(Vec<Record>) -> T) -> T {
+    pub(super) fn release<T>(&self, run: &str, send: impl FnOnce(Option<HeldRun>) -> T) -> T {
         let mut runs = self.lock();
-        let held = runs.remove(run).map(|(_, records)| records).unwrap_or_default();
+        let held = runs.remove(run);
         send(held)
     }
 }
@@ -78,10 +122,18 @@ fn next_seq(sql: &Connection, run: &str) -> Result<u64> {
 }
 
 /// See [`super::Store::checkpoint`].
-pub(super) fn checkpoint(tx: &mut Tx<'_>, run: &str, checkpoint: Checkpoint) -> Result<bool> {
+pub(super) fn checkpoint(
+    tx: &mut Tx<'_>,
+    run: &str,
+    held: Option<HeldRun>,
+    mut checkpoint: Checkpoint,
+) -> Result<bool> {
     let Some(state) = runs::state(tx.sql, run)? else { return Err(Error::UnknownRun(run.to_owned())) };
     if !checkpoint.patch.from.is_empty() && !checkpoint.patch.from.contains(&state) {
         return Ok(false);
+    }
+    if let Some(held) = held {
+        held.write_before(tx, run, &mut checkpoint.patch)?;
     }
     append(tx, run, checkpoint.records)?;
     if let Some(approval) = checkpoint.approval {

@@ -121,7 +121,7 @@ fn rows(sql: &Connection, select: &'static str, values: impl rusqlite::Params) -
 /// See [`super::Store::queued`].
 pub(super) fn queued(sql: &Connection, limit: u32) -> Result<Vec<RunRow>> {
     let select =
-        "SELECT * FROM runs INDEXED BY runs_queued WHERE state = 'queued' ORDER BY priority DESC, at, id LIMIT ?1";
+        "SELECT * FROM runs INDEXED BY runs_state WHERE state = 'queued' ORDER BY priority DESC, at, id LIMIT ?1";
     rows(sql, select, [i64::try_from(page(limit)).unwrap_or(i64::MAX)])
 }
 

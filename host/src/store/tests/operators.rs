@@ -258,7 +258,7 @@ async fn every_list_uses_an_index() {
     let queries = [
         "SELECT id FROM episodes WHERE fingerprint = 'x' ORDER BY seq DESC LIMIT 1",
         "SELECT * FROM episodes WHERE 1 AND resolved_at IS NULL ORDER BY first_heard DESC, id DESC LIMIT 9",
-        "SELECT * FROM runs INDEXED BY runs_queued WHERE state = 'queued' ORDER BY priority DESC, at, id LIMIT 9",
+        "SELECT * FROM runs INDEXED BY runs_state WHERE state = 'queued' ORDER BY priority DESC, at, id LIMIT 9",
         "SELECT * FROM runs WHERE 1 AND runbook = 'x' ORDER BY at DESC, id DESC LIMIT 9",
         "SELECT * FROM runs WHERE 1 AND target_name = 'x' ORDER BY at DESC, id DESC LIMIT 9",
         "SELECT * FROM runs INDEXED BY runs_wake WHERE state = 'waiting' AND wake_at IS NOT NULL AND wake_at <= 1 ORDER BY wake_at LIMIT 9",
