@@ -45,6 +45,9 @@ impl Driver for Told {
     fn members<'a>(&'a self, host: &'a str, service: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         self.inner.members(host, service)
     }
+    fn population<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<u32>> {
+        self.inner.population(host)
+    }
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
         let _ = self.tell.send(Instant::now());
         self.inner.drive(permit, steps)

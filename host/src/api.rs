@@ -9,12 +9,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Extension, Router};
 use axum::extract::{OriginalUri, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Json};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,6 +28,7 @@ mod audit;
 mod backup;
 mod brakes;
 mod document;
+mod drift;
 mod effects;
 pub mod error;
 mod events;
@@ -36,10 +37,12 @@ mod grants;
 mod guard;
 mod matching;
 mod metrics;
+mod page;
 mod pauses;
 mod record;
 mod runbooks;
 mod runs;
+mod session;
 mod settle;
 mod status;
 mod stop;
@@ -72,6 +75,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(runs::journal))
+        .routes(routes!(drift::list))
         .routes(routes!(events::of_run))
         .routes(routes!(settle::cancel))
         .routes(routes!(settle::resume))
@@ -88,6 +92,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pauses::list, pauses::add))
         .routes(routes!(pauses::end))
         .routes(routes!(brakes::list))
+        .routes(routes!(brakes::rearm))
         .routes(routes!(stop::stop, stop::release))
         // The record, and the catalogue.
         .routes(routes!(audit::list))
@@ -105,12 +110,18 @@ pub fn router(app: Arc<App>) -> Router {
     let (router, document) = documented().split_for_parts();
     let document = Arc::new(document::complete(document));
     let limits = Arc::new(guard::Limits::default());
+    let sessions = Arc::new(session::Sessions::new(&app.config.public_url()));
     router
         .route("/openapi.json", get(move || async move { Json(document).into_response() }))
         .route("/", get(front))
+        .route("/approvals", get(page::approvals::list))
+        .route("/approvals/{id}", get(page::approvals::show).post(page::approvals::decide))
+        .route("/login", post(page::log_in))
+        .route("/logout", post(page::log_out))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(app.clone(), guard::admit))
+        .layer(Extension(sessions))
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(from_fn_with_state(limits, guard::limit))
         .layer(from_fn_with_state(app.clone(), guard::count))

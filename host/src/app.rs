@@ -14,15 +14,17 @@ use sandbook_core::run::Mode;
 use sandbook_core::world::World;
 
 use crate::auth::Auth;
+use crate::catch_up::CatchUp;
 use crate::clock::{Clock, System, Virtual};
 use crate::config::Config;
+use crate::driver::alertmanager::{self, Alertmanager};
 use crate::driver::{Hosts, Live, docker, egress, metrics as prometheus, notify, redact};
 use crate::guest::{Compiler, Options, Sandbox};
 use crate::intake::Intake;
 use crate::library::Library;
 use crate::metrics::Metrics;
 use crate::runner::drivers::{Driver, Simulated};
-use crate::runner::{Brakes, HostMatch, Parts, Runner};
+use crate::runner::{Asking, Brakes, HostMatch, Parts, Runner};
 use crate::state::{App, load_policy};
 use crate::store::{self, Sqlite, Store};
 use crate::watcher::Watcher;
@@ -56,7 +58,8 @@ impl App {
         let sandbox = Sandbox::new(Options { cache_dir, compiler })?;
         let secrets = redact::Secrets::default();
         let policy = load_policy(&config).map_err(|problems| anyhow::anyhow!("{}", coded(&problems)))?;
-        let Surroundings { driver, clock, watcher, notifier, acting, host_names } = world(&config, stage, secrets)?;
+        let Surroundings { driver, clock, watcher, notifier, alertmanager, acting, host_names } =
+            world(&config, stage, secrets)?;
         let parts = Parts::new(
             store.clone(),
             sandbox.clone(),
@@ -68,12 +71,19 @@ impl App {
             brakes(&config),
             policy,
         );
+        parts.set_asking(Asking { approval_ms: config.approvals.expiry.0, public_url: config.public_url() });
         let started_at_ms = parts.clock.now().unix_ms;
         let library = Library::new(store.clone(), sandbox, config.clone());
         let hosts = host_matches(&config, &host_names);
         let workers = config.workers.count as usize;
         let runner = Runner::new(parts, library.clone(), hosts, workers, config.workers.queue as usize);
         let intake = Intake::new(store.clone(), library.clone(), runner.clone(), config.routes.clone());
+        let catch_up = alertmanager.map(|client| {
+            let parts = runner.parts();
+            parts.silences.ask(client.clone(), metrics.clone());
+            let (silences, receiver) = (parts.silences.clone(), config.alertmanager.receiver.clone());
+            CatchUp::new(client, receiver, intake.clone(), silences, metrics.clone(), parts.clock.clone())
+        });
         let auth = Arc::new(Auth::load(&config, &config.data_dir)?);
         let instance = crate::store::id::new("d");
         Ok(Arc::new(App {
@@ -88,6 +98,7 @@ impl App {
             started_at_ms,
             instance,
             policy_problems: Mutex::default(),
+            catch_up,
             notifier,
         }))
     }
@@ -98,6 +109,7 @@ struct Surroundings {
     clock: Arc<dyn Clock>,
     watcher: Option<Arc<Watcher>>,
     notifier: Option<notify::Notifier>,
+    alertmanager: Option<Alertmanager>,
     acting: Mode,
     host_names: Vec<String>,
 }
@@ -111,6 +123,7 @@ fn world(config: &Config, stage: Stage, secrets: redact::Secrets) -> Result<Surr
                 clock: Arc::new(Virtual(world)),
                 watcher: None,
                 notifier: None,
+                alertmanager: None,
                 acting: Mode::Simulate,
                 host_names,
             })
@@ -125,12 +138,14 @@ fn world(config: &Config, stage: Stage, secrets: redact::Secrets) -> Result<Surr
                 .map(|url| prometheus::Source { url, token_file: config.prometheus.token_file.clone() });
             let source = source.map(|source| prometheus::Prometheus::new(&source, secrets.clone())).transpose()?;
             let notifier = notifier(config, &secrets)?;
+            let alertmanager = alertmanager(config, &secrets)?;
             let live = Live::new(hosts.clone(), allow, source, self::notifier(config, &secrets)?, secrets);
             Ok(Surroundings {
                 driver: Arc::new(live),
                 clock: Arc::new(System),
                 watcher: Some(Arc::new(Watcher::start(&hosts))),
                 notifier: Some(notifier),
+                alertmanager,
                 acting: Mode::Live,
                 host_names: config.docker.hosts.keys().cloned().collect(),
             })
@@ -158,12 +173,19 @@ fn notifier(config: &Config, secrets: &redact::Secrets) -> Result<notify::Notifi
     Ok(notify::Notifier::new(channels, escalation, secrets.clone()))
 }
 
+fn alertmanager(config: &Config, secrets: &redact::Secrets) -> Result<Option<Alertmanager>> {
+    let Some(url) = config.alertmanager.url.clone() else { return Ok(None) };
+    let source = alertmanager::Source { url, token_file: config.alertmanager.token_file.clone() };
+    Ok(Some(Alertmanager::new(&source, secrets.clone())?))
+}
+
 fn brakes(config: &Config) -> Brakes {
     Brakes {
         per_runbook_target: config.brakes.per_runbook_target.clone(),
         per_target: config.brakes.per_target.clone(),
         per_runbook: config.brakes.per_runbook.clone(),
         per_host: config.brakes.per_host.clone(),
+        storm: Some(config.brakes.storm.clone()),
         settle_ms: config.brakes.settle.0,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - `args`: commands, arguments and help as data; [`reference`] is generated from it
 //! - `client`, `exit`: how a daemon is reached, and how answers become exit codes
-//! - `status`, `look`, `runs`, `rules`, `act`, `watch`: commands that talk to a daemon
+//! - `status`, `look`, `runs`, `rules`, `brakes`, `act`, `watch`: commands that talk to a daemon
 //! - `author`, `local`: commands that need none
 //! - [`timeline`]: a run as a person reads it, also for the demo
 //! - `screen`, `text`, `diagnostics`: how things look; whatever strangers wrote is made harmless on the way
@@ -18,8 +18,10 @@ use clap::{CommandFactory as _, Parser as _};
 mod act;
 mod args;
 mod author;
+mod brakes;
 mod client;
 mod diagnostics;
+mod drift;
 mod exit;
 mod local;
 mod look;
@@ -116,12 +118,14 @@ impl Cli {
             Command::Cancel(args) => act::cancel(client, screen, args).await,
             Command::Resume(args) => act::resume(client, screen, args).await,
             Command::Approvals => rules::approvals(client, screen).await,
-            Command::Approve(args) => act::decide(client, screen, args, "approve").await,
-            Command::Deny(args) => act::decide(client, screen, args, "deny").await,
+            Command::Approve(args) => act::approve(client, screen, args).await,
+            Command::Deny(args) => act::deny(client, screen, args).await,
             Command::Pause(args) => act::pause(client, screen, args).await,
             Command::Pauses(args) => act::pauses(client, screen, args).await,
             Command::StopAll(args) => act::stop_all(client, screen, args).await,
-            Command::Brakes => rules::brakes(client, screen).await,
+            Command::Drift => drift::drift(client, screen).await,
+            Command::Brakes => brakes::brakes(client, screen).await,
+            Command::Rearm(args) => brakes::rearm(client, screen, args).await,
             Command::Audit(args) => rules::audit(client, screen, args).await,
             Command::Backup(args) => act::backup(client, screen, args).await,
             Command::Serve

@@ -123,6 +123,12 @@ impl Config {
         Ok(Config { sections, file: file.map(Path::to_path_buf), warnings })
     }
 
+    /// Where people reach the daemon, without a slash at the end.
+    pub fn public_url(&self) -> String {
+        let own = || format!("http://{}", self.sections.listen);
+        self.sections.public_url.as_ref().map_or_else(own, |url| url.trim_end_matches('/').to_owned())
+    }
+
     /// The effective configuration as TOML that can be loaded again. It holds no secrets, because none can be in it.
     pub fn to_toml(&self) -> String {
         print::to_toml(&self.sections)

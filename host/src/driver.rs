@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use sandbook_core::effect::docker::ContainerDetails;
 use sandbook_core::effect::{Class, Effect};
 use sandbook_core::error::Error;
 use sandbook_core::gate::Permit;
-use sandbook_core::target::Resolved;
+use sandbook_core::target::{Resolved, Target};
 use serde::Serialize;
 use serde_json::Value;
 
+pub mod alertmanager;
 pub mod docker;
 pub mod egress;
 mod http;
@@ -169,7 +171,8 @@ impl Live {
             | Effect::RandomU64(_)
             | Effect::Log(_)
             | Effect::Progress(_)
-            | Effect::AttachEvidence(_) => {
+            | Effect::AttachEvidence(_)
+            | Effect::Ask(_) => {
                 Err(Error::failed(format!("{} is answered by the engine, not by a driver", call.effect.name())))
             }
         }
@@ -201,6 +204,12 @@ impl Live {
     /// The metrics source. Errors: `not-found` without one.
     pub fn prometheus(&self) -> Result<&metrics::Prometheus, Error> {
         self.metrics.as_ref().ok_or_else(|| Error::not_found("no metrics source is configured; set [prometheus] url"))
+    }
+
+    /// Everything there is to know of a container now. Errors: `not-found`, `failed`, `timeout`.
+    pub async fn details(&self, target: &Target) -> Result<ContainerDetails, Error> {
+        let id = target.id.as_deref().unwrap_or(&target.name);
+        self.host(&target.host)?.details_as_resolved(id).await
     }
 
     /// What became of an exec whose id a step journaled. Errors: `not-found` for the host, `failed`.

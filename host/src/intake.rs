@@ -17,15 +17,17 @@ use sandbook_core::target::Target;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::about_us;
 use crate::library::{Active, Library};
 use crate::runner::aim::{Aimed, Hint};
 use crate::runner::execute::mode_of;
 use crate::runner::{Queued, Runner, row_of};
+use crate::silences::event_labels;
 use crate::store::{self, AcceptedKind, Incoming, NewRun, Store, id};
 use crate::watcher::HostEvent;
+use beside::Beside;
 
-/// Alerts whose label says they are about the engine itself start no runbook: a broken engine cannot heal itself.
-const LABEL_ABOUT_US: (&str, &str) = ("sandbook", "self");
+mod beside;
 
 /// Takes triggers.
 pub struct Intake {
@@ -132,6 +134,17 @@ pub struct Considering {
     pub why: String,
 }
 
+/// How urgent an alert is: the words of the field's label `severity`, critical first. Greater goes first.
+fn priority_of(alert: &Alert) -> i32 {
+    match alert.labels.get("severity").map(|severity| severity.to_ascii_lowercase()).as_deref() {
+        Some("critical" | "page" | "fatal" | "emergency" | "disaster") => 30,
+        Some("error" | "major" | "high") => 20,
+        Some("warning" | "warn" | "minor") => 10,
+        Some("info" | "low" | "none" | "debug") => -10,
+        Some(_) | None => 0,
+    }
+}
+
 impl Intake {
     /// An intake over the operator's routes and the library's manifests.
     pub fn new(store: Arc<dyn Store>, library: Arc<Library>, runner: Arc<Runner>, routes: Vec<Route>) -> Arc<Intake> {
@@ -156,6 +169,8 @@ impl Intake {
                 Err(reason) => receipt.rejected.push(Rejected { index, reason }),
             }
         }
+        let beside = Beside::of(self.runner.parts(), &mut incoming, source, now_ms);
+        receipt.suppressed = beside.suppressed();
         let runs: usize = incoming.iter().map(|one| one.runs.len()).sum();
         if runs > self.runner.room() {
             let (queued, room) = (self.runner.queue_length(), self.runner.room());
@@ -164,8 +179,9 @@ impl Intake {
         let kept: Vec<(AlertInput, Vec<NewRun>)> =
             incoming.iter().map(|one| (input_of(&one.alert), one.runs.clone())).collect();
         let accepted = self.store.accept(incoming).await?;
-        for (accepted, (alert, runs)) in accepted.into_iter().zip(kept) {
-            self.count(&mut receipt, &accepted.kind, runs.is_empty());
+        for (index, (accepted, (alert, runs))) in accepted.iter().zip(kept).enumerate() {
+            self.count(&mut receipt, &accepted.kind, runs.is_empty() && !beside.holds(index));
+            receipt.joined += accepted.joined.len() as u64;
             for mut run in runs.into_iter().filter(|run| accepted.runs.contains(&run.id)) {
                 run.episode = Some(accepted.episode.clone());
                 let started =
@@ -175,9 +191,11 @@ impl Intake {
                 self.runner.enqueue(Queued { row, alert: Some(alert.clone()), accepted: heard, resumed: false });
             }
         }
+        beside.accepted(&accepted).await;
         let rejected = receipt.rejected.len() as u64;
         let received = &self.runner.parts().metrics.alerts_received;
         received.with_label_values(&["rejected"]).inc_by(rejected);
+        received.with_label_values(&["suppressed"]).inc_by(receipt.suppressed);
         received.with_label_values(&["truncated"]).inc_by(receipt.truncated);
         Ok(receipt)
     }
@@ -210,6 +228,7 @@ impl Intake {
                 matched: Value::Null,
                 snapshot: Value::Null,
                 runs: Vec::new(),
+                joins: BTreeMap::new(),
             };
         }
         let choice = self.choose(&alert, actives);
@@ -218,12 +237,17 @@ impl Intake {
             labels: alert.labels.clone(),
             target_from: self.route(chosen_via).map(|route| route.target_from.clone()).unwrap_or_default(),
         };
-        let mut runs = Vec::new();
+        let (mut runs, mut joins) = (Vec::new(), BTreeMap::new());
         for chosen in &choice.chosen {
             let parameters = self.route(&chosen.via).map(|route| route.parameters.clone()).unwrap_or_default();
             let versions = actives.iter().filter(|active| active.package.manifest.name == chosen.runbook);
             for active in versions {
-                runs.extend(self.new_run(active, "alert", hint(&chosen.via), &parameters, received_at));
+                let hint = hint(&chosen.via);
+                let other = self.open_run(active, &hint);
+                let Some(mut run) = self.new_run(active, "alert", hint, &parameters, received_at) else { continue };
+                run.priority = priority_of(&alert);
+                joins.extend(other.map(|other| (run.id.clone(), other)));
+                runs.push(run);
             }
         }
         let matched = json!({
@@ -231,7 +255,16 @@ impl Intake {
             "considered": choice.considered.iter()
                 .map(|c| json!({"runbook": c.runbook, "matched": c.matched, "why": c.why})).collect::<Vec<_>>(),
         });
-        Incoming { alert, received_at, source: source.to_owned(), matched, snapshot: Value::Null, runs }
+        Incoming { alert, received_at, source: source.to_owned(), matched, snapshot: Value::Null, runs, joins }
+    }
+
+    /// The open run that an alert's run would join, as far as its labels tell; what they do not tell, the runner sees.
+    fn open_run(&self, active: &Active, hint: &Hint) -> Option<String> {
+        if !acts(active) || active.package.manifest.target.each {
+            return None;
+        }
+        let target = self.runner.aim().guess(&active.package.manifest.target, hint)?;
+        self.runner.open_on(&active.package.manifest.name, &target)
     }
 
     fn route(&self, via: &Via) -> Option<&Route> {
@@ -244,7 +277,7 @@ impl Intake {
     /// What may act is chosen first. What is in shadow is chosen apart and beside it: a runbook that only watches never
     /// takes an alert away from one that heals.
     fn choose(&self, alert: &Alert, actives: &[Active]) -> Choice {
-        if alert.labels.get(LABEL_ABOUT_US.0).is_some_and(|value| value == LABEL_ABOUT_US.1) {
+        if about_us::about(&alert.labels).is_some() {
             return Choice::default();
         }
         let mut choice = self.choose_among(alert, actives, true);
@@ -313,9 +346,7 @@ impl Intake {
         if self.runner.is_touching(&format!("{}/{}", event.host, event.name)) {
             return;
         }
-        let mut labels = event.labels.clone();
-        labels.insert("name".to_owned(), event.name.clone());
-        labels.insert("host".to_owned(), event.host.clone());
+        let labels = event_labels(Some(&event.labels), &event.host, &event.name);
         let actives = self.library.snapshot();
         let mut choice = choose_event(&event.action, &labels, &candidates(&actives, true));
         merge(&mut choice, choose_event(&event.action, &labels, &candidates(&actives, false)));
@@ -325,6 +356,9 @@ impl Intake {
             let Some(active) = actives.iter().find(|active| active.package.manifest.name == chosen.runbook) else {
                 continue;
             };
+            if self.holds_event(event, &labels, active, now) {
+                continue;
+            }
             let Some(run) = self.new_run(active, "docker-event", hint, &BTreeMap::new(), now) else { continue };
             if let Err(error) = self.runner.submit(run, None).await {
                 tracing::error!(runbook = %chosen.runbook, "a Docker event is lost: {error:#}");

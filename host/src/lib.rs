@@ -3,9 +3,11 @@
 //! Direction: guest → perform (in [`runner`]) → gate, journal and driver; api → runner; app → everything. Never guest →
 //! driver, guest → store, api → guest, anything → app but the command line. A test holds this.
 
+pub mod about_us;
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod catch_up;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -17,6 +19,7 @@ pub mod metrics;
 pub mod policy;
 pub mod reference;
 pub mod runner;
+pub mod silences;
 pub mod state;
 pub mod store;
 pub mod telemetry;

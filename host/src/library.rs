@@ -8,7 +8,7 @@
 //! content, or a pinned digest) and the last word given through the API or by a demotion; when nobody says anything it
 //! is shadow, and draft for what a model wrote. An unpinned stage can lower built-in and uploaded versions, never raise.
 //!
-//! Deliberately not here: choosing a runbook for an alert, running it, and deciding to demote.
+//! Deliberately not here: choosing a runbook for an alert, running it, and telling whether it helped.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -27,6 +27,7 @@ use crate::store::{self, Source, Store, VersionRow};
 mod archive;
 mod builtin;
 mod change;
+mod demotion;
 mod folders;
 mod inspect;
 mod package;
@@ -99,6 +100,8 @@ pub struct Standing {
     /// Of that word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// That word is the engine's: too many of its runs did not help.
+    pub demoted: bool,
     /// It is the version of its runbook that runs.
     pub current: bool,
     /// It is there: embedded, in a watched folder, uploaded, or given a stage.

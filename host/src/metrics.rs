@@ -41,10 +41,34 @@ pub struct Metrics {
     pub heartbeat: IntGauge,
     /// Verifications, by result.
     pub verifications: IntCounterVec,
+    /// Runs that changed what was well.
+    pub false_positives: IntCounterVec,
+    /// Versions demoted for not helping.
+    pub demotions: IntCounterVec,
+    /// Mean time to repair, in seconds; computed when it is asked for.
+    pub mttr_seconds: IntGauge,
     /// Policy reloads and package reloads that failed.
     pub reload_failures: IntCounterVec,
+    /// Brakes tripped, by scope.
+    pub brake_trips: IntCounterVec,
+    /// Brakes that wait for a person to re-arm them.
+    pub brakes_tripped: IntGauge,
     /// Notifications sent by the engine itself, by event and result.
     pub notifications: IntCounterVec,
+    /// Whether Alertmanager answers, by what is fetched. No series while none is configured.
+    pub alertmanager_up: IntGaugeVec,
+    /// When it last did, in seconds since 1970.
+    pub alertmanager_success: IntGaugeVec,
+    /// Requests to it in vain.
+    pub alertmanager_failures: IntCounterVec,
+    /// Alerts that only it knew.
+    pub missed_alerts: IntCounterVec,
+    /// Silences it has.
+    pub silences: IntGaugeVec,
+    /// Whether the always firing alert is heard. No series unless one is expected.
+    pub watchdog_up: IntGaugeVec,
+    /// When it was heard last, in seconds since 1970.
+    pub watchdog_heard: IntGaugeVec,
 }
 
 /// Seconds: effects answer between half a millisecond and the minute their deadlines allow.
@@ -68,7 +92,7 @@ impl Metrics {
             alerts_received: counters(
                 &r,
                 "sandbook_alerts_received_total",
-                "Alerts received, by result: new, duplicate, resolved, rejected, truncated.",
+                "Alerts received, by result: new, duplicate, resolved, suppressed, rejected, truncated.",
                 &["result"],
             )?,
             webhook_refused: counters(
@@ -122,8 +146,25 @@ impl Metrics {
             verifications: counters(
                 &r,
                 "sandbook_verifications_total",
-                "Verified runs, by result: confirmed, contradicted, unknown.",
+                "Verified runs, by result: confirmed, contradicted, unknown. One that is confirmed first and contradicted later counts as both.",
                 &["runbook", "result"],
+            )?,
+            false_positives: counters(
+                &r,
+                "sandbook_false_positives_total",
+                "Runs that changed something which was well in the look just before, by runbook.",
+                &["runbook"],
+            )?,
+            demotions: counters(
+                &r,
+                "sandbook_demotions_total",
+                "Versions demoted to shadow because acting did not help, by runbook.",
+                &["runbook"],
+            )?,
+            mttr_seconds: gauge(
+                &r,
+                "sandbook_mttr_seconds",
+                "Mean time from an alert's first message to its resolution over the last 7 days, where a run acted; 0 before the first.",
             )?,
             reload_failures: counters(
                 &r,
@@ -131,11 +172,59 @@ impl Metrics {
                 "Reloads that kept the old version, by what: policy, package.",
                 &["what"],
             )?,
+            brake_trips: counters(
+                &r,
+                "sandbook_brake_trips_total",
+                "Brakes tripped, by scope: runbook-subject, subject, runbook, host, policy, storm.",
+                &["scope"],
+            )?,
+            brakes_tripped: gauge(
+                &r,
+                "sandbook_brakes_tripped",
+                "Brakes that tripped and wait for a person to re-arm them.",
+            )?,
             notifications: counters(
                 &r,
                 "sandbook_notifications_total",
                 "Notifications of the engine itself, by event and result.",
                 &["event", "result"],
+            )?,
+            alertmanager_up: gauges(
+                &r,
+                "sandbook_alertmanager_up",
+                "1 while Alertmanager answers, else 0, by what is fetched: alerts, silences.",
+                &["what"],
+            )?,
+            alertmanager_success: gauges(
+                &r,
+                "sandbook_alertmanager_last_success_timestamp_seconds",
+                "When Alertmanager answered last in seconds since 1970, by what is fetched.",
+                &["what"],
+            )?,
+            alertmanager_failures: counters(
+                &r,
+                "sandbook_alertmanager_failures_total",
+                "Times that Alertmanager could not be asked, by what is fetched.",
+                &["what"],
+            )?,
+            missed_alerts: counters(
+                &r,
+                "sandbook_missed_alerts_total",
+                "Alerts that fired in Alertmanager and were never heard, until they were fetched from there.",
+                &[],
+            )?,
+            silences: gauges(&r, "sandbook_silences", "Silences in Alertmanager, active and pending.", &[])?,
+            watchdog_up: gauges(
+                &r,
+                "sandbook_watchdog_up",
+                "1 while the always firing alert is heard, else 0.",
+                &[],
+            )?,
+            watchdog_heard: gauges(
+                &r,
+                "sandbook_watchdog_heard_timestamp_seconds",
+                "When the always firing alert was heard last in seconds since 1970; 0: not since the start.",
+                &[],
             )?,
             registry: r,
         };
@@ -154,6 +243,15 @@ impl Metrics {
         };
         self.effects.with_label_values(&[effect, word]).inc();
         self.effect_seconds.with_label_values(&[effect]).observe(took.as_secs_f64());
+    }
+
+    /// Alertmanager was asked for something.
+    pub fn alertmanager(&self, what: &str, answered: bool) {
+        self.alertmanager_up.with_label_values(&[what]).set(i64::from(answered));
+        match answered {
+            true => self.alertmanager_success.with_label_values(&[what]).set(jiff::Timestamp::now().as_second()),
+            false => self.alertmanager_failures.with_label_values(&[what]).inc(),
+        }
     }
 
     /// The first change of a run was driven.
@@ -175,6 +273,12 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> pro
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {

@@ -1,8 +1,9 @@
 //! Operator policy: whether a runbook's effect is allowed, asked or denied, and what would allow it.
 //!
 //! Policies are Cedar, validated against a schema generated from the effect catalogue. What stands outside Cedar is
-//! few and fixed: the class decides what is needed at all, `sandbook.protect` shields a container from every change,
-//! the stage of a version says whether it may act, egress and tell need the operator's lists besides.
+//! few and fixed: the class decides what is needed at all, a shielded container (labelled `sandbook.protect`, or needed
+//! by the engine itself to live) is kept from every change, the stage of a version says whether it may act, egress and
+//! tell need the operator's lists besides.
 //!
 //! - without a policy nothing mutates, and without a list nothing leaves
 //! - a forbid wins over every permit, label grant and list; a policy that errors while evaluated denies
@@ -262,10 +263,9 @@ impl Policy {
 
     fn mutate(&self, request: &Request<'_>) -> Verdict {
         let (name, target) = (request.effect.name(), &request.resolved.target);
-        if request.resolved.facts.as_ref().is_some_and(|facts| facts.protected()) {
-            let reason = format!("the label sandbook.protect keeps {name} away from {target}, whatever policy says");
-            let fix = "recreate the container without the label sandbook.protect, or do this by hand".to_owned();
-            return deny(Vec::new(), reason, fix);
+        if let Some(why) = request.resolved.facts.as_ref().and_then(|facts| facts.shield.as_deref()) {
+            let reason = format!("{name} is kept away from {target}, whatever policy says: {why}");
+            return deny(Vec::new(), reason, fix::shielded(request));
         }
         let answer = self.ask_cedar(request);
         if let Some(refusal) = refusal(request, &answer) {

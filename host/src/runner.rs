@@ -6,15 +6,14 @@
 //!
 //! Deliberately not here: what an effect is allowed to do (gate, policy), and how alerts become runs (intake).
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use sandbook_core::journal::AlertInput;
-use sandbook_core::run::State;
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use sandbook_core::run::{Outcome, State};
 use tracing::Instrument as _;
 
 use crate::library::Library;
@@ -24,13 +23,23 @@ pub mod aim;
 pub mod drivers;
 mod ending;
 pub mod execute;
+mod joins;
+pub mod ledger;
+mod locks;
+pub mod overlay;
 pub mod parts;
 pub mod perform;
+mod person;
+mod questions;
+mod recover;
+pub mod rehearse;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod verify;
 
 pub use parts::{Brakes, Parts};
+pub use questions::Asking;
 
 /// Runs that may be accepted and not started; beyond it new firing alerts are answered 503 and Alertmanager tries again.
 pub const QUEUE_MAX: usize = 10_000;
@@ -40,6 +49,8 @@ pub const WORKERS_DEFAULT: usize = 32;
 const AIMING_MAX: usize = 16;
 /// Attempts that crashed the daemon before a run is left to a person.
 const CRASHES_MAX: u32 = 3;
+/// How often a daemon that ends looks whether its runs have stopped.
+const CLOSE_LOOK: Duration = Duration::from_millis(10);
 /// How often waiting runs are looked at.
 const WAKE_EVERY: Duration = Duration::from_millis(500);
 
@@ -60,26 +71,36 @@ pub struct Runner {
     parts: Arc<Parts>,
     library: Arc<Library>,
     aim: aim::Aim,
-    workers: Semaphore,
-    aiming: Semaphore,
+    workers: turns::Turns,
+    aiming: turns::Turns,
+    /// Looks of verifications.
+    looking: tokio::sync::Semaphore,
+    /// Verifications are told of one at a time.
+    settling: tokio::sync::Mutex<()>,
     queued: AtomicUsize,
     queue_max: usize,
-    locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    locks: Arc<locks::Locks>,
+    joins: joins::Joins,
     active: Mutex<BTreeMap<String, Arc<perform::Attempt>>>,
     /// Runs cancelled while they were queued.
-    cancelled: Mutex<std::collections::BTreeSet<String>>,
-    /// Latest acting run of each runbook and subject: triggers in its settle window join it.
-    acted: Mutex<HashMap<(String, String), (String, u64)>>,
+    cancelled: Mutex<BTreeSet<String>>,
     /// When containers were last acted on, by `host/name`.
     touched: Mutex<HashMap<String, u64>>,
     notices: tokio::sync::broadcast::Sender<Notice>,
+    /// The daemon ends: nothing new begins.
+    closing: AtomicBool,
     myself: Weak<Runner>,
+}
+
+/// Runs that take turns with others: those of one alert name, or of one runbook.
+fn group_of(queued: &Queued) -> String {
+    queued.alert.as_ref().map_or_else(|| queued.row.runbook.clone(), |alert| alert.name.clone())
 }
 
 /// Something people may want to be told, by whoever sends notifications.
 #[derive(Debug, Clone)]
 pub struct Notice {
-    /// Which kind: `acted`, `refused`, `limited`, `escalated`, `contradicted`, `needs-attention`, `failed`.
+    /// Which kind: `acted`, `refused`, `limited`, `tripped`, `escalated`, `contradicted`, `needs-attention`, `failed`.
     pub event: &'static str,
     /// The run.
     pub run: String,
@@ -89,6 +110,8 @@ pub struct Notice {
     pub target: String,
     /// What happened, in a sentence.
     pub sentence: String,
+    /// What makes two of them one message.
+    pub key: String,
 }
 
 /// Notices that may be unread before the oldest are dropped: they are also in the journal.
@@ -106,16 +129,19 @@ impl Runner {
         parts.metrics.queue_capacity.set(i64::try_from(queue_max).unwrap_or(i64::MAX));
         Arc::new_cyclic(|myself| Runner {
             aim: aim::Aim::new(hosts),
-            workers: Semaphore::new(workers),
-            aiming: Semaphore::new(AIMING_MAX),
+            workers: turns::Turns::new(workers),
+            aiming: turns::Turns::new(AIMING_MAX),
+            looking: tokio::sync::Semaphore::new(verify::LOOKS_MAX),
+            settling: tokio::sync::Mutex::default(),
             queued: AtomicUsize::new(0),
             queue_max,
-            locks: Mutex::default(),
+            locks: Arc::default(),
+            joins: joins::Joins::default(),
             active: Mutex::default(),
             cancelled: Mutex::default(),
-            acted: Mutex::default(),
             touched: Mutex::default(),
             notices: tokio::sync::broadcast::channel(NOTICES_MAX).0,
+            closing: AtomicBool::new(false),
             myself: myself.clone(),
             parts,
             library,
@@ -182,7 +208,9 @@ impl Runner {
     /// # Errors
     /// When the store cannot be read.
     pub async fn start(&self) -> Result<()> {
-        for row in self.parts.store.open_runs().await? {
+        let open = self.parts.store.open_runs().await?;
+        self.remember_windows(&open).await?;
+        for row in open {
             match row.state {
                 State::Queued => self.bring_back(row).await?,
                 State::Running => self.after_crash(row).await?,
@@ -299,15 +327,15 @@ impl Runner {
     }
 
     async fn serve(self: Arc<Self>, queued: Queued) {
-        let id = queued.row.id.clone();
-        let started = self.prepare(queued).await;
+        let (id, priority, group) = (queued.row.id.clone(), queued.row.priority, group_of(&queued));
+        let started = self.prepare(queued, &group).await;
         self.queued.fetch_sub(1, Ordering::Relaxed);
         self.parts.metrics.queue_length.dec();
         let result = match started {
-            Ok(Some((prepared, _lock))) => {
-                let Ok(_worker) = self.workers.acquire().await else { return };
+            Ok(Some((prepared, held))) => {
+                let _worker = self.workers.take(priority, &group).await;
                 self.parts.metrics.runs_active.inc();
-                let result = self.execute(prepared).await;
+                let result = self.execute(prepared, held).await;
                 self.parts.metrics.runs_active.dec();
                 result
             }
@@ -319,39 +347,55 @@ impl Runner {
         }
     }
 
-    /// Finds the target and takes the subject's lock. `None`: the run has ended already.
-    async fn prepare(&self, queued: Queued) -> Result<Option<(execute::Prepared, Option<OwnedMutexGuard<()>>)>> {
-        let Some(prepared) = self.aim_run(queued).await? else { return Ok(None) };
-        let lock = match prepared.subject() {
-            Some(subject) => Some(self.lock(subject).await),
-            None => None,
-        };
-        Ok(Some((prepared, lock)))
+    /// Finds the target and takes its locks. `None`: the run has ended already, or waits.
+    async fn prepare(&self, queued: Queued, group: &str) -> Result<Option<(execute::Prepared, locks::Held)>> {
+        let Some(prepared) = self.aim_run(queued, group).await? else { return Ok(None) };
+        if let Some(joined) = self.joins_open(&prepared).await? {
+            self.end_early(&prepared.row, State::Succeeded, Outcome::NothingToDo, &joined).await?;
+            return Ok(None);
+        }
+        let held = self.locks.take(&prepared.row.id, self.lock_set(&prepared).await).await;
+        Ok(Some((prepared, held)))
     }
 
-    /// One run at a time per subject.
-    async fn lock(&self, subject: &str) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            if locks.len() > QUEUE_MAX {
-                locks.retain(|_, lock| lock.strong_count() > 0);
-            }
-            let found = locks.get(subject).and_then(Weak::upgrade);
-            found.unwrap_or_else(|| {
-                let lock = Arc::<tokio::sync::Mutex<()>>::default();
-                locks.insert(subject.to_owned(), Arc::downgrade(&lock));
-                lock
-            })
+    /// The run's subject, and for a run that may act those that depend on it.
+    async fn lock_set(&self, prepared: &execute::Prepared) -> BTreeSet<String> {
+        let mut subjects: BTreeSet<String> = prepared.subject().map(str::to_owned).into_iter().collect();
+        let header = &prepared.journal.header;
+        let id = header.target.as_ref().and_then(|target| target.id.as_deref());
+        if let (Some(id), true) = (id, header.may_change()) {
+            // Whoever cannot be listed now is locked when it is touched.
+            let dependents = self.parts.driver.dependents_of(&header.host, id).await;
+            subjects.extend(dependents.unwrap_or_default());
+        }
+        subjects
+    }
+
+    /// Lets running runs finish the effect they are at, puts them on disk as waiting, and starts no more: the next start
+    /// goes on with them, and no crash is counted. Waits for that for so long.
+    pub async fn close(&self, grace: Duration) {
+        self.closing.store(true, Ordering::Release);
+        let now = self.parts.clock.now().unix_ms;
+        let stop_all = || {
+            let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+            active.values().for_each(|attempt| attempt.stop(perform::Why::Waits(now)));
+            active.is_empty()
         };
-        lock.lock_owned().await
+        let until = Instant::now() + grace;
+        while !stop_all() && Instant::now() < until {
+            tokio::time::sleep(CLOSE_LOOK).await;
+        }
     }
 
     fn notice(&self, event: &'static str, row: &RunRow, sentence: &str) {
+        self.notice_as(event, row, sentence, format!("sandbook-{}-{event}", row.id));
+    }
+
+    fn notice_as(&self, event: &'static str, row: &RunRow, sentence: &str, key: String) {
         let target = row.target.as_ref().map_or_else(String::new, ToString::to_string);
-        let notice =
-            Notice { event, run: row.id.clone(), runbook: row.runbook.clone(), target, sentence: sentence.to_owned() };
+        let (run, runbook, sentence) = (row.id.clone(), row.runbook.clone(), sentence.to_owned());
         // Nobody listening is fine: the journal has it.
-        drop(self.notices.send(notice));
+        drop(self.notices.send(Notice { event, run, runbook, target, sentence, key }));
     }
 }
 
@@ -391,5 +435,6 @@ pub fn row_of(run: NewRun) -> RunRow {
         wake_at: None,
         error: None,
         crashes: 0,
+        aftermath: crate::store::Aftermath::default(),
     }
 }

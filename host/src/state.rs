@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sandbook_core::problem::Problem;
 
 use crate::auth::Auth;
+use crate::catch_up::CatchUp;
 use crate::config::Config;
 use crate::driver::{egress, notify};
 use crate::intake::Intake;
@@ -44,6 +45,8 @@ pub struct App {
     pub instance: String,
     /// What is wrong with the policy on disk, while the one loaded before stays in force.
     pub policy_problems: Mutex<Vec<Problem>>,
+    /// Fetches missed alerts; absent unless an Alertmanager is configured.
+    pub catch_up: Option<Arc<CatchUp>>,
     /// Sends notifications; absent over a simulated world.
     pub notifier: Option<notify::Notifier>,
 }

@@ -21,6 +21,7 @@ mod approvals;
 mod audit;
 mod brakes;
 mod dir;
+mod drifts;
 mod error;
 mod facade;
 pub mod id;
@@ -28,6 +29,7 @@ mod intake;
 mod journal;
 mod memory;
 mod model;
+mod outcomes;
 mod pauses;
 mod prune;
 mod readers;
@@ -37,6 +39,7 @@ mod schema;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod trips;
 mod versions;
 mod writer;
 
@@ -62,6 +65,10 @@ pub trait Store: Send + Sync {
     fn episodes(&self, filter: EpisodeFilter) -> Answer<'_, (Vec<EpisodeRow>, Option<String>)>;
     /// By id or unique beginning of one.
     fn episode(&self, id: &str) -> Answer<'_, Option<EpisodeRow>>;
+    /// Notes that an episode has no run of its own because another run is at work on the same fault.
+    fn join(&self, episode: &str, run: &str) -> Answer<'_, ()>;
+    /// Keeps what the episode's target was like when the alert arrived.
+    fn set_episode_snapshot(&self, id: &str, snapshot: Value) -> Answer<'_, bool>;
     /// Says in a sentence what came of it. False when there is no such episode.
     fn set_episode_outcome(&self, id: &str, outcome: &str) -> Answer<'_, bool>;
 
@@ -84,6 +91,24 @@ pub trait Store: Send + Sync {
     /// Waiting runs whose time has come, longest due first.
     fn due_waiting(&self, now: u64) -> Answer<'_, Vec<RunRow>>;
 
+    /// Changes a run's verification. What is confirmed may still change until its time is over; the rest is final, and
+    /// stands in [`Store::due_verifications`] until [`Store::close_verification`]. False, and nothing happened, when it
+    /// is not what the verdict starts from, or is final.
+    fn set_verification(&self, id: &str, verdict: Verdict) -> Answer<'_, bool>;
+    /// Every run whose condition is still to be looked at, oldest first.
+    fn pending_verifications(&self) -> Answer<'_, Vec<RunRow>>;
+    /// Verifications that became final and of which nobody was told yet, and those whose time is over; longest due
+    /// first.
+    fn due_verifications(&self, now: u64) -> Answer<'_, Vec<Due>>;
+    /// Nothing is left to do about its verification. False when that was so already.
+    fn close_verification(&self, id: &str) -> Answer<'_, bool>;
+    /// How runs queued since then went, by runbook and subject; of one runbook, or of all.
+    fn tallies(&self, since: u64, runbook: Option<String>) -> Answer<'_, Vec<Tally>>;
+    /// Of the last `limit` confirmed or contradicted runs of a version queued since then, how many were contradicted.
+    fn contradictions(&self, name: &str, digest: &str, since: u64, limit: u32) -> Answer<'_, u64>;
+    /// Of alerts resolved, and of first changes made, since then.
+    fn speed(&self, since: u64) -> Answer<'_, Speed>;
+
     /// Appends records in order. `durable`: on `Ok` they and all before them are on disk. Otherwise they may be held
     /// back until the run's next durable write and are lost in a crash before it; never some without those before.
     /// On `Err` nothing that was held back is kept: end the attempt and read [`Store::records`] again.
@@ -91,9 +116,12 @@ pub trait Store: Send + Sync {
     /// Appends, changes the run and asks a question in one transaction. False, and nothing happened, when the run is
     /// in none of the patch's `from` states.
     fn checkpoint(&self, run: &str, checkpoint: Checkpoint) -> Answer<'_, bool>;
-    /// Checks stop-all, pauses and every window, counts the attempt and appends the intent, in one transaction. When
-    /// something holds it back: `Ok(Err(limited))`, nothing is counted and nothing appended.
-    fn intend(&self, run: &str, record: Record, intend: Intend) -> Answer<'_, std::result::Result<(), CoreError>>;
+    /// Checks stop-all, pauses, open trips, every window and the storm limit, counts the attempt and appends the intent,
+    /// in one transaction. When something holds it back nothing is counted and nothing appended; a full window trips
+    /// its brake, which is on disk with the answer. A further attempt of the same slot is not counted again.
+    fn intend(&self, run: &str, record: Record, intend: Intend) -> Answer<'_, Intended>;
+    /// What [`Store::intend`] would say now. Counts nothing, trips nothing, writes nothing.
+    fn would_intend(&self, intend: Intend) -> Answer<'_, Intended>;
     /// All records, those held back included (they are on disk then). For whoever goes on with the run.
     fn records(&self, run: &str) -> Answer<'_, Vec<Record>>;
     /// Durable records whose number is greater than `seq` (`None`: all), with their numbers. For observers.
@@ -162,8 +190,13 @@ pub trait Store: Send + Sync {
     fn approval(&self, id: &str) -> Answer<'_, Option<Approval>>;
     /// Newest first; expired ones without an answer count as open.
     fn approvals(&self, open_only: bool) -> Answer<'_, Vec<Approval>>;
-    /// Answers a question if it is open and not expired. Exactly one of several answers counts.
-    fn decide_approval(&self, id: &str, approved: bool, by: &str, reason: &str, at: u64) -> Answer<'_, Decided>;
+    /// The open question of a run's slot.
+    fn open_approval(&self, run: &str, slot: u32) -> Answer<'_, Option<Approval>>;
+    /// Open questions of the runs of an episode.
+    fn approvals_of_episode(&self, episode: &str) -> Answer<'_, Vec<Approval>>;
+    /// Answers a question if it is open, not expired and its run waits: journals it, audits it and queues the run, all in
+    /// one transaction. Exactly one of several answers counts.
+    fn answer_approval(&self, id: &str, decision: ApprovalDecision) -> Answer<'_, Decided>;
     /// Withdraws the open questions of a run; answers with how many.
     fn withdraw_approvals(&self, run: &str, reason: &str, at: u64) -> Answer<'_, u64>;
 
@@ -177,6 +210,16 @@ pub trait Store: Send + Sync {
     fn stopped(&self) -> Answer<'_, Option<Stop>>;
     /// Sets or clears the stop switch. From the answer on no intent passes.
     fn set_stop(&self, stop: Option<Stop>) -> Answer<'_, ()>;
+    /// Tripped brakes, newest first, at most [`PAGE_MAX`]; re-armed ones too unless only open ones are wanted.
+    fn trips(&self, open_only: bool) -> Answer<'_, Vec<Trip>>;
+    /// Lets what a trip covers go on and starts its count afresh. By id or unique beginning of one.
+    fn rearm(&self, id: &str, by: &str, reason: &str, at: u64) -> Answer<'_, Rearmed>;
+    /// Writes down that a container differs from its compose file; once a slot, again is in vain.
+    fn add_drift(&self, drift: Drift) -> Answer<'_, ()>;
+    /// The newest of each subject, newest first, at most a page.
+    fn drifts(&self) -> Answer<'_, Vec<Drift>>;
+    /// Of one run, in order.
+    fn drifts_of(&self, run: &str) -> Answer<'_, Vec<Drift>>;
     /// Counted attempts, newest first.
     fn attempts(&self, filter: AttemptFilter) -> Answer<'_, Vec<AttemptRow>>;
 

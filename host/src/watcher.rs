@@ -16,6 +16,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
 use crate::driver::Hosts;
+use crate::driver::docker::breaker::Silence;
 use crate::driver::docker::{EngineEvent, Host};
 
 mod exposition;
@@ -144,12 +145,22 @@ impl Watcher {
         self.watched.iter().map(|(name, watched)| (name.clone(), watched.connection().clone())).collect()
     }
 
+    /// Hosts that do not answer, while calls to them fail at once.
+    pub fn silent(&self) -> BTreeMap<String, Silence> {
+        self.watched.iter().filter_map(|(name, watched)| Some((name.clone(), watched.host.silence()?))).collect()
+    }
+
     /// Appends every metric in the Prometheus text format.
     pub fn write_metrics(&self, out: &mut String) {
-        let hosts: Vec<(&str, bool, u64)> = self
+        let hosts: Vec<exposition::HostLine<'_>> = self
             .watched
             .iter()
-            .map(|(name, watched)| (name.as_str(), watched.connection().up, watched.table().dropped()))
+            .map(|(name, watched)| exposition::HostLine {
+                name,
+                up: watched.connection().up,
+                silent: watched.host.silence().is_some(),
+                dropped: watched.table().dropped(),
+            })
             .collect();
         exposition::write(out, &hosts, &self.snapshot());
     }
@@ -295,7 +306,17 @@ async fn follow(watched: Arc<Watched>) {
             backoff = BACKOFF_MIN;
         }
         tracing::warn!(host = watched.host.name(), %error, wait_ms = backoff.as_millis(), "docker host is not followed");
-        tokio::time::sleep(backoff).await;
+        // A host that answers again is followed at once, however long it was silent.
+        let answers = async {
+            match watched.host.silence() {
+                Some(_) => watched.host.until_answering().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(backoff) => {}
+            () = answers => {}
+        }
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
 }

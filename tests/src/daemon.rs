@@ -336,6 +336,18 @@ impl Daemon {
         }
     }
 
+    /// Its process.
+    #[track_caller]
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(self.child.as_ref().expect("it is running"))
+    }
+
+    /// Sends its process a signal, such as `STOP` and `CONT`.
+    #[track_caller]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid(), signal).expect("it is our child");
+    }
+
     /// Asks it to end and waits until it has; returns its exit code.
     #[track_caller]
     pub fn stop(&mut self) -> Option<i32> {

@@ -5,6 +5,7 @@
 //! - [`monitoring`]: real Prometheus and Alertmanager with the files shipped in `monitoring/`
 //! - [`fake_docker`]: an engine at the wire, for faults no real one shows on request and for benches
 //! - [`package`]: runbook packages, good and hostile; [`alert`]: messages as senders write them
+//! - [`event_log`]: what an engine did, counted as it says so; [`mount`]: small disks; [`dice`]: chance with a seed
 //! - [`http`], [`process`], [`wait`]: what those are made of
 //!
 //! A missing part fails its test and says what to install; nothing is ever skipped. Deliberately not here: the daemon's
@@ -12,12 +13,16 @@
 
 pub mod alert;
 pub mod daemon;
+pub mod dice;
 pub mod docker;
+pub mod event_log;
 pub mod fake_docker;
 pub mod http;
 pub mod monitoring;
+pub mod mount;
 pub mod package;
 pub mod process;
+pub mod relay;
 pub mod wait;
 
 use std::path::{Path, PathBuf};

@@ -70,6 +70,7 @@ impl Files {
         files.replace(ALERTMANAGER, "http://127.0.0.1:7070", &format!("http://{daemon}"));
         files.replace(ALERTMANAGER, "group_wait: 5s", "group_wait: 1s");
         files.replace(ALERTMANAGER, "group_interval: 1m", "group_interval: 5s");
+        files.replace(ALERTMANAGER, "repeat_interval: 1m", "repeat_interval: 5s");
         files
     }
 

@@ -12,13 +12,18 @@ use serde_json::Value;
 
 use crate::error::Error;
 
+mod consequence;
 pub mod docker;
 pub mod engine;
 pub mod http;
+pub mod human;
 pub mod logs;
 pub mod metrics;
 pub mod net;
 pub mod notify;
+mod sentence;
+
+pub use sentence::sentence;
 
 /// What an effect may do, and with it who must agree. A policy action group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -270,6 +275,7 @@ catalogue! {
     Log(engine::Log),
     Progress(engine::Progress),
     AttachEvidence(engine::AttachEvidence),
+    Ask(human::Ask),
 }
 
 impl Effect {

@@ -18,12 +18,14 @@ use crate::journal::{self, Answer, Journal, Record, Request, SlotState};
 use crate::run::{Certainty, Decision, Mode};
 use crate::target::{Kind, Resolved, Target};
 
+mod asking;
 mod bounds;
 mod permit;
 mod step;
 #[cfg(test)]
 mod tests;
 
+pub use asking::{APPROVAL_MS, APPROVAL_MS_MAX, APPROVAL_MS_MIN, fingerprint};
 pub use bounds::{Fault, OVERRUN_MAX};
 pub use permit::{Permit, Route};
 pub use step::{Claim, Next, Now, PolicyLimit, Recovered, Step, Verdict};
@@ -31,8 +33,6 @@ pub use step::{Claim, Next, Now, PolicyLimit, Recovered, Step, Verdict};
 /// After a drive's deadline, how long the world may still be finishing what a lost client asked for, beyond the effect's
 /// own waiting: measured on dockerd, a restart whose client was cut happened at its full grace plus 0.2 s.
 pub const HORIZON_MARGIN_MS: u64 = 5_000;
-/// How long a person has to answer before the question expires.
-pub const APPROVAL_MS: u64 = 30 * 60_000;
 
 enum Phase {
     Idle,
@@ -63,13 +63,15 @@ pub struct Session {
     next_note: u32,
     counts: bounds::Counts,
     phase: Phase,
+    /// How long a person has to answer, in milliseconds.
+    approval_ms: u64,
 }
 
 impl Session {
     /// A session over what is already recorded of the run; a new run has only its header.
     pub fn new(journal: Journal) -> Session {
         let counts = bounds::Counts::recorded(&journal);
-        Session { journal, next_slot: 0, next_note: 0, counts, phase: Phase::Idle }
+        Session { journal, next_slot: 0, next_note: 0, counts, phase: Phase::Idle, approval_ms: APPROVAL_MS }
     }
 
     /// What is recorded so far.
@@ -145,13 +147,7 @@ impl Session {
                 pending.resolved = recorded.resolved.as_deref().cloned();
                 Next::then(Step::Ask(Box::new(self.claim(&pending))))
             }
-            SlotState::Answered => match &recorded.approved {
-                Some((false, by, reason)) => {
-                    let error = Error::denied(format!("{by} denied it: {reason}"));
-                    self.conclude(pending, Decision::Deny, Err(error), now)
-                }
-                Some((true, ..)) | None => self.advance(pending, now),
-            },
+            SlotState::Answered => self.answered(pending, now),
             SlotState::Intended | SlotState::Step => {
                 pending.resolved = recorded.resolved.as_deref().cloned();
                 pending.policy.clone_from(&recorded.policy);
@@ -162,24 +158,6 @@ impl Session {
             }
             SlotState::Vacant | SlotState::Settled => Next::end(Fault::Confused("an open slot is vacant or settled")),
         }
-    }
-
-    /// Nobody answered in time: that is a no.
-    fn expire(&mut self, pending: Pending, now: Now) -> Next {
-        let reason = "nobody answered before the question expired".to_owned();
-        let answered = Record::Answered {
-            slot: pending.slot,
-            approved: false,
-            by: "nobody".to_owned(),
-            reason: reason.clone(),
-            at: now.unix_ms,
-        };
-        if let Err(error) = self.journal.append(&answered) {
-            return Next::end(Fault::Journal(error));
-        }
-        let mut next = self.conclude(pending, Decision::Deny, Err(Error::denied(reason)), now);
-        next.records.insert(0, answered);
-        next
     }
 
     fn advance(&mut self, pending: Pending, now: Now) -> Next {
@@ -237,40 +215,9 @@ impl Session {
         self.permitted(pending, now)
     }
 
-    /// Whether a person approved this very effect on this very instance.
-    fn approved(&self, pending: &Pending) -> bool {
-        let Some(slot) = self.journal.slots.get(pending.slot as usize) else { return false };
-        let asked = slot.resolved.as_deref().map(|resolved| &resolved.target);
-        let found = pending.resolved.as_ref().map(|resolved| &resolved.target);
-        slot.state == SlotState::Answered && slot.approved.as_ref().is_some_and(|(yes, ..)| *yes) && asked == found
-    }
-
-    fn ask(&mut self, pending: Pending, reason: String, now: Now) -> Next {
-        let record = Record::Asked {
-            slot: pending.slot,
-            request: request(&pending.effect),
-            resolved: pending.resolved.clone().map(Box::new),
-            reason,
-            policy: pending.policy.clone(),
-            expires_at: now.unix_ms + APPROVAL_MS,
-            at: now.unix_ms,
-        };
-        let claim = Box::new(self.claim(&pending));
-        self.record(vec![record], true, Step::Ask(claim))
-    }
-
     fn permitted(&mut self, pending: Pending, now: Now) -> Next {
         match (pending.effect.class(), pending.effect.recovery().writes_intent()) {
-            (Class::Wait, _) => {
-                let Effect::Sleep(sleep) = &pending.effect else {
-                    return Next::end(Fault::Confused("a wait that does not say for how long"));
-                };
-                let until = now.unix_ms + sleep.duration_ms;
-                let record =
-                    Record::Waiting { slot: pending.slot, request: request(&pending.effect), until, at: now.unix_ms };
-                self.phase = Phase::Waiting(pending);
-                self.record(vec![record], false, Step::Wait(until))
-            }
+            (Class::Wait, _) => self.wait(pending, now),
             (Class::Mutate | Class::Egress | Class::Tell, true) => {
                 let claim = Box::new(self.claim(&pending));
                 self.phase = Phase::Intending(pending);
@@ -279,6 +226,19 @@ impl Session {
             (Class::Ambient | Class::Note | Class::State | Class::Observe, _)
             | (Class::Mutate | Class::Egress | Class::Tell, false) => self.drive(pending, 0, Vec::new(), now),
         }
+    }
+
+    fn wait(&mut self, pending: Pending, now: Now) -> Next {
+        if let Some(how) = asking::question(&pending.effect) {
+            return self.put_question(pending, &how, now);
+        }
+        let Effect::Sleep(sleep) = &pending.effect else {
+            return Next::end(Fault::Confused("a wait that does not say for how long"));
+        };
+        let until = now.unix_ms + sleep.duration_ms;
+        let record = Record::Waiting { slot: pending.slot, request: request(&pending.effect), until, at: now.unix_ms };
+        self.phase = Phase::Waiting(pending);
+        self.record(vec![record], false, Step::Wait(until))
     }
 
     /// The intent of the effect in hand, to be appended in the transaction that counts the attempt.
@@ -333,6 +293,21 @@ impl Session {
 
     /// What the driver answered.
     pub fn settle(&mut self, permit: Permit, result: Result<Value, Error>, now: Now) -> Next {
+        let certainty = match permit.route() {
+            Route::Live => Certainty::Real,
+            Route::Simulated => Certainty::Modelled,
+        };
+        self.settle_as(permit, certainty, result, now)
+    }
+
+    /// What the driver answered, and how sure that is.
+    pub fn settle_as(
+        &mut self,
+        permit: Permit,
+        certainty: Certainty,
+        result: Result<Value, Error>,
+        now: Now,
+    ) -> Next {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Driving { slot } if slot == permit.slot() => {}
             Phase::Idle
@@ -343,11 +318,7 @@ impl Session {
             | Phase::Recovering(_)
             | Phase::Driving { .. } => return Next::end(Fault::Confused("settled what was not driven")),
         }
-        let (pending, route) = permit.into_pending();
-        let certainty = match route {
-            Route::Live => Certainty::Real,
-            Route::Simulated => Certainty::Modelled,
-        };
+        let pending = permit.into_pending();
         let result = bounds::check_result(&pending.effect, result, &self.journal.header.limits);
         self.conclude_as(pending, certainty, result, now)
     }

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::effect::{Class, Effect};
 use crate::error;
 use crate::run::{Certainty, Decision, Mode, Origin, Outcome, Stage, State};
 use crate::target::{Resolved, Target};
@@ -118,6 +119,18 @@ pub struct Header {
     pub at: u64,
 }
 
+impl Header {
+    /// Whether it may change the world at all: it acts, and its manifest requests an effect that changes something.
+    pub fn may_change(&self) -> bool {
+        let acts = match self.mode {
+            Mode::Live | Mode::Simulate => true,
+            Mode::Plan | Mode::Shadow | Mode::Replay => false,
+        };
+        let changes = |name: &String| Effect::find(name).is_some_and(|info| info.class == Class::Mutate);
+        acts && self.requests.iter().any(changes)
+    }
+}
+
 /// An effect as asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -171,11 +184,26 @@ pub enum Record {
         resolved: Option<Box<Resolved>>,
         reason: String,
         policy: Vec<String>,
+        /// Over effect, arguments and instance: what the answer is for. Empty in journals of before there was one.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        digest: String,
         expires_at: u64,
         at: u64,
     },
     /// A person answered.
-    Answered { slot: u32, approved: bool, by: String, reason: String, at: u64 },
+    Answered {
+        slot: u32,
+        approved: bool,
+        by: String,
+        reason: String,
+        /// Which option, where there were some.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<String>,
+        /// Nobody said so: the reason to ask went away.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        withdrawn: bool,
+        at: u64,
+    },
     /// The run waits for a time.
     Waiting { slot: u32, request: Request, until: u64, at: u64 },
     /// About to change the world. Durable before it does.
@@ -342,6 +370,18 @@ pub enum Error {
     Format { found: u32 },
 }
 
+/// How a question ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct Said {
+    pub approved: bool,
+    pub by: String,
+    pub reason: String,
+    /// Which option, where there were some.
+    pub answer: Option<String>,
+    pub withdrawn: bool,
+}
+
 /// One slot, folded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(missing_docs)]
@@ -354,7 +394,8 @@ pub struct Slot {
     pub certainty: Option<Certainty>,
     pub policy: Vec<String>,
     pub reason: String,
-    pub approved: Option<(bool, String, String)>,
+    pub digest: String,
+    pub said: Option<Said>,
     pub until: Option<u64>,
     pub expires_at: Option<u64>,
     pub horizon_at: Option<u64>,
@@ -475,7 +516,8 @@ impl Slot {
             certainty: None,
             policy: Vec::new(),
             reason: String::new(),
-            approved: None,
+            digest: String::new(),
+            said: None,
             until: None,
             expires_at: None,
             horizon_at: None,
@@ -491,19 +533,28 @@ impl Slot {
         self.state = state;
         self.at = record.at();
         match record {
-            Record::Asked { resolved, reason, policy, expires_at, .. } => {
+            Record::Asked { resolved, reason, policy, digest, expires_at, .. } => {
                 self.resolved.clone_from(resolved);
                 self.target = resolved.as_ref().map(|resolved| resolved.target.clone());
                 self.reason.clone_from(reason);
                 self.policy.clone_from(policy);
+                self.digest.clone_from(digest);
                 self.expires_at = Some(*expires_at);
-                self.approved = None;
+                self.said = None;
             }
-            Record::Answered { approved, by, reason, .. } => {
-                self.approved = Some((*approved, by.clone(), reason.clone()))
+            Record::Answered { approved, by, reason, answer, withdrawn, .. } => {
+                self.said = Some(Said {
+                    approved: *approved,
+                    by: by.clone(),
+                    reason: reason.clone(),
+                    answer: answer.clone(),
+                    withdrawn: *withdrawn,
+                });
             }
             Record::Waiting { until, .. } => self.until = Some(*until),
             Record::Intended { resolved, attempt, policy, horizon_at, .. } => {
+                // Sub-steps belong to one attempt.
+                self.steps.clear();
                 self.resolved.clone_from(resolved);
                 self.target = resolved.as_ref().map(|resolved| resolved.target.clone());
                 self.attempt = *attempt;

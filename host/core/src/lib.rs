@@ -7,7 +7,7 @@
 //! - [`manifest`], [`duration`]: `runbook.toml`, and durations and rates as people write them
 //! - [`alert`], [`matching`]: what arrives, and which runbook and target it means
 //! - [`run`]: states, modes, outcomes and stages of runs and versions
-//! - [`target`]: hosts, subjects and instances
+//! - [`target`]: hosts, subjects and instances; [`depend`], [`stopped`]: who needs whom, and what somebody stopped
 //! - [`world`]: the simulated Docker world of plans, scenarios and the demo; its time is data
 //! - [`code`]: error codes for people, each with a page
 //!
@@ -17,6 +17,7 @@
 
 pub mod alert;
 pub mod code;
+pub mod depend;
 pub mod duration;
 pub mod effect;
 pub mod error;
@@ -27,5 +28,6 @@ pub mod matching;
 pub mod problem;
 pub mod recovery;
 pub mod run;
+pub mod stopped;
 pub mod target;
 pub mod world;

@@ -6,7 +6,7 @@
 //!
 //! Deliberately not here: looking, and keys (a driver's work).
 
-use crate::effect::docker::{Change, ContainerState, Status};
+use crate::effect::docker::{Change, ContainerState, Limits, Resources, Status};
 use crate::effect::{Effect, Recovery};
 use crate::gate::Recovered;
 
@@ -21,8 +21,7 @@ pub fn look(effect: &Effect, before: &ContainerState, after: &ContainerState, ho
         Effect::KillContainer(_) => !restarted && stopped(after) && !stopped(before),
         Effect::PauseContainer(_) => after.status == Status::Paused && before.status != Status::Paused,
         Effect::UnpauseContainer(_) => after.status == Status::Running && before.status == Status::Paused,
-        // Limits are no part of the state that is looked at.
-        Effect::UpdateResources(_) => return unknown("limits are not visible in the container's state"),
+        Effect::UpdateResources(_) => return unknown("limits are looked at by themselves"),
         Effect::ListContainers(_)
         | Effect::InspectContainer(_)
         | Effect::ContainerStats(_)
@@ -48,7 +47,8 @@ pub fn look(effect: &Effect, before: &ContainerState, after: &ContainerState, ho
         | Effect::RandomU64(_)
         | Effect::Log(_)
         | Effect::Progress(_)
-        | Effect::AttachEvidence(_) => return unknown("it is not settled by looking"),
+        | Effect::AttachEvidence(_)
+        | Effect::Ask(_) => return unknown("it is not settled by looking"),
     };
     debug_assert!(effect.recovery() == Recovery::Look);
     if done {
@@ -62,6 +62,25 @@ pub fn look(effect: &Effect, before: &ContainerState, after: &ContainerState, ho
         (false, ..) => unknown("the container changed in a way this effect does not explain"),
     }
 }
+
+/// Settles a change of limits by what they are now.
+pub fn look_at_limits(wanted: &Resources, before: &Limits, after: &Limits, horizon_passed: bool) -> Recovered {
+    let has = |limits: &Limits| {
+        wanted.memory_bytes.is_none_or(|memory| memory == limits.memory_bytes)
+            && wanted.memory_swap_bytes.is_none_or(|swap| swap == 0 || swap == limits.memory_swap_bytes)
+            && wanted.cpus.is_none_or(|cpus| (cpus - limits.cpus).abs() < CPUS_SAME)
+            && wanted.pids.is_none_or(|pids| pids == limits.pids || (pids <= 0 && limits.pids <= 0))
+    };
+    match (has(after), before == after) {
+        (true, _) => Recovered::Done(serde_json::Value::Null),
+        (false, true) if horizon_passed => Recovered::NotDone,
+        (false, true) => unknown("it may still happen"),
+        (false, false) => unknown("somebody set other limits meanwhile"),
+    }
+}
+
+/// CPU counts nearer than this are the same: Docker keeps billionths of a core.
+const CPUS_SAME: f64 = 1e-6;
 
 /// A signal that does not end a container leaves nothing to see.
 fn leaves_a_trace(effect: &Effect) -> bool {
@@ -109,6 +128,17 @@ mod tests {
         assert!(matches!(look(&stop, &running, &again, true), Recovered::Unknown(_)));
         let start = effect("docker.start-container");
         assert!(matches!(look(&start, &exited, &again, false), Recovered::Done(_)));
+    }
+
+    #[test]
+    fn limits_are_settled_by_what_they_are() {
+        let limits = |memory_bytes| Limits { memory_bytes, memory_swap_bytes: -1, cpus: 1.0, pids: 0 };
+        let wanted = Resources { memory_bytes: Some(2), ..Resources::default() };
+        let look = |after, passed| look_at_limits(&wanted, &limits(1), &limits(after), passed);
+        assert!(matches!(look(2, false), Recovered::Done(_)));
+        assert_eq!(look(1, true), Recovered::NotDone);
+        assert!(matches!(look(1, false), Recovered::Unknown(_)));
+        assert!(matches!(look(3, true), Recovered::Unknown(_)));
     }
 
     #[test]

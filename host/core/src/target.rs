@@ -89,6 +89,23 @@ pub struct Facts {
     /// Compose container number, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
+    /// Why nothing may change it, whatever policy says: a clause such as "its label … protects it".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shield: Option<String>,
+    /// That somebody stopped it on request; absent while it runs, and where nothing tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Stop>,
+}
+
+/// A container that was stopped on request, by a person or by this engine: Docker does not say who.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// When it ended, RFC 3339 by the engine's clock; absent where the engine does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 /// Compose's label with the project's name.
@@ -99,12 +116,37 @@ pub const LABEL_SERVICE: &str = "com.docker.compose.service";
 pub const LABEL_NUMBER: &str = "com.docker.compose.container-number";
 /// Any value but `false` keeps every mutating effect away, whatever policy says.
 pub const LABEL_PROTECT: &str = "sandbook.protect";
+/// Any value but `false` says that this engine runs in the container: where neither its cgroup nor its name tells.
+pub const LABEL_SELF: &str = "sandbook.self";
+/// Compose's label with what a service depends on, such as `db:service_healthy:false,cache:service_started:true`.
+pub const LABEL_DEPENDS_ON: &str = "com.docker.compose.depends_on";
+
+/// Whether a label is there with any value but `false`.
+pub fn labelled(labels: &BTreeMap<String, String>, key: &str) -> bool {
+    labels.get(key).is_some_and(|value| value != "false")
+}
+
+/// Services that compose's label says a container depends on.
+pub fn depends_on(labels: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    let list = labels.get(LABEL_DEPENDS_ON).map_or("", String::as_str);
+    list.split(',').filter_map(|entry| entry.split(':').next()).map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// Why the engine's own container is shielded.
+pub const OWN: &str = "this engine runs in it";
 
 impl Facts {
-    /// Facts with project, service and number taken from compose's labels.
+    /// Facts with project, service and number taken from compose's labels, and shielded where a label says so.
     pub fn from_labels(image: String, state: String, labels: BTreeMap<String, String>) -> Facts {
         let get = |key: &str| labels.get(key).filter(|value| !value.is_empty()).cloned();
+        let shield = if labelled(&labels, LABEL_SELF) {
+            Some(OWN.to_owned())
+        } else {
+            labelled(&labels, LABEL_PROTECT).then(|| format!("its label {LABEL_PROTECT} protects it"))
+        };
         Facts {
+            shield,
+            stop: None,
             project: get(LABEL_PROJECT),
             service: get(LABEL_SERVICE),
             number: get(LABEL_NUMBER),
@@ -114,9 +156,9 @@ impl Facts {
         }
     }
 
-    /// Whether the label `sandbook.protect` shields it.
-    pub fn protected(&self) -> bool {
-        self.labels.get(LABEL_PROTECT).is_some_and(|value| value != "false")
+    /// Whether it is the container this engine runs in.
+    pub fn is_own(&self) -> bool {
+        self.shield.as_deref() == Some(OWN)
     }
 
     /// The subject's key: host + compose identity, else host + name.

@@ -75,12 +75,17 @@ pub struct World {
     pub endpoints: Vec<Endpoint>,
     /// Calls that fail.
     pub faults: Vec<Fault>,
+    /// What people answer, by question; else a question's fallback or first option counts.
+    pub answers: BTreeMap<String, String>,
     /// The runbook's own memory.
     pub memory: BTreeMap<String, String>,
     /// Messages sent, oldest first; at most [`SENT_KEPT_MAX`].
     pub notifications: Vec<Notification>,
     /// HTTP requests made, oldest first; at most [`SENT_KEPT_MAX`].
     pub requests: Vec<RequestMade>,
+    /// Exit codes of programs that ran inside containers, by the id they were started with.
+    #[serde(skip)]
+    pub execs: BTreeMap<String, i32>,
 }
 
 /// One Docker host.
@@ -216,9 +221,11 @@ impl World {
             metrics: Vec::new(),
             endpoints: Vec::new(),
             faults: Vec::new(),
+            answers: BTreeMap::new(),
             memory: BTreeMap::new(),
             notifications: Vec::new(),
             requests: Vec::new(),
+            execs: BTreeMap::new(),
         }
     }
 

@@ -64,7 +64,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             operation.responses.responses.insert("default".to_owned(), RefOr::T(failed));
             let token = || SecurityRequirement::new(TOKEN, Vec::<String>::new());
             operation.security = match access(method, path) {
-                Access::Open => None,
+                Access::Open | Access::Login | Access::Page(_) => None,
                 Access::Alerts => Some(vec![token(), SecurityRequirement::new(PASSWORD, Vec::<String>::new())]),
                 Access::AtLeast(role) => {
                     let needs = format!("Needs the role {} or a higher one.", role.name());

@@ -16,6 +16,8 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::error::{self, Error};
+use super::page::{self, Refused};
+use super::session::Sessions;
 use crate::auth::{Access, Caller, access, shown};
 use crate::state::App;
 
@@ -133,6 +135,15 @@ pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
 pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>();
     let access = path.map(|path| access(request.method().as_str(), path.as_str()));
+    if let Some(access @ (Access::Page(_) | Access::Login)) = access {
+        if let Err(error) = at_home(&app, request.method(), request.headers()) {
+            return Refused(error).into_response();
+        }
+        return match request.extensions().get::<Arc<Sessions>>().cloned() {
+            Some(sessions) => page::admit(&app, &sessions, access, request, next).await,
+            None => Error::defect(&"pages without sessions").into_response(),
+        };
+    }
     if access != Some(Access::Open) {
         match known(&app, request.method(), request.headers(), access) {
             Ok(caller) => drop(request.extensions_mut().insert(caller)),
@@ -144,10 +155,7 @@ pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, nex
 
 /// Who it is, if that is enough. A path that does not exist still needs some token.
 fn known(app: &App, method: &Method, headers: &HeaderMap, access: Option<Access>) -> Result<Caller, Error> {
-    refuse_foreign(method, headers)?;
-    if app.auth.is_open() {
-        refuse_rebound(headers)?;
-    }
+    at_home(app, method, headers)?;
     let mut scratch = String::new();
     let header = text(headers, AUTHORIZATION);
     let shown = shown(header, access == Some(Access::Alerts), &mut scratch);
@@ -168,6 +176,12 @@ fn known(app: &App, method: &Method, headers: &HeaderMap, access: Option<Access>
         }
         Some(_) | None => Ok(caller),
     }
+}
+
+/// Whether it comes from where this daemon is called by its own name.
+fn at_home(app: &App, method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+    refuse_foreign(method, headers)?;
+    if app.auth.is_open() { refuse_rebound(headers) } else { Ok(()) }
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {

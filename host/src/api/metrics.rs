@@ -19,6 +19,18 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, &'sta
     let queued = app.runner.queue_length();
     metrics.queue_length.set(i64::try_from(queued).unwrap_or(i64::MAX));
     metrics.queue_capacity.set(i64::try_from(queued + app.runner.room()).unwrap_or(i64::MAX));
+    // A store that cannot be read says so itself; the last figure stays.
+    if let Ok(trips) = app.store.trips(true).await {
+        metrics.brakes_tripped.set(i64::try_from(trips.len()).unwrap_or(i64::MAX));
+    }
+    let since = app.now_ms().saturating_sub(super::status::SPEED_MS);
+    match app.store.speed(since).await {
+        Ok(speed) => {
+            let mean_ms = speed.repair.map_or(0, |mean| mean.mean_ms);
+            metrics.mttr_seconds.set(i64::try_from(mean_ms.div_ceil(1_000)).unwrap_or(i64::MAX));
+        }
+        Err(error) => tracing::warn!("the mean time to repair cannot be read: {error}"),
+    }
     let mut text = metrics.encode();
     if let Some(watcher) = &app.watcher {
         watcher.write_metrics(&mut text);

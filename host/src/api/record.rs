@@ -70,6 +70,9 @@ pub(super) struct RecordView {
     approved: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<String>,
+    /// Which option a person chose, where there were some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
     /// Which try of the slot, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
@@ -125,8 +128,9 @@ impl Viewer {
                 view.policy = Some(policy.clone());
                 view.expires_at = Some(Time(*expires_at));
             }
-            Record::Answered { approved, by, reason, .. } => {
+            Record::Answered { approved, by, reason, answer, .. } => {
                 view.approved = Some(*approved);
+                view.answer.clone_from(answer);
                 view.by = Some(by.clone());
                 view.reason = Some(reason.clone());
             }

@@ -20,10 +20,12 @@ use super::time::Time;
 use crate::auth::Caller;
 use crate::library::{self, PACKED_BYTES_MAX, StageChange, Standing, UploadError};
 use crate::state::App;
-use crate::store::{RunFilter, RunRow, Source};
+use crate::store::{Source, Tally};
 
-/// Runs looked at for figures: those of the last weeks on all but the busiest daemons.
-const RUNS_COUNTED_MAX: u32 = 1_000;
+/// Over which time figures are counted: long enough for a rate, short enough to be about today's version.
+const FIGURES_MS: u64 = 30 * 24 * 3_600_000;
+/// Subjects listed of one runbook: who has more looks at the worst.
+const SUBJECTS_MAX: usize = 100;
 
 /// A runbook, in the version that runs.
 #[derive(Serialize, ToSchema)]
@@ -42,10 +44,13 @@ pub(super) struct RunbookView {
     source: &'static str,
     /// Effects the manifest asks for.
     requests: Vec<String>,
-    /// Among the newest runs of all runbooks.
-    runs: u64,
-    /// Of the verified runs, how many helped; from 0 to 1, absent before the first one.
-    success_rate: Option<f64>,
+    /// Why the engine demoted it to shadow; absent when it did not.
+    demoted: Option<String>,
+    #[serde(flatten)]
+    figures: Figures,
+    /// The same by what they were about, those that helped least first; only in the answer about one runbook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subjects: Option<Vec<SubjectView>>,
     /// When it got its stage.
     since: Time,
     /// Why, if somebody gave it.
@@ -105,48 +110,98 @@ fn source(source: Source) -> &'static str {
     }
 }
 
-#[derive(Default)]
-struct Figures {
+/// What came of the runs of the last 30 days.
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = Figures)]
+pub(super) struct Figures {
+    /// All of them, whatever their mode.
     runs: u64,
+    /// Acted, and it helped.
     confirmed: u64,
+    /// Acted, and it did not help.
     contradicted: u64,
+    /// Acted, and nobody can tell.
+    unknown: u64,
+    /// Found nothing wrong.
+    nothing_to_do: u64,
+    /// Changed what was well in the look just before.
+    false_positives: u64,
+    /// Confirmed, of those confirmed or contradicted; from 0 to 1, absent before the first one.
+    success_rate: Option<f64>,
 }
 
-async fn figures(app: &App) -> Result<BTreeMap<String, Figures>> {
-    let filter = RunFilter { limit: RUNS_COUNTED_MAX, ..RunFilter::default() };
-    let (rows, _): (Vec<RunRow>, _) = app.store.runs(filter).await?;
-    let mut figures: BTreeMap<String, Figures> = BTreeMap::new();
-    for row in rows {
-        use sandbook_core::run::Verification;
-        let one = figures.entry(row.runbook).or_default();
-        one.runs += 1;
-        match row.verification {
-            Some(Verification::Confirmed) => one.confirmed += 1,
-            Some(Verification::Contradicted) => one.contradicted += 1,
-            Some(Verification::Pending | Verification::Unknown) | None => {}
+impl From<&Tally> for Figures {
+    fn from(tally: &Tally) -> Figures {
+        Figures {
+            runs: tally.runs,
+            confirmed: tally.confirmed,
+            contradicted: tally.contradicted,
+            unknown: tally.unknown,
+            nothing_to_do: tally.nothing_to_do,
+            false_positives: tally.needless,
+            success_rate: tally.rate(),
         }
     }
-    Ok(figures)
 }
 
-async fn view(app: &App, standing: Standing, figures: Option<&Figures>, whole: bool) -> Result<RunbookView> {
+/// The runs of a runbook on one subject.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SubjectFigures)]
+pub(super) struct SubjectView {
+    /// `host/project/service/number`, else `host/name`.
+    subject: String,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+/// Everything counted, added up.
+pub(super) async fn figures(app: &App) -> Result<Figures> {
+    let mut sum = Tally::default();
+    app.store.tallies(since(app), None).await?.iter().for_each(|tally| sum.add(tally));
+    Ok(Figures::from(&sum))
+}
+
+fn since(app: &App) -> u64 {
+    app.now_ms().saturating_sub(FIGURES_MS)
+}
+
+async fn by_runbook(app: &App) -> Result<BTreeMap<String, Tally>> {
+    let mut sums: BTreeMap<String, Tally> = BTreeMap::new();
+    for tally in app.store.tallies(since(app), None).await? {
+        sums.entry(tally.runbook.clone()).or_default().add(&tally);
+    }
+    Ok(sums)
+}
+
+/// By subject: the lowest rate first, of equal ones the most runs.
+fn by_subject(tallies: &[Tally]) -> Vec<SubjectView> {
+    let mut judged: Vec<(&str, &Tally)> = tallies
+        .iter()
+        .filter(|tally| tally.rate().is_some())
+        .filter_map(|tally| Some((tally.subject.as_deref()?, tally)))
+        .collect();
+    let rate = |tally: &Tally| tally.rate().unwrap_or(1.0);
+    judged.sort_by(|(_, a), (_, b)| rate(a).total_cmp(&rate(b)).then(b.runs.cmp(&a.runs)));
+    let view = |(subject, tally): (&str, &Tally)| SubjectView { subject: subject.to_owned(), figures: tally.into() };
+    judged.into_iter().take(SUBJECTS_MAX).map(view).collect()
+}
+
+async fn view(app: &App, standing: Standing, figures: Figures, whole: Option<Vec<SubjectView>>) -> Result<RunbookView> {
     let package = app.library.package_by_digest(&standing.digest).await.map_err(of_library)?;
     let manifest = package.as_ref().map(|package| &package.manifest);
-    let verified = figures.map_or(0, |figures| figures.confirmed + figures.contradicted);
-    #[allow(clippy::cast_precision_loss, reason = "a thousand runs at the most")]
-    let rate = figures.filter(|_| verified > 0).map(|figures| figures.confirmed as f64 / verified as f64);
     Ok(RunbookView {
         summary: manifest.map(|manifest| manifest.summary.clone()).unwrap_or_default(),
         requests: manifest.map(|manifest| manifest.requests.clone()).unwrap_or_default(),
-        manifest: manifest.filter(|_| whole).and_then(|manifest| serde_json::to_value(manifest).ok()),
+        manifest: manifest.filter(|_| whole.is_some()).and_then(|manifest| serde_json::to_value(manifest).ok()),
         name: standing.name,
         version: standing.version,
         digest: standing.digest,
         stage: standing.stage.name(),
         origin: standing.origin.name(),
         source: source(standing.source),
-        runs: figures.map_or(0, |figures| figures.runs),
-        success_rate: rate,
+        demoted: standing.reason.clone().filter(|_| standing.demoted),
+        figures,
+        subjects: whole,
         since: Time(standing.since),
         reason: standing.reason,
     })
@@ -163,10 +218,11 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Answer<Runbooks>
             *place = standing;
         }
     }
-    let figures = figures(&app).await?;
+    let tallies = by_runbook(&app).await?;
     let mut runbooks = Vec::with_capacity(chosen.len());
     for (name, standing) in chosen {
-        runbooks.push(view(&app, standing.clone(), figures.get(name), false).await?);
+        let figures = tallies.get(name).map(Figures::from).unwrap_or_default();
+        runbooks.push(view(&app, standing.clone(), figures, None).await?);
     }
     Ok(Answer(Runbooks { runbooks, broken: broken(&app), next_cursor: None }))
 }
@@ -176,9 +232,10 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Answer<Runbooks>
     responses((status = 200, body = RunbookView)))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Answer<RunbookView>> {
     let standing = app.library.find(&name, None).map_err(of_library)?;
-    let figures = figures(&app).await?;
-    let figures = figures.get(&standing.name);
-    Ok(Answer(view(&app, standing, figures, true).await?))
+    let tallies = app.store.tallies(since(&app), Some(standing.name.clone())).await?;
+    let mut sum = Tally::default();
+    tallies.iter().for_each(|tally| sum.add(tally));
+    Ok(Answer(view(&app, standing, Figures::from(&sum), Some(by_subject(&tallies))).await?))
 }
 
 /// A version.

@@ -51,6 +51,8 @@ pub(super) struct RunView {
     at: Time,
     started_at: Option<Time>,
     finished_at: Option<Time>,
+    /// What it changed that the compose file of the container does not know; of a single run only.
+    drift: Vec<String>,
     /// When a waiting run goes on by itself.
     wake_at: Option<Time>,
     /// `done`, `fixed`, `nothing-to-do`, `escalate`, `no-target`, `ambiguous-target`, `refused`, `limited` or `failed`.
@@ -61,6 +63,14 @@ pub(super) struct RunView {
     error: Option<String>,
     /// `pending`, `confirmed`, `contradicted` or `unknown`; absent when it changed nothing.
     verification: Option<&'static str>,
+    /// Why it is what it is, in a sentence.
+    verification_why: Option<String>,
+    /// When it last changed.
+    verified_at: Option<Time>,
+    /// Until when it may still change; absent once it cannot.
+    verify_until: Option<Time>,
+    /// When the run first changed something.
+    acted_at: Option<Time>,
     /// How often the daemon ended while it ran.
     crashes: u32,
 }
@@ -78,6 +88,7 @@ impl From<RunRow> for RunView {
             state: row.state.name(),
             episode: row.episode,
             target: row.target.as_ref().map(TargetView::from),
+            drift: Vec::new(),
             parameters: row.parameters,
             at: Time(row.at),
             started_at: row.started_at.map(Time),
@@ -87,6 +98,10 @@ impl From<RunRow> for RunView {
             sentence: row.sentence,
             error: row.error,
             verification: row.verification.map(|verification| verification.name()),
+            verification_why: row.aftermath.verification_why,
+            verified_at: row.aftermath.verified_at.map(Time),
+            verify_until: row.aftermath.verify_until.map(Time),
+            acted_at: row.aftermath.acted_at.map(Time),
             crashes: row.crashes,
         }
     }
@@ -146,7 +161,10 @@ pub(super) async fn find(app: &App, id: &str) -> Result<RunRow> {
 #[utoipa::path(get, path = "/v1/runs/{id}", tag = "runs", params(("id" = String, Path, description = "id, its unique beginning, or `last`")),
     responses((status = 200, body = RunView)))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Answer<RunView>> {
-    Ok(Answer(find(&app, &id).await?.into()))
+    let row = find(&app, &id).await?;
+    let drift = app.store.drifts_of(&row.id).await?;
+    let said = |drift: crate::store::Drift| format!("{}/{}: {}", drift.host, drift.container, drift.change);
+    Ok(Answer(RunView { drift: drift.into_iter().map(said).collect(), ..row.into() }))
 }
 
 /// A journal.

@@ -15,18 +15,19 @@ use sandbook_core::run::{Stage, State as RunState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::brakes::TripView;
 use super::error::Result;
 use super::pauses::PauseView;
-use super::runbooks::{BrokenView, broken};
+use super::runbooks::{BrokenView, Figures, broken, figures};
 use super::stop::StopView;
 use super::time::Time;
 use crate::state::App;
-use crate::store::{EpisodeFilter, RunFilter};
+use crate::store::{self, RunFilter};
 
 /// Ended runs are counted over this time.
 const RECENT_MS: u64 = 24 * 3_600_000;
-/// Episodes are looked at over this time for how long they last.
-const EPISODES_MS: u64 = 7 * 24 * 3_600_000;
+/// Means of how long things took are taken over this time.
+pub(super) const SPEED_MS: u64 = 7 * 24 * 3_600_000;
 /// Rows looked at for one figure: a status answers at once, also on a busy day.
 const ROWS_MAX: u32 = 1_000;
 /// How long `/ready` waits for an interpreter that is being compiled.
@@ -65,11 +66,18 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Answer<Re
     if !health.ok {
         reasons.push(format!("the store cannot write: {}", health.last_error.unwrap_or_default()));
     }
+    let silent = app.watcher.as_ref().map(|watcher| watcher.silent()).unwrap_or_default();
     for (name, connection) in app.watcher.iter().flat_map(|watcher| watcher.connections()) {
-        if !connection.up {
+        if let Some(silence) = silent.get(&name) {
+            reasons.push(format!("docker host {name} {silence}"));
+        } else if !connection.up {
             let why = connection.last_error.unwrap_or_else(|| "not connected yet".to_owned());
             reasons.push(format!("docker host {name} is down: {why}"));
         }
+    }
+    if let Some(WatchdogStatus { status: "silent", last_heard, .. }) = watchdog(&app) {
+        let last = last_heard.map_or_else(|| "the start".to_owned(), |at| at.to_string());
+        reasons.push(format!("the alert that always fires was not heard since {last}: alerts may not arrive"));
     }
     match tokio::time::timeout(INTERPRETER_WAIT, app.runner.parts().sandbox.warm()).await {
         Ok(Ok(())) => {}
@@ -96,6 +104,10 @@ pub(super) struct Status {
     store: StoreStatus,
     /// Docker hosts.
     docker: Vec<HostStatus>,
+    /// Absent: none is configured.
+    alertmanager: Option<AlertmanagerStatus>,
+    /// The alert that always fires; absent: none is expected.
+    watchdog: Option<WatchdogStatus>,
     /// Absent: no model is configured.
     llm: Option<LlmStatus>,
     queue: Queue,
@@ -108,9 +120,16 @@ pub(super) struct Status {
     /// Who stopped everything; absent while runbooks may act.
     stop: Option<StopView>,
     pauses: Vec<PauseView>,
-    /// How long alerts with a run lasted in the last 7 days; absent before the first one ended.
+    /// Brakes that tripped and wait for a person to re-arm them.
+    trips: Vec<TripView>,
+    /// Versions the engine demoted because acting did not help, and why.
+    demoted: Vec<String>,
+    /// What came of the runs of all runbooks in the last 30 days.
+    outcomes: Figures,
+    /// How long alerts lasted on which a run acted, from the first message to the resolution, in the last 7 days; absent
+    /// before the first one ended.
     mttr: Option<Mean>,
-    /// From an alert's request to the first change; absent before the first one since the start.
+    /// From a trigger to the first change, in the last 7 days; absent before the first one.
     time_to_first_effect: Option<Mean>,
     /// Whether the policy on disk is the one in force.
     policy: PolicyStatus,
@@ -152,6 +171,34 @@ struct HostStatus {
 }
 
 #[derive(Serialize, ToSchema)]
+struct AlertmanagerStatus {
+    /// `up` or `down`.
+    status: &'static str,
+    /// Host and port.
+    address: String,
+    /// Why it is down, or what its silences have that cannot be read.
+    error: Option<String>,
+    /// When its alerts were fetched last; absent: not since the start.
+    last_success: Option<Time>,
+    /// Times in a row that they could not be.
+    failures: u64,
+    /// Alerts that only it knew, since the start.
+    missed: u64,
+    /// Silences, active and pending.
+    silences: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+struct WatchdogStatus {
+    /// `heard` or `silent`.
+    status: &'static str,
+    /// Absent: not since the start.
+    last_heard: Option<Time>,
+    /// After how long without it people are told.
+    within_ms: u64,
+}
+
+#[derive(Serialize, ToSchema)]
 struct LlmStatus {
     base_url: String,
     model: Option<String>,
@@ -172,11 +219,18 @@ struct Mean {
     count: u64,
 }
 
+impl From<store::Mean> for Mean {
+    fn from(mean: store::Mean) -> Mean {
+        Mean { mean_ms: mean.mean_ms, count: mean.count }
+    }
+}
+
 /// What is going on
 #[utoipa::path(get, path = "/status", tag = "health", responses((status = 200, body = Status)))]
 pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Answer<Status>> {
     let now = app.now_ms();
     let health = app.store.health();
+    let speed = app.store.speed(now.saturating_sub(SPEED_MS)).await?;
     let (length, room) = (app.runner.queue_length(), app.runner.room());
     let pauses = app.store.pauses(now).await?.into_iter().map(PauseView::from).collect();
     Ok(Answer(Status {
@@ -191,6 +245,8 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Answer<Status>
             queued: health.queued,
         },
         docker: hosts(&app),
+        alertmanager: alertmanager(&app),
+        watchdog: watchdog(&app),
         llm: app
             .config
             .llm
@@ -203,11 +259,40 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Answer<Status>
         broken: broken(&app),
         stop: app.store.stopped().await?.map(StopView::from),
         pauses,
-        mttr: mttr(&app, now).await?,
-        time_to_first_effect: first_effect(&app),
+        trips: app.store.trips(true).await?.into_iter().map(TripView::from).collect(),
+        demoted: demoted(&app),
+        outcomes: figures(&app).await?,
+        mttr: speed.repair.map(Mean::from),
+        time_to_first_effect: speed.first_effect.map(Mean::from),
         policy: PolicyStatus { ok: policy_problems(&app).is_empty(), problems: policy_problems(&app) },
         warnings: warnings(&app),
     }))
+}
+
+fn alertmanager(app: &App) -> Option<AlertmanagerStatus> {
+    let catch_up = app.catch_up.as_ref()?;
+    let (progress, silences) = (catch_up.progress(), app.runner.parts().silences.known());
+    let count = silences.count();
+    let error = progress.error.or(silences.error);
+    Some(AlertmanagerStatus {
+        status: if error.is_none() { "up" } else { "down" },
+        address: catch_up.place().to_owned(),
+        error: error.or_else(|| silences.unreadable.into_iter().next()),
+        last_success: progress.last_success.map(Time),
+        failures: progress.failures,
+        missed: progress.missed,
+        silences: count,
+    })
+}
+
+fn watchdog(app: &App) -> Option<WatchdogStatus> {
+    let within = app.config.alertmanager.watchdog?;
+    let watchdog = app.runner.parts().about_us.watchdog();
+    Some(WatchdogStatus {
+        status: if watchdog.silent { "silent" } else { "heard" },
+        last_heard: watchdog.heard_at.map(Time),
+        within_ms: within.0,
+    })
 }
 
 fn hosts(app: &App) -> Vec<HostStatus> {
@@ -256,27 +341,15 @@ fn stages(app: &App) -> BTreeMap<&'static str, u64> {
     counts
 }
 
-async fn mttr(app: &App, now: u64) -> Result<Option<Mean>> {
-    let filter =
-        EpisodeFilter { since: Some(now.saturating_sub(EPISODES_MS)), limit: ROWS_MAX, ..EpisodeFilter::default() };
-    let (episodes, _) = app.store.episodes(filter).await?;
-    let lasted = episodes.iter().filter(|episode| !episode.runs.is_empty());
-    let lasted: Vec<u64> =
-        lasted.filter_map(|episode| Some(episode.resolved_at?.saturating_sub(episode.first_heard))).collect();
-    let count = lasted.len() as u64;
-    Ok(lasted.iter().sum::<u64>().checked_div(count).map(|mean_ms| Mean { mean_ms, count }))
-}
-
-fn first_effect(app: &App) -> Option<Mean> {
-    let seen = &app.metrics.first_effect_seconds;
-    let count = seen.get_sample_count();
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "milliseconds, not negative"
-    )]
-    (count > 0).then(|| Mean { mean_ms: (seen.get_sample_sum() / count as f64 * 1_000.0).round() as u64, count })
+fn demoted(app: &App) -> Vec<String> {
+    let standings = app.library.standings();
+    let demoted = standings.iter().filter(|standing| standing.demoted && standing.present);
+    demoted
+        .map(|standing| {
+            let why = standing.reason.as_deref().unwrap_or_default();
+            format!("{} {} is in shadow: {why}", standing.name, standing.version)
+        })
+        .collect()
 }
 
 fn policy_problems(app: &App) -> Vec<Problem> {

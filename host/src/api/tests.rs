@@ -21,6 +21,8 @@ use crate::store::{NewRun, Sqlite};
 
 mod act;
 mod admit;
+mod approvals;
+mod brakes;
 mod document;
 mod look;
 mod stream;

@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result};
 use sandbook_core::run::Stage as RunbookStage;
 
 use super::{Stage, compiler, list, open_store, problems};
-use crate::config::{Config, Happening};
+use crate::config::Config;
 use crate::runner::Notice;
 use crate::state::App;
-use crate::{api, telemetry};
+use crate::{about_us, api, telemetry};
 
 /// How often retention is looked after.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
@@ -55,6 +55,7 @@ pub async fn serve(options: ServeOptions) -> Result<ExitCode> {
         served = served => served.context("the listener failed")?,
         () = async { told_to_stop().await; tokio::time::sleep(GRACE).await } => {}
     }
+    app.runner.close(GRACE).await;
     tracing::info!("stopped; open runs continue from their journals at the next start");
     Ok(ExitCode::SUCCESS)
 }
@@ -67,6 +68,12 @@ pub(super) async fn start(app: &Arc<App>) -> Result<()> {
     tokio::spawn(prune(app.clone()));
     tokio::spawn(watch_policy(app.clone()));
     tokio::spawn(tell(app.clone()));
+    tokio::spawn(about_us::follow(app.clone()));
+    if let Some(catch_up) = app.catch_up.clone() {
+        let silences = app.runner.parts().silences.clone();
+        tokio::spawn(async move { silences.follow().await });
+        tokio::spawn(catch_up.follow());
+    }
     if app.watcher.is_some() {
         tokio::spawn(docker_events(app.clone()));
     }
@@ -209,7 +216,7 @@ async fn tell_one(app: &App, notice: &Notice) {
         .notify
         .routes
         .iter()
-        .filter(|route| route.on.iter().any(|on| happened(*on, notice.event)))
+        .filter(|route| route.on.iter().any(|on| on.name() == notice.event))
         .map(|route| route.channel.as_str())
         .collect();
     if notice.event == "escalated" {
@@ -221,20 +228,15 @@ async fn tell_one(app: &App, notice: &Notice) {
     let text = format!("{}\nsandbook show {}", notice.sentence, notice.run);
     let severity = match notice.event {
         "acted" => sandbook_core::effect::notify::Severity::Info,
-        "needs-attention" | "contradicted" | "escalated" => sandbook_core::effect::notify::Severity::Critical,
+        "needs-attention" | "contradicted" | "demoted" | "escalated" => sandbook_core::effect::notify::Severity::Critical,
         _ => sandbook_core::effect::notify::Severity::Warning,
     };
     for channel in channels {
-        let key = format!("sandbook-{}-{}", notice.run, notice.event);
-        let sent = notifier.send_message(channel, &title, &text, severity, &key).await;
+        let sent = notifier.send_message(channel, &title, &text, severity, &notice.key).await;
         let word = if sent.is_ok() { "ok" } else { "failed" };
         app.metrics.notifications.with_label_values(&[notice.event, word]).inc();
         if let Err(error) = sent {
             tracing::error!(run = %notice.run, channel, "a notification was not delivered: {error}");
         }
     }
-}
-
-fn happened(on: Happening, event: &str) -> bool {
-    on.name() == event || (on == Happening::Tripped && event == "limited")
 }

@@ -14,27 +14,31 @@ pub enum Access {
     Alerts,
     /// That role and those above it; never a sender.
     AtLeast(Role),
+    /// The same for a page, which a browser's session opens; without one it shows where to log in.
+    Page(Role),
+    /// Where a browser shows its token.
+    Login,
 }
 
 impl Access {
     /// Whether a role is enough.
     pub fn allows(self, role: Role) -> bool {
         match self {
-            Access::Open => true,
+            Access::Open | Access::Login => true,
             Access::Alerts => matches!(role, Role::Sender | Role::Admin),
-            Access::AtLeast(least) => role >= least && role != Role::Sender,
+            Access::AtLeast(least) | Access::Page(least) => role >= least && role != Role::Sender,
         }
     }
 
     /// In words, for a refusal.
     pub fn wanted(self) -> &'static str {
         match self {
-            Access::Open => "nothing",
+            Access::Open | Access::Login => "nothing",
             Access::Alerts => "a token of role sender or admin",
-            Access::AtLeast(Role::Sender | Role::Viewer) => "a token of role viewer or higher",
-            Access::AtLeast(Role::Author) => "a token of role author or higher",
-            Access::AtLeast(Role::Operator) => "a token of role operator or admin",
-            Access::AtLeast(Role::Admin) => "a token of role admin",
+            Access::AtLeast(Role::Sender | Role::Viewer) | Access::Page(Role::Sender | Role::Viewer) => "a token of role viewer or higher",
+            Access::AtLeast(Role::Author) | Access::Page(Role::Author) => "a token of role author or higher",
+            Access::AtLeast(Role::Operator) | Access::Page(Role::Operator) => "a token of role operator or admin",
+            Access::AtLeast(Role::Admin) | Access::Page(Role::Admin) => "a token of role admin",
         }
     }
 }
@@ -61,6 +65,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("PUT", "/v1/runbooks/{name}/stage", OPERATOR),
     ("POST", "/v1/runbooks/{name}/runs", OPERATOR),
     ("GET", "/v1/runs", VIEWER),
+    ("GET", "/v1/drift", VIEWER),
     ("GET", "/v1/runs/{id}", VIEWER),
     ("GET", "/v1/runs/{id}/journal", VIEWER),
     ("GET", "/v1/runs/{id}/events", VIEWER),
@@ -81,6 +86,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/v1/pauses", OPERATOR),
     ("DELETE", "/v1/pauses/{id}", OPERATOR),
     ("GET", "/v1/brakes", VIEWER),
+    ("POST", "/v1/brakes/{id}/rearm", OPERATOR),
     // Stopping takes power away, and whoever is on call must be able to; letting everything act again gives it back.
     ("POST", "/v1/stop", OPERATOR),
     ("DELETE", "/v1/stop", ADMIN),
@@ -91,11 +97,21 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/v1/backup", ADMIN),
 ];
 
+/// Every page for people. They take sessions and no tokens: a browser sends its cookie by itself, so a page that changes
+/// something also wants what only its own form knows.
+pub const PAGES: &[(&str, &str, Access)] = &[
+    ("GET", "/approvals", Access::Page(Role::Viewer)),
+    ("GET", "/approvals/{id}", Access::Page(Role::Viewer)),
+    ("POST", "/approvals/{id}", Access::Page(Role::Operator)),
+    ("POST", "/login", Access::Login),
+    ("POST", "/logout", Access::Page(Role::Viewer)),
+];
+
 /// What a route needs, by the pattern of its path. A route that is not in the table is for admins, so that forgetting it
 /// gives nothing away.
 pub fn access(method: &str, path: &str) -> Access {
     let method = if method == "HEAD" { "GET" } else { method };
-    let found = TABLE.iter().find(|(known, pattern, _)| *known == method && *pattern == path);
+    let found = TABLE.iter().chain(PAGES).find(|(known, pattern, _)| *known == method && *pattern == path);
     found.map_or(ADMIN, |(_, _, access)| *access)
 }
 
@@ -122,6 +138,17 @@ mod tests {
             assert_eq!(access.allows(Role::Viewer), looks, "{method} {path}");
             assert!(access.allows(Role::Admin), "{method} {path}");
             assert_eq!(*access == Access::Open, *path == "/health");
+        }
+    }
+
+    #[test]
+    fn pages_change_nothing_for_whoever_may_only_look() {
+        for (method, path, access) in PAGES {
+            let (looks, logs) = (*method == "GET", matches!(*path, "/login" | "/logout"));
+            assert_eq!(access.allows(Role::Viewer), looks || logs, "{method} {path}");
+            assert_eq!(*access == Access::Login, *path == "/login", "{method} {path}");
+            assert_eq!(access.allows(Role::Sender), *path == "/login", "{method} {path}");
+            assert!(!TABLE.iter().any(|(known, pattern, _)| known == method && pattern == path), "{method} {path}");
         }
     }
 

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::args::{
-    BackupArgs, CancelArgs, DecideArgs, DemoteArgs, GrantArgs, MatchArgs, PauseArgs, PausesArgs, PromoteArgs,
+    ApproveArgs, BackupArgs, CancelArgs, DecideArgs, DemoteArgs, GrantArgs, MatchArgs, PauseArgs, PausesArgs, PromoteArgs,
     ResumeArgs, RollbackArgs, RunArgs, StopAllArgs,
 };
 use super::client::{Client, segment};
@@ -336,16 +336,17 @@ pub(super) async fn resume(client: &Client, screen: &Screen, args: &ResumeArgs) 
     .await
 }
 
-pub(super) async fn decide(
-    client: &Client,
-    screen: &Screen,
-    args: &DecideArgs,
-    decision: &str,
-) -> Result<Exit, Failure> {
+pub(super) async fn approve(client: &Client, screen: &Screen, args: &ApproveArgs) -> Result<Exit, Failure> {
+    let path = format!("/v1/approvals/{}", segment(&args.decide.id));
+    let body = json!({"decision": "approve", "reason": args.decide.reason, "answer": args.answer});
+    let answered = args.answer.as_ref().map_or_else(String::new, |answer| format!(": {answer}"));
+    tell(client, screen, (Method::POST, &path, Some(body)), &format!("approved {}{answered}", args.decide.id)).await
+}
+
+pub(super) async fn deny(client: &Client, screen: &Screen, args: &DecideArgs) -> Result<Exit, Failure> {
     let path = format!("/v1/approvals/{}", segment(&args.id));
-    let body = json!({"decision": decision, "reason": args.reason});
-    let said = if decision == "approve" { "approved" } else { "denied" };
-    tell(client, screen, (Method::POST, &path, Some(body)), &format!("{said} {}", args.id)).await
+    let body = json!({"decision": "deny", "reason": args.reason});
+    tell(client, screen, (Method::POST, &path, Some(body)), &format!("denied {}", args.id)).await
 }
 
 /// A selector as typed: `all`, a target, or `key=glob` joined by commas.

@@ -12,7 +12,7 @@ use super::author::{NewArgs, PathArgs, PushArgs};
 
 mod hold;
 
-pub(super) use hold::{DecideArgs, PauseArgs, PausesArgs, StopAllArgs};
+pub(super) use hold::{ApproveArgs, DecideArgs, PauseArgs, PausesArgs, RearmArgs, StopAllArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failed, 2 usage, 3 refused, 4 diverged, 5 would ask, 6 daemon unreachable.
@@ -135,8 +135,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Questions that wait for a person
     Approvals,
-    /// Let a run do what it asks for
-    Approve(DecideArgs),
+    /// Let a run do what it asks for, or answer its question
+    Approve(ApproveArgs),
     /// Refuse what a run asks for
     Deny(DecideArgs),
     /// Keep runbooks from acting on something for a while
@@ -153,8 +153,13 @@ pub enum Command {
         after_help = "Examples:\n  sandbook stop-all --reason 'something is wrong'\n  sandbook stop-all --release"
     )]
     StopAll(StopAllArgs),
-    /// Brakes: what was attempted how often, and what is full
+    /// What runs changed that compose files do not know
+    Drift,
+    /// Brakes: what tripped, and what was attempted how often
     Brakes,
+    /// Let what a tripped brake holds back go on, once the cause is found
+    #[command(after_help = "Example:\n  sandbook rearm t_01jd8z0q --reason 'the disk was full, it has room again'")]
+    Rearm(RearmArgs),
     /// Every effect a runbook can ask for
     #[command(after_help = "Examples:\n  sandbook effects\n  sandbook effects docker.restart-container")]
     Effects(EffectsArgs),

@@ -13,6 +13,9 @@ use super::exit::{Exit, Failure};
 use super::screen::{Cell, Paint, Screen, Table};
 use super::text::{ago, clean, digest, field, first_field, shell, short, took};
 
+/// Subjects shown on which a runbook helped least.
+const SUBJECTS_SHOWN: usize = 3;
+
 /// The list of an answer.
 pub(super) fn list<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
     answer[key].as_array().map_or(&[], Vec::as_slice)
@@ -192,7 +195,8 @@ pub(super) async fn runbooks(client: &Client, screen: &Screen, args: &RunbooksAr
         let stage = field(runbook, "stage");
         table.row([
             Cell::new(field(runbook, "name")).paint(Paint::Bold),
-            Cell::new(&stage).paint(paint_state(&stage)),
+            Cell::new(if runbook["demoted"].is_string() { format!("{stage} (demoted)") } else { stage.clone() })
+                .paint(if runbook["demoted"].is_string() { Paint::Bad } else { paint_state(&stage) }),
             field(runbook, "version").into(),
             first_field(runbook, &["source", "origin"]).into(),
             Cell::new(rate(runbook)),
@@ -220,8 +224,27 @@ pub(super) async fn runbooks(client: &Client, screen: &Screen, args: &RunbooksAr
 
 /// How often it helped, as a percentage.
 fn rate(runbook: &Value) -> String {
-    let rate = [&runbook["success_rate"], &runbook["success"]["rate"]].into_iter().find_map(Value::as_f64);
-    rate.map(|rate| format!("{:.0} %", rate * 100.0)).unwrap_or_default()
+    let Some(rate) = runbook["success_rate"].as_f64() else { return String::new() };
+    let (confirmed, contradicted) = (runbook["confirmed"].as_u64(), runbook["contradicted"].as_u64());
+    let of = confirmed.zip(contradicted).map(|(yes, no)| format!(" ({yes} of {})", yes + no));
+    format!("{:.0} %{}", rate * 100.0, of.unwrap_or_default())
+}
+
+/// Whether it helped, in words, and where it helped least.
+fn helped(runbook: &Value) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    let rate_of = rate(runbook);
+    if !rate_of.is_empty() {
+        let unknown = runbook["unknown"].as_u64().filter(|unknown| *unknown > 0);
+        let unknown = unknown.map(|unknown| format!(", {unknown} unknown")).unwrap_or_default();
+        lines.push(("helped", format!("{rate_of} in the last 30 days{unknown}")));
+    }
+    let subjects = list(runbook, "subjects").iter().filter(|subject| subject["contradicted"].as_u64() > Some(0));
+    lines.extend(subjects.take(SUBJECTS_SHOWN).map(|one| ("least on", format!("{}  {}", field(one, "subject"), rate(one)))));
+    let needless = runbook["false_positives"].as_u64().filter(|count| *count > 0);
+    lines.extend(needless.map(|count| ("needless", format!("{count} times it changed what was well"))));
+    lines.extend(runbook["demoted"].as_str().map(|why| ("demoted", format!("the engine put it into shadow: {why}"))));
+    lines
 }
 
 async fn runbook(client: &Client, screen: &Screen, prefix: &str) -> Result<Exit, Failure> {
@@ -247,6 +270,9 @@ async fn runbook(client: &Client, screen: &Screen, prefix: &str) -> Result<Exit,
         if !items.is_empty() {
             screen.line(&format!("  {}  {}", screen.ink.paint(Paint::Dim, title), clean(&items.join(", "))));
         }
+    }
+    for (title, said) in helped(&runbook) {
+        screen.line(&format!("  {}  {}", screen.ink.paint(Paint::Dim, title), clean(&said)));
     }
     let now = Timestamp::now();
     let mut table = Table::new(&["VERSION", "DIGEST", "STAGE", "FROM", "BY", "SINCE"]);

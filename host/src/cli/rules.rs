@@ -1,6 +1,6 @@
-//! What holds runbooks back, and what was decided: approvals, grants, pauses, brakes, the audit.
+//! What holds runbooks back, and what was decided: approvals, grants, pauses, the audit.
 //!
-//! Deliberately not here: changing any of it, see [`super::act`].
+//! Deliberately not here: changing any of it, see [`super::act`], and brakes, see [`super::brakes`].
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::args::{AuditArgs, GrantsArgs};
 use super::client::Client;
 use super::exit::{Exit, Failure};
-use super::look::{list, paint_state, since, summary};
+use super::look::{list, since, summary};
 use super::screen::{Cell, Paint, Screen, Table};
-use super::text::{ago, clean, count, digest, field, first_field, selector, shell, short, target};
+use super::text::{ago, clean, count, digest, field, selector, shell, short, target};
 
 pub(super) async fn approvals(client: &Client, screen: &Screen) -> Result<Exit, Failure> {
     let answer = client.get("/v1/approvals", &[]).await?;
@@ -24,13 +24,12 @@ pub(super) async fn approvals(client: &Client, screen: &Screen) -> Result<Exit, 
         return Ok(Exit::Ok);
     }
     let now = Timestamp::now();
-    let mut table = Table::new(&["ID", "RUNBOOK", "WANTS", "ON", "BECAUSE", "ASKED", "EXPIRES"]);
+    let mut table = Table::new(&["ID", "RUNBOOK", "ASKS", "BECAUSE", "ASKED", "EXPIRES"]);
     for one in approvals {
         table.row([
             field(one, "id").into(),
             Cell::new(field(one, "runbook")).paint(Paint::Bold),
-            field(one, "effect").into(),
-            target(&one["target"]).into(),
+            short(&asks(one), 100).into(),
             short(&field(one, "reason"), 60).into(),
             ago(&one["at"], now).into(),
             ago(&one["expires_at"], now).into(),
@@ -38,8 +37,21 @@ pub(super) async fn approvals(client: &Client, screen: &Screen) -> Result<Exit, 
     }
     screen.print(&table.render(screen.ink));
     let first = shell(&field(&approvals[0], "id"));
-    screen.next(&format!("sandbook show {}, then sandbook approve {first}", shell(&field(&approvals[0], "run"))));
+    let answer = list(&approvals[0], "options").first().and_then(Value::as_str);
+    let answer = answer.map_or_else(String::new, |answer| format!(" --answer {}", shell(answer)));
+    screen.next(&format!("sandbook show {}, then sandbook approve {first}{answer}", shell(&field(&approvals[0], "run"))));
     Ok(Exit::Ok)
+}
+
+/// What a question is, with its answers where it has some.
+fn asks(one: &Value) -> String {
+    let options: Vec<&str> = list(one, "options").iter().filter_map(Value::as_str).collect();
+    // Questions put before there were sentences have none.
+    let sentence = match field(one, "sentence") {
+        said if said.is_empty() => format!("{} on {}", field(one, "effect"), target(&one["target"])),
+        said => said,
+    };
+    if options.is_empty() { sentence } else { format!("{sentence} [{}]", options.join(" | ")) }
 }
 
 pub(super) async fn grants(client: &Client, screen: &Screen, args: &GrantsArgs) -> Result<Exit, Failure> {
@@ -101,38 +113,6 @@ pub(super) async fn pauses(client: &Client, screen: &Screen) -> Result<Exit, Fai
     }
     screen.print(&table.render(screen.ink));
     screen.next(&format!("sandbook pauses --end {}", shell(&field(&pauses[0], "id"))));
-    Ok(Exit::Ok)
-}
-
-pub(super) async fn brakes(client: &Client, screen: &Screen) -> Result<Exit, Failure> {
-    let answer = client.get("/v1/brakes", &[]).await?;
-    if screen.json {
-        screen.value(&answer);
-        return Ok(Exit::Ok);
-    }
-    let brakes = list(&answer, "brakes");
-    if brakes.is_empty() {
-        screen.line("no brake has counted anything");
-        return Ok(Exit::Ok);
-    }
-    let now = Timestamp::now();
-    let mut table = Table::new(&["ID", "STATE", "LIMIT", "ATTEMPTS", "RUNBOOK", "SUBJECT", "SINCE"]);
-    for brake in brakes {
-        let state = field(brake, "state");
-        table.row([
-            field(brake, "id").into(),
-            Cell::new(&state).paint(paint_state(&state)),
-            first_field(brake, &["label", "limit"]).into(),
-            first_field(brake, &["attempts", "count"]).into(),
-            field(brake, "runbook").into(),
-            first_field(brake, &["subject", "target", "host"]).into(),
-            ago(&brake["at"], now).into(),
-        ]);
-    }
-    screen.print(&table.render(screen.ink));
-    if brakes.iter().any(|brake| brake["state"] == "full") {
-        screen.next("find out why it acted so often: sandbook runs; a full window has room again by itself");
-    }
     Ok(Exit::Ok)
 }
 

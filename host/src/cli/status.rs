@@ -44,6 +44,10 @@ fn rows(status: &Value, now: Timestamp) -> Vec<(String, String, Paint)> {
             ("pauses", Value::Array(pauses)) => {
                 rows.extend(pauses.iter().map(|one| ("paused".to_owned(), pause(one, now), Paint::Warn)));
             }
+            ("trips", Value::Array(trips)) => {
+                let said = |one| format!("{}: {}", field(one, "label"), field(one, "reason"));
+                rows.extend(trips.iter().map(|one| ("tripped".to_owned(), said(one), Paint::Bad)));
+            }
             ("policy", Value::Object(_)) => {
                 let first = list(value, "problems").first().map(problem).unwrap_or_default();
                 let said = format!("broken, the old one stays in force{}", more(&first, list(value, "problems").len()));
@@ -151,6 +155,9 @@ async fn status_next(client: &Client, status: &Value) -> String {
     }
     if let Some(step) = broken_next(status) {
         return step;
+    }
+    if !list(status, "trips").is_empty() {
+        return "a brake tripped and holds back: sandbook brakes".to_owned();
     }
     if let Ok(answer) = client.get("/v1/approvals", &[]).await
         && !list(&answer, "approvals").is_empty()

@@ -87,6 +87,10 @@ fn header(story: &Story, options: Options) -> String {
     }
     fact("outcome", outcome(story));
     fact("verified", verified(story));
+    let drift = story.raw["drift"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    for one in drift {
+        fact("drift", format!("{}; its compose file does not know", clean(one)));
+    }
     lines
 }
 
@@ -151,13 +155,15 @@ fn outcome(story: &Story) -> String {
 }
 
 fn verified(story: &Story) -> String {
-    match story.verification.as_str() {
-        "confirmed" => "confirmed: the condition holds".to_owned(),
-        "contradicted" => "contradicted: the condition failed or the alert fired again".to_owned(),
-        "pending" => "pending: not yet known whether it helped".to_owned(),
-        "unknown" => "unknown: nobody can tell whether it helped".to_owned(),
-        other => clean(other).into_owned(),
-    }
+    let why = clean(&story.verification_why);
+    let otherwise = match story.verification.as_str() {
+        "confirmed" => "the condition holds",
+        "contradicted" => "the condition failed or the alert fired again",
+        "pending" => "not yet known whether it helped",
+        "unknown" => "nobody can tell whether it helped",
+        other => return clean(other).into_owned(),
+    };
+    format!("{}: {}", story.verification, if why.is_empty() { otherwise } else { &why })
 }
 
 fn paint_of(word: &str) -> Paint {

@@ -7,6 +7,7 @@ use std::fmt::Display;
 
 use sandbook_core::duration::{Bytes, DurationMs, Rate};
 use sandbook_core::effect::closest;
+use sandbook_core::gate::{APPROVAL_MS_MAX, APPROVAL_MS_MIN};
 use sandbook_core::manifest;
 use sandbook_core::problem::Problem;
 use url::Url;
@@ -19,10 +20,14 @@ use super::{
 use crate::driver::docker::Endpoint;
 use crate::driver::egress::Allow;
 
+/// Runs a demotion looks back at: beyond them it would judge what was mended long ago.
+const DEMOTION_RUNS_MAX: u32 = 100;
 /// Characters of a name the operator chooses.
 const NAME_CHARS_MAX: usize = 63;
 /// Timeouts of a Docker host, in milliseconds.
 const TIMEOUT_MS: (u64, u64) = (100, 120_000);
+/// The watchdog's patience, in milliseconds: shorter than Alertmanager's interval would always be too short.
+const WATCHDOG_MS: (u64, u64) = (5_000, 24 * 3_600_000);
 /// Headers that carry secrets.
 const SECRET_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
 
@@ -101,6 +106,7 @@ impl Checker<'_> {
     }
 
     fn server(&mut self, sections: &Sections) {
+        self.url("public_url", sections.public_url.as_ref());
         if sections.auth.mode == AuthMode::Off && !sections.listen.ip().is_loopback() {
             let message = format!("auth is off and {} can be reached from other machines", sections.listen);
             self.error(OPEN, "auth.mode", message, "listen on 127.0.0.1, or write mode = \"token\"");
@@ -176,6 +182,9 @@ impl Checker<'_> {
                 self.warn(&path, format!("route {} has no matchers and never matches", index + 1), help);
             }
         }
+        let demotion = &sections.runbooks.demotion;
+        self.range("runbooks.demotion.of", demotion.of, 1, DEMOTION_RUNS_MAX);
+        self.range("runbooks.demotion.contradicted", demotion.contradicted, 0, demotion.of);
         for name in sections.runbooks.stages.keys() {
             self.runbook_name(&join("runbooks.stages", name), name);
         }
@@ -277,6 +286,13 @@ impl Checker<'_> {
     fn outside(&mut self, sections: &Sections) {
         self.url("prometheus.url", sections.prometheus.url.as_ref());
         self.url("alertmanager.url", sections.alertmanager.url.as_ref());
+        if let Some(watchdog) = sections.alertmanager.watchdog {
+            self.range("alertmanager.watchdog", watchdog, DurationMs(WATCHDOG_MS.0), DurationMs(WATCHDOG_MS.1));
+            if sections.notify.self_.is_none() {
+                let message = "`alertmanager.watchdog` has nobody to tell: there is no channel for Sandbook itself";
+                self.warn("alertmanager.watchdog", message, "write self = \"…\" under [notify]");
+            }
+        }
         for (index, pattern) in sections.egress.hosts.iter().enumerate() {
             if let Err(error) = Allow::new([pattern]) {
                 self.error(BAD_VALUE, &format!("egress.hosts[{index}]"), error.message, "");
@@ -309,6 +325,8 @@ impl Checker<'_> {
         self.range("workers.count", sections.workers.count, 1, WORKERS_MAX);
         self.range("workers.queue", sections.workers.queue, 1, QUEUE_MAX);
         let longest = DurationMs(sandbook_core::duration::DURATION_MS_MAX);
+        let (shortest, most) = (DurationMs(APPROVAL_MS_MIN), DurationMs(APPROVAL_MS_MAX));
+        self.range("approvals.expiry", sections.approvals.expiry, shortest, most);
         self.range("retention.runs", sections.retention.runs, DurationMs(RETENTION_MS_MIN), longest);
         self.range("retention.episodes", sections.retention.episodes, DurationMs(RETENTION_MS_MIN), longest);
     }

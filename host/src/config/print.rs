@@ -118,12 +118,27 @@ pub fn alertmanager_receiver(config: &Config, token_file: &str, url: &str) -> St
         ),
         AuthMode::Off => String::new(),
     };
+    let receiver = &config.alertmanager.receiver;
+    let plain = receiver.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !receiver.is_empty();
+    let receiver = if plain { receiver.clone() } else { yaml(receiver) };
+    let watchdog = match config.alertmanager.watchdog {
+        Some(_) => format!(
+            "\x20   # The alert that always fires comes often; `[alertmanager] watchdog` must be longer than this.\n\
+             \x20   - matchers: ['sandbook=\"watchdog\"']\n\
+             \x20     receiver: {receiver}\n\
+             \x20     group_wait: 0s\n\
+             \x20     group_interval: 1m\n\
+             \x20     repeat_interval: 1m\n"
+        ),
+        None => String::new(),
+    };
     format!(
         "# For alertmanager.yml. Sandbook gets every alert, and people are still paged: `continue: true`.\n\
          route:\n\
          \x20 # Keep your own receiver and routes; add this one before them.\n\
          \x20 routes:\n\
-         \x20   - receiver: sandbook\n\
+         {watchdog}\
+         \x20   - receiver: {receiver}\n\
          \x20     # Sandbook takes groups apart; small groups arrive sooner. ['...'] is one alert a message.\n\
          \x20     group_by: ['...']\n\
          \x20     group_wait: 5s\n\
@@ -133,7 +148,7 @@ pub fn alertmanager_receiver(config: &Config, token_file: &str, url: &str) -> St
          \x20     repeat_interval: 1h\n\
          \x20     continue: true\n\
          receivers:\n\
-         \x20 - name: sandbook\n\
+         \x20 - name: {receiver}\n\
          \x20   webhook_configs:\n\
          \x20     - url: {}\n\
          \x20       send_resolved: true\n\

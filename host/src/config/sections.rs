@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use sandbook_core::duration::{Bytes, DurationMs, Rate};
 use sandbook_core::error::Error;
+use sandbook_core::gate::APPROVAL_MS;
 use sandbook_core::journal;
 use sandbook_core::manifest;
 use sandbook_core::matching::{Matcher, Route};
@@ -23,6 +24,8 @@ section! {
     Sections {
         /// Where the daemon listens.
         listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
+        /// Where people reach the daemon, for links in messages, such as `https://sandbook.example.org`; default: `listen`.
+        public_url: Option<String> = None;
         /// The database, compiled runbooks and generated tokens.
         data_dir: PathBuf = PathBuf::from("sandbook-data");
         /// TLS of the daemon's own address; without it plain HTTP.
@@ -33,7 +36,7 @@ section! {
         docker: Docker = Docker::default();
         /// The metrics source of `metrics` effects and of `promql:` conditions.
         prometheus: Prometheus = Prometheus::default();
-        /// Asked at the start for alerts that were missed.
+        /// Asked for alerts that were missed and for silences.
         alertmanager: Alertmanager = Alertmanager::default();
         /// The operator's own wiring of alerts to runbooks; wins over the manifests' triggers.
         routes: Vec<Route> = Vec::new();
@@ -45,6 +48,8 @@ section! {
         brakes: Brakes = Brakes::default();
         /// Who may do what.
         auth: Auth = Auth::default();
+        /// Questions to people.
+        approvals: Approvals = Approvals::default();
         /// Who hears of what.
         notify: Notify = Notify::default();
         /// What `http` and `net` effects may reach.
@@ -59,6 +64,14 @@ section! {
         retention: Retention = Retention::default();
         /// The daemon's own log, on stderr.
         log: Log = Log::default();
+    }
+}
+
+section! {
+    /// Questions to people.
+    Approvals {
+        /// How long a person has to answer; then it is a no. From 1m to 7d.
+        expiry: DurationMs = DurationMs(APPROVAL_MS);
     }
 }
 
@@ -123,6 +136,10 @@ section! {
         url: Option<String> = None;
         /// File with a bearer token.
         token_file: Option<PathBuf> = None;
+        /// Name of its receiver that posts here: only alerts it sends there are fetched.
+        receiver: String = "sandbook".to_owned();
+        /// After how long without the always firing alert (`sandbook="watchdog"`) people are told; absent: never.
+        watchdog: Option<DurationMs> = None;
     }
 }
 
@@ -133,6 +150,18 @@ section! {
         dirs: Vec<PathBuf> = Vec::new();
         /// Stages by runbook: `live` for packages from `dirs`, `live@sha256:…` for built-in and uploaded ones.
         stages: BTreeMap<String, StagePin> = BTreeMap::new();
+        /// When a version that does not help stops acting by itself.
+        demotion: Demotion = Demotion::default();
+    }
+}
+
+section! {
+    /// Automatic demotion to shadow. Two failures in five can be bad luck; three mean that it treats the wrong cause.
+    Demotion {
+        /// So many contradicted runs demote; 0: never.
+        contradicted: u32 = 3;
+        /// Of so many of a version's last runs that were confirmed or contradicted.
+        of: u32 = 5;
     }
 }
 
@@ -285,7 +314,7 @@ section! {
 
 words! {
     /// What people are told of.
-    Happening ("one of acted, refused, contradicted, approval, tripped, needs-attention, failed") {
+    Happening ("one of acted, refused, contradicted, demoted, approval, tripped, needs-attention, failed") {
         /// A run changed something.
         #[default]
         Acted = "acted",
@@ -293,6 +322,8 @@ words! {
         Refused = "refused",
         /// Acting did not help.
         Contradicted = "contradicted",
+        /// A version that did not help too often is in shadow now.
+        Demoted = "demoted",
         /// A person is asked.
         Approval = "approval",
         /// A brake tripped.

@@ -129,7 +129,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("listn = \"127.0.0.1:1\"", "1:1 SB0403 unknown key `listn` (did you mean `listen`?)"),
     (
         "x = 1\n[brakes]\nper_hsot = []",
-        "1:1 SB0403 unknown key `x` (known here: listen, data_dir, tls, store, docker, prometheus, alertmanager, routes, runbooks, policy, brakes, auth, notify, egress, llm, limits, workers, retention, log)\n3:1 SB0403 unknown key `brakes.per_hsot` (did you mean `per_host`?)",
+        "1:1 SB0403 unknown key `x` (known here: listen, public_url, data_dir, tls, store, docker, prometheus, alertmanager, routes, runbooks, policy, brakes, auth, approvals, notify, egress, llm, limits, workers, retention, log)\n3:1 SB0403 unknown key `brakes.per_hsot` (did you mean `per_host`?)",
     ),
     (
         "listen = \"7070\"",
@@ -246,7 +246,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[notify.routes]]\non = [\"acted\", \"act\"]\nchannel = \"ops\"",
-        "2:16 SB0404 `notify.routes[0].on[1]` is \"act\", it must be one of acted, refused, contradicted, approval, tripped, needs-attention, failed",
+        "2:16 SB0404 `notify.routes[0].on[1]` is \"act\", it must be one of acted, refused, contradicted, demoted, approval, tripped, needs-attention, failed",
     ),
     (
         "[[notify.routes]]\non = [\"acted\"]\nchannel = \"ops\"",
@@ -276,6 +276,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[workers]\ncount = 0", "2:9 SB0411 `workers.count` is 0, it must be from 1 to 200"),
     ("[workers]\ncount = -1", "2:9 SB0404 `workers.count` is -1, it must be a whole number from 0"),
     ("[limits]\nmemory = \"1GiB\"", "2:10 SB0411 `limits.memory` is 1GiB, it must be from 1MiB to 256MiB"),
+    ("[approvals]\nexpiry = \"10s\"", "2:10 SB0411 `approvals.expiry` is 10s, it must be from 1m to 7d"),
+    ("public_url = \"sandbook\"", "1:14 SB0404 `public_url` is \"sandbook\", it must be a url like \"http://127.0.0.1:9090\""),
     ("[retention]\nruns = \"1m\"", "2:8 SB0411 `retention.runs` is 1m, it must be from 1h to 366d"),
     (
         "[log]\nlevel = \"a=b=c\"",
@@ -387,6 +389,12 @@ fn the_receiver_has_the_token_unless_auth_is_off() {
             && yaml.contains("credentials_file: '/etc/alertmanager/it''s'")
     );
     assert!(yaml.contains("send_resolved: true") && yaml.contains("continue: true"));
+    assert!(yaml.contains("- receiver: sandbook\n") && yaml.contains("- name: sandbook\n"));
+    assert!(!yaml.contains("watchdog"));
+    let named = "[alertmanager]\nreceiver = \"the engine\"\nwatchdog = \"10m\"";
+    let named = alertmanager_receiver(&load(named, &[]).expect("sound"), "x", "http://h");
+    assert_eq!(named.matches("receiver: 'the engine'\n").count(), 2, "{named}");
+    assert!(named.contains("matchers: ['sandbook=\"watchdog\"']"), "{named}");
     let off = load("[auth]\nmode = \"off\"", &[]).expect("sound");
     assert!(!alertmanager_receiver(&off, "x", "http://h").contains("credentials_file"));
 }

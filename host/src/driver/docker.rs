@@ -12,23 +12,28 @@ use std::time::{Duration, Instant};
 use bollard::Docker;
 use bollard::errors::Error as Fault;
 use bollard::models;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use sandbook_core::effect::docker::{ContainerDetails, ContainerState};
 use sandbook_core::error::{Error, ErrorKind};
 use sandbook_core::target::Facts;
 
+pub mod breaker;
 mod change;
 mod client;
 pub(in crate::driver) mod convert;
 mod event;
 mod exec;
 pub(in crate::driver) mod fault;
+mod own;
+mod past;
+mod population;
 mod read;
 pub mod throwaway;
 
 pub use client::{CONNECT_MS_DEFAULT, Endpoint, READ_MS_DEFAULT, Versions};
 pub use event::EngineEvent;
 pub use exec::ExecState;
+pub use past::LastExit;
 pub(in crate::driver) use read::instant;
 
 use client::Wire;
@@ -82,6 +87,8 @@ pub struct Found {
     pub facts: Facts,
     /// As it is now.
     pub state: ContainerState,
+    /// Docker's word, such as `unless-stopped`.
+    pub restart_policy: String,
 }
 
 /// How long a look made to resolve an effect may answer it: the gate is microseconds away.
@@ -98,6 +105,13 @@ pub struct Host {
     fixed: Mutex<HashMap<String, Arc<Fixed>>>,
     /// What the latest resolutions saw, for the inspection they were made for.
     seen: Mutex<HashMap<String, (Instant, models::ContainerInspectResponse)>>,
+    counted: population::Counted,
+    /// What events told.
+    past: Arc<past::Past>,
+    /// Ids this process may run under.
+    own_ids: Vec<String>,
+    /// What the engine itself needs on this host, while that is known.
+    known: Arc<Mutex<Option<Arc<own::Known>>>>,
 }
 
 impl std::fmt::Debug for Host {
@@ -109,15 +123,36 @@ impl std::fmt::Debug for Host {
 impl Host {
     /// An engine under its configured name.
     pub fn new(name: impl Into<String>, settings: Settings) -> Host {
-        let wire = Wire::new(settings.endpoint, settings.connect_timeout, settings.read_timeout);
+        let name = name.into();
+        let wire = Wire::new(name.clone(), settings.endpoint, settings.connect_timeout, settings.read_timeout);
         Host {
-            name: name.into(),
+            name,
             docker: wire.docker(),
             wire,
             read_timeout: settings.read_timeout,
             fixed: Mutex::new(HashMap::new()),
             seen: Mutex::default(),
+            counted: population::Counted::default(),
+            past: Arc::default(),
+            own_ids: own::own_ids(),
+            known: Arc::default(),
         }
+    }
+
+    /// The same as if this process ran in a container of that id.
+    #[cfg(test)]
+    pub(in crate::driver) fn running_in(self, id: &str) -> Host {
+        Host { own_ids: vec![id.to_owned()], ..self }
+    }
+
+    /// Since when the engine does not answer and why, while calls to it fail at once.
+    pub fn silence(&self) -> Option<breaker::Silence> {
+        self.wire.breaker().silence()
+    }
+
+    /// Returns once calls to the engine go through, at once where they do.
+    pub async fn until_answering(&self) {
+        self.wire.breaker().until_closed().await;
     }
 
     /// Its name in the configuration.
@@ -241,7 +276,13 @@ impl Host {
     ) -> Result<impl Stream<Item = Result<EngineEvent, Error>> + Send + use<>, Error> {
         let path = event::path(since);
         let response = self.read(self.wire.get(&path)).await.map_err(Trouble::into_read_error)?;
-        Ok(event::stream(response.into_body()))
+        let (past, known) = (self.past.clone(), self.known.clone());
+        Ok(event::stream(response.into_body()).inspect(move |event| {
+            if let Ok(event) = event {
+                past.note(event);
+                Host::forget_known(&known, &event.action);
+            }
+        }))
     }
 
     async fn inspect(&self, id: &str) -> Result<models::ContainerInspectResponse, Trouble> {
@@ -292,6 +333,7 @@ fn found(container: &models::ContainerInspectResponse) -> Found {
         name: convert::name(container),
         facts: convert::facts(container),
         state: convert::state(container),
+        restart_policy: convert::restart_policy_of(container),
     }
 }
 

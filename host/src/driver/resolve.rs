@@ -5,7 +5,7 @@
 use sandbook_core::effect::Scope;
 use sandbook_core::effect::docker::ContainerFilter;
 use sandbook_core::error::Error;
-use sandbook_core::target::{Kind, Resolved, Target};
+use sandbook_core::target::{Facts, Kind, Resolved, Target};
 
 use super::Live;
 
@@ -57,19 +57,35 @@ impl Live {
         Ok(self.host(host)?.list(&filter).await?.into_iter().map(|member| member.name).collect())
     }
 
+    /// Subjects of the containers that depend on one. Errors: `not-found`, `failed`.
+    pub async fn dependents_of(&self, host: &str, id: &str) -> Result<Vec<String>, Error> {
+        self.host(host)?.dependent_subjects(id).await
+    }
+
+    /// Whether a name on that host means a container this engine runs in. False where nobody can tell.
+    pub async fn is_own(&self, host: &str, name: &str) -> bool {
+        match self.host(host) {
+            Ok(host) => host.is_own(name).await,
+            Err(_) => false,
+        }
+    }
+
     async fn resolve_container(&self, own_host: &str, reference: &str) -> Result<Resolved, Error> {
         let reference = reference.strip_prefix('/').unwrap_or(reference);
         let (host, name) = match reference.split_once('/') {
             Some((host, name)) if self.hosts.contains_key(host) => (host, name),
             Some(_) | None => (own_host, reference),
         };
-        let found = self.host(host)?.find(name).await?;
+        let engine = self.host(host)?;
+        let found = engine.find(name).await?;
+        let shield = engine.shield(&found).await?;
+        let stop = engine.stop_of(&found.id, &found.state, &found.restart_policy).await;
         let before = serde_json::to_value(&found.state)
             .map_err(|error| Error::failed(format!("the state of `{name}` cannot be written: {error}")))?;
         Ok(Resolved {
             subject: found.facts.subject(host, &found.name),
             target: Target { host: host.to_owned(), kind: Kind::Container, name: found.name, id: Some(found.id) },
-            facts: Some(found.facts),
+            facts: Some(Facts { shield, stop, ..found.facts }),
             before: Some(before),
         })
     }

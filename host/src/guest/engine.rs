@@ -100,20 +100,29 @@ impl Sandbox {
     /// # Errors
     /// When the cache directory cannot be made or the machine gives no address space.
     pub fn new(options: Options) -> Result<Arc<Sandbox>> {
+        let sandbox = Sandbox::untimed(options)?;
+        tick(sandbox.engine.weak());
+        Ok(sandbox)
+    }
+
+    /// The same without its clock: CPU is not counted and nothing interrupts a guest, so that the order of tasks never
+    /// depends on how fast the machine is. For the deterministic simulation, whose guests are known to end.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn untimed(options: Options) -> Result<Arc<Sandbox>> {
         std::fs::create_dir_all(&options.cache_dir)
             .with_context(|| format!("cannot create the compile cache {}", options.cache_dir.display()))?;
         let engine =
             Engine::new(&pooled()).map_err(anyhow::Error::from).context("cannot set up the WebAssembly engine")?;
         let contract = link::Contract::parse()?;
-        let sandbox = Arc::new(Sandbox {
+        Ok(Arc::new(Sandbox {
             linker: link::runbook(&engine, &contract)?,
             interpreter_linker: link::interpreter(&engine)?,
             options,
             programs: Mutex::new(HashMap::new()),
             engine,
-        });
-        tick(sandbox.engine.weak());
-        Ok(sandbox)
+        }))
     }
 
     /// Compiles what is not in the cache and keeps it in memory. What is wrong with it is an error for its author.

@@ -196,7 +196,7 @@ impl Library {
         newest.cloned().map_or_else(|| self.find(&name, None), Ok)
     }
 
-    fn standing_of(&self, name: &str, digest: &str) -> Option<Standing> {
+    pub(super) fn standing_of(&self, name: &str, digest: &str) -> Option<Standing> {
         self.standings().iter().find(|standing| standing.name == name && standing.digest == digest).cloned()
     }
 

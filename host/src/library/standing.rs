@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 use sandbook_core::run::{Origin, Stage};
 use serde_json::json;
 
-use super::{Active, CONFIGURED, Library, Package, Published, Result, SHADOWS_MAX, Standing, Work, now_ms};
+use super::{Active, CONFIGURED, ENGINE, Library, Package, Published, Result, SHADOWS_MAX, Standing, Work, now_ms};
 use crate::store::{PutVersion, Source, StageRow, VersionRow};
 
 /// Characters of the digest that tell two contents of one version apart.
@@ -131,6 +131,7 @@ impl Library {
             configured,
             set: set.map(|set| set.stage),
             reason: set.map(|set| set.reason.clone()),
+            demoted: set.is_some_and(|set| set.by == ENGINE),
             current: false,
             present: there || configured.is_some() || set.is_some_and(|set| set.stage >= Stage::Ask),
             since: newest.map_or(row.at, |set| set.at.max(row.at)),

@@ -178,6 +178,8 @@ fn write(dir: &Path, files: &[(&str, &str)]) {
 }
 
 /// A library with its store, over a directory of packages.
+mod demotion;
+
 struct Fixture {
     dir: TempDir,
     sandbox: Arc<Sandbox>,

@@ -4,6 +4,7 @@
 //! quoted, so that pasting a suggestion runs nothing but the suggestion. Deliberately not here: deciding.
 
 use sandbook_core::effect::Scope;
+use sandbook_core::target::{LABEL_PROTECT, labelled};
 
 use super::Request;
 
@@ -37,6 +38,15 @@ pub(super) fn grant(request: &Request<'_>) -> String {
 /// `sandbook promote …` to the first stage that acts.
 pub(super) fn promote(request: &Request<'_>) -> String {
     format!("sandbook promote {} ask --reason \"…\"", shell(request.runbook))
+}
+
+/// What is left to do about a container that nothing may change.
+pub(super) fn shielded(request: &Request<'_>) -> String {
+    let labels = request.resolved.facts.as_ref().map(|facts| &facts.labels);
+    match labels.is_some_and(|labels| labelled(labels, LABEL_PROTECT)) {
+        true => format!("recreate the container without the label {LABEL_PROTECT}, or do this by hand"),
+        false => "do this by hand: an engine that stops itself cannot finish what it began".to_owned(),
+    }
 }
 
 /// The configuration line that lists a host.

@@ -88,6 +88,16 @@ impl Aim {
         }
     }
 
+    /// What the labels most probably mean, as `host/name`, without looking.
+    pub fn guess(&self, spec: &TargetSpec, hint: &Hint) -> Option<String> {
+        if spec.kind != Kind::Container {
+            return None;
+        }
+        let host = self.host_of(hint).ok()?;
+        let (_, name) = names(spec, hint).into_iter().next()?;
+        Some(format!("{host}/{}", name.strip_prefix('/').unwrap_or(&name)))
+    }
+
     /// Looks for the target.
     pub async fn find(&self, driver: &dyn Driver, spec: &TargetSpec, hint: &Hint) -> Aimed {
         let host = match self.host_of(hint) {

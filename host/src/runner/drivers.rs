@@ -5,13 +5,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use sandbook_core::effect::Scope;
+use sandbook_core::effect::docker::ContainerDetails;
+use sandbook_core::effect::{Effect, Scope};
 use sandbook_core::error::Error;
-use sandbook_core::gate::Permit;
-use sandbook_core::target::Resolved;
+use sandbook_core::gate::{Permit, Route};
+use sandbook_core::run::Certainty;
+use sandbook_core::target::{Resolved, Target};
 use sandbook_core::world::World;
 use serde_json::Value;
 
+use crate::driver::docker::ExecState;
 use crate::driver::{Live, Steps};
 
 /// Finds out what a name means, and does what a permit allows.
@@ -20,6 +23,23 @@ pub trait Driver: Send + Sync {
     fn resolve<'a>(&'a self, own_host: &'a str, scope: &'a Scope<'a>) -> BoxFuture<'a, Result<Resolved, Error>>;
     /// Names of the containers of a compose service `project/service` on that host.
     fn members<'a>(&'a self, host: &'a str, service: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
+    /// How many containers that host has, perhaps some seconds ago; `None` when nobody can say.
+    fn population<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<u32>>;
+    /// Everything there is to know of a container now: what recovery compares.
+    fn details<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<ContainerDetails, Error>>;
+    /// What became of a program by the id that was journaled before it started.
+    fn exec_state<'a>(&'a self, host: &'a str, exec: &'a str) -> BoxFuture<'a, Result<ExecState, Error>>;
+    /// Subjects of the containers that depend on one: who must not be touched while it is.
+    fn dependents_of<'a>(&'a self, host: &'a str, id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
+    /// Whether a name means a container this engine runs in: what happens to it starts nothing.
+    fn is_own<'a>(&'a self, host: &'a str, name: &'a str) -> BoxFuture<'a, bool>;
+    /// How sure the answer to a driven effect is.
+    fn certainty(&self, permit: &Permit) -> Certainty {
+        match permit.route() {
+            Route::Live => Certainty::Real,
+            Route::Simulated => Certainty::Modelled,
+        }
+    }
     /// Drives an effect that passed the gate.
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>>;
 }
@@ -30,6 +50,21 @@ impl Driver for Live {
     }
     fn members<'a>(&'a self, host: &'a str, service: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         Box::pin(Live::members(self, host, service))
+    }
+    fn population<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<u32>> {
+        Box::pin(async move { self.host(host).ok()?.population().await })
+    }
+    fn details<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<ContainerDetails, Error>> {
+        Box::pin(Live::details(self, target))
+    }
+    fn exec_state<'a>(&'a self, host: &'a str, exec: &'a str) -> BoxFuture<'a, Result<ExecState, Error>> {
+        Box::pin(Live::exec_state(self, host, exec))
+    }
+    fn dependents_of<'a>(&'a self, host: &'a str, id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        Box::pin(Live::dependents_of(self, host, id))
+    }
+    fn is_own<'a>(&'a self, host: &'a str, name: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(Live::is_own(self, host, name))
     }
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
         Box::pin(Live::drive(self, permit, steps))
@@ -54,8 +89,42 @@ impl Driver for Simulated {
         let members = containers.filter(|(_, container)| member(container)).map(|(name, _)| name.clone()).collect();
         Box::pin(std::future::ready(Ok(members)))
     }
-    fn drive<'a>(&'a self, permit: &'a Permit, _steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
-        let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner).perform(permit.effect(), permit.resolved());
-        Box::pin(std::future::ready(answer))
+    fn population<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<u32>> {
+        let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let containers = world.hosts.get(host).map(|host| host.containers.len());
+        Box::pin(std::future::ready(containers.map(|count| u32::try_from(count).unwrap_or(u32::MAX))))
+    }
+    fn details<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<ContainerDetails, Error>> {
+        let details = self.0.lock().unwrap_or_else(PoisonError::into_inner).details(&target.host, &target.name);
+        Box::pin(std::future::ready(details))
+    }
+    fn exec_state<'a>(&'a self, _host: &'a str, exec: &'a str) -> BoxFuture<'a, Result<ExecState, Error>> {
+        let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = world.execs.get(exec).map_or(ExecState::NotStarted, |code| ExecState::Ended(*code));
+        Box::pin(std::future::ready(Ok(state)))
+    }
+    fn dependents_of<'a>(&'a self, host: &'a str, id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        let subjects = self.0.lock().unwrap_or_else(PoisonError::into_inner).dependents_of(host, id);
+        Box::pin(std::future::ready(subjects))
+    }
+    /// No simulated container runs this engine; what a label says of one shields it all the same.
+    fn is_own<'a>(&'a self, _host: &'a str, _name: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(false))
+    }
+    fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
+        Box::pin(async move {
+            let exec = matches!(permit.effect(), Effect::Exec(_))
+                .then(|| format!("{}-{}-{}", permit.run(), permit.slot(), permit.attempt()));
+            if let Some(exec) = &exec {
+                steps.step(serde_json::json!({ "exec": exec })).await?;
+            }
+            let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = world.perform(permit.effect(), permit.resolved());
+            if let (Some(exec), Ok(result)) = (exec, &answer) {
+                let code = result["exit_code"].as_i64().and_then(|code| i32::try_from(code).ok());
+                world.execs.insert(exec, code.unwrap_or_default());
+            }
+            answer
+        })
     }
 }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sandbook_core::error::ErrorKind;
-use sandbook_core::gate::{APPROVAL_MS, Claim, Fault};
+use sandbook_core::gate::Fault;
 use sandbook_core::journal::Record;
 use sandbook_core::run::{Outcome, State, Verification};
 
 use super::Runner;
 use super::execute::Prepared;
+use super::verify::aftermath;
 use super::perform::{Attempt, Why};
 use crate::guest::{Ended, Place};
-use crate::store::{Approval, Checkpoint, RunPatch, RunRow, id};
+use crate::store::{Approval, Checkpoint, RunPatch, RunRow};
 
 /// How often a target is looked for while its Docker host does not answer, in milliseconds.
 const HOST_RETRY_MS: u64 = 5_000;
@@ -26,25 +27,20 @@ impl Runner {
     pub(super) async fn conclude(&self, prepared: Prepared, attempt: &Arc<Attempt>, ended: Ended) -> Result<()> {
         let mut prepared = prepared;
         prepared.journal = attempt.session().await.journal().clone();
+        for trip in attempt.take_trips() {
+            self.notice_as("tripped", &prepared.row, &trip.refusal(), format!("sandbook-{}", trip.id));
+        }
         match (attempt.take_why(), ended) {
             (Some(why), _) => self.stopped(&prepared, why).await,
             (None, Ended::Outcome(outcome, sentence)) => {
                 self.finish(&prepared, State::Succeeded, Some(outcome), &sentence, None).await?;
                 if to_be_verified(&prepared, Some(outcome)) {
-                    self.verify_later(&prepared);
+                    self.verify_later(RunRow { finished_at: Some(self.parts.clock.now().unix_ms), ..prepared.row });
                 }
                 Ok(())
             }
             (None, Ended::Error(error, place)) => {
-                let outcome = match error.kind {
-                    ErrorKind::Denied => Outcome::Refused,
-                    ErrorKind::Limited => Outcome::Limited,
-                    ErrorKind::Invalid
-                    | ErrorKind::NotFound
-                    | ErrorKind::Conflict
-                    | ErrorKind::Timeout
-                    | ErrorKind::Failed => Outcome::Failed,
-                };
+                let outcome = outcome_of(error.kind);
                 let error_text = placed(&prepared, &error.to_string(), place.as_ref());
                 self.finish(&prepared, State::Failed, Some(outcome), &error.message, Some(error_text)).await
             }
@@ -60,14 +56,7 @@ impl Runner {
         let row = &prepared.row;
         match why {
             Why::Waits(until) => self.suspend(row, until, None).await,
-            Why::Asks(claim) => {
-                let approval = self.question(prepared, &claim);
-                let expires_at = approval.expires_at;
-                // A run that came back without an answer has asked already.
-                let asked = self.parts.store.approvals(true).await?;
-                let again = asked.iter().any(|open| open.run == approval.run && open.slot == approval.slot);
-                self.suspend(row, expires_at, (!again).then_some(approval)).await
-            }
+            Why::Asks(claim) => self.put_question(prepared, &claim).await,
             Why::Cancelled(sentence) => self.finish(prepared, State::Cancelled, None, &sentence, None).await,
             Why::Broken(error) => {
                 tracing::error!(run = %row.id, "attempt ended by a fault of the daemon, tried again in {} s: {error:#}", RETRY_MS / 1_000);
@@ -95,8 +84,7 @@ impl Runner {
     }
 
     /// Drops the run until a time comes or a person answers.
-    async fn suspend(&self, row: &RunRow, until: u64, approval: Option<Approval>) -> Result<()> {
-        let asked = approval.is_some();
+    pub(super) async fn suspend(&self, row: &RunRow, until: u64, approval: Option<Approval>) -> Result<()> {
         let patch = RunPatch {
             from: vec![State::Queued, State::Running],
             state: Some(State::Waiting),
@@ -107,28 +95,7 @@ impl Runner {
             ..RunPatch::default()
         };
         self.parts.store.checkpoint(&row.id, Checkpoint { records: Vec::new(), patch, approval }).await?;
-        if asked {
-            self.notice("approval", row, "a person is asked; see `sandbook approvals`");
-        }
         Ok(())
-    }
-
-    fn question(&self, prepared: &Prepared, claim: &Claim) -> Approval {
-        let slot = prepared.journal.slots.get(claim.slot as usize);
-        let now = self.parts.clock.now().unix_ms;
-        Approval {
-            id: id::new("a"),
-            run: prepared.row.id.clone(),
-            slot: claim.slot,
-            runbook: prepared.row.runbook.clone(),
-            effect: claim.effect.name().to_owned(),
-            arguments: claim.effect.arguments(),
-            target: Some(claim.resolved.target.clone()),
-            reason: slot.map(|slot| slot.reason.clone()).unwrap_or_default(),
-            at: now,
-            expires_at: slot.and_then(|slot| slot.expires_at).unwrap_or(now + APPROVAL_MS),
-            decision: None,
-        }
     }
 
     /// Leaves a run to a person, visibly.
@@ -202,6 +169,8 @@ impl Runner {
         let row = &prepared.row;
         let now = self.parts.clock.now().unix_ms;
         let verification = to_be_verified(prepared, outcome).then_some(Verification::Pending);
+        let aftermath = aftermath(prepared, now, verification.is_some());
+        let needless = aftermath.as_ref().is_some_and(|aftermath| aftermath.needless);
         let record = Record::Ended { state, outcome, sentence: sentence.to_owned(), at: now };
         let patch = RunPatch {
             from: vec![State::Queued, State::Running],
@@ -213,6 +182,7 @@ impl Runner {
             outcome,
             sentence: Some(sentence.to_owned()),
             verification,
+            aftermath,
             error,
             ..RunPatch::default()
         };
@@ -221,6 +191,9 @@ impl Runner {
             self.ended(row, outcome, sentence, now.saturating_sub(row.started_at.unwrap_or(now)));
             if acted(prepared) {
                 self.notice("acted", row, sentence);
+            }
+            if needless {
+                self.parts.metrics.false_positives.with_label_values(&[&row.runbook]).inc();
             }
         }
         Ok(())
@@ -246,6 +219,17 @@ impl Runner {
     }
 }
 
+/// What an error means that a guest did not handle.
+pub(super) fn outcome_of(kind: ErrorKind) -> Outcome {
+    match kind {
+        ErrorKind::Denied => Outcome::Refused,
+        ErrorKind::Limited => Outcome::Limited,
+        ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Timeout | ErrorKind::Failed => {
+            Outcome::Failed
+        }
+    }
+}
+
 /// Whether it changed the world and claims that this helped.
 fn to_be_verified(prepared: &Prepared, outcome: Option<Outcome>) -> bool {
     matches!(outcome, Some(Outcome::Fixed | Outcome::Done)) && acted(prepared)
@@ -253,14 +237,7 @@ fn to_be_verified(prepared: &Prepared, outcome: Option<Outcome>) -> bool {
 
 /// Whether it changed the world.
 pub(super) fn acted(prepared: &Prepared) -> bool {
-    use sandbook_core::effect::{Class, Effect};
-    use sandbook_core::journal::Answer;
-    let mutate = |name: &str| Effect::find(name).is_some_and(|info| info.class == Class::Mutate);
-    prepared
-        .journal
-        .slots
-        .iter()
-        .any(|slot| mutate(&slot.request.effect) && matches!(&slot.answer, Some(Answer::Ok(_))))
+    prepared.journal.slots.iter().any(super::verify::acted)
 }
 
 /// An error with its place: script, line, column and the line itself.

@@ -1,10 +1,11 @@
 //! One run: aim it, write its header, execute its guest, and hand what came of it to [`super::ending`].
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use sandbook_core::gate::Session;
 use sandbook_core::journal::{AlertInput, FORMAT, Header, Journal, Record};
 use sandbook_core::run::{Mode, Outcome, Stage, State};
@@ -12,8 +13,10 @@ use sandbook_core::target::{Kind, Target};
 use serde_json::{Value, json};
 
 use super::aim::{Aimed, Hint};
-use super::perform::Attempt;
+use super::locks::Held;
+use super::perform::{Attempt, Why};
 use super::{Queued, Runner};
+use crate::about_us;
 use crate::guest::{ABI, Call, Code, Ended, Entry, INTERPRETER};
 use crate::library::Package;
 use crate::store::{NewRun, RunPatch, RunRow, id};
@@ -25,7 +28,7 @@ pub(super) struct Prepared {
     pub(super) journal: Journal,
     pub(super) accepted: Instant,
     /// Whether the header is already on disk.
-    recorded: bool,
+    pub(super) recorded: bool,
     /// Whether an earlier attempt, or an earlier daemon, had it.
     resumed: bool,
 }
@@ -41,7 +44,7 @@ impl Prepared {
 
 impl Runner {
     /// Loads what is recorded, or finds the target and makes a header. `None`: the run ended here.
-    pub(super) async fn aim_run(&self, queued: Queued) -> Result<Option<Prepared>> {
+    pub(super) async fn aim_run(&self, queued: Queued, group: &str) -> Result<Option<Prepared>> {
         let Queued { row, alert, accepted, resumed } = queued;
         let Some(package) = self.library.package_by_digest(&row.digest).await? else {
             let sentence = format!(
@@ -61,11 +64,14 @@ impl Runner {
                 }
             };
         }
-        let _slot = self.aiming.acquire().await.context("the runner is closing")?;
+        let _turn = self.aiming.take(row.priority, group).await;
         let hint: Hint = serde_json::from_value(row.target_hint.clone()).unwrap_or_default();
         let aimed = self.aim.find(&*self.parts.driver, &package.manifest.target, &hint).await;
         let (target, subject, host) = match aimed {
             Aimed::Nothing { host } => (None, None, host),
+            Aimed::At(resolved) if self.parts.about_us.takes(&row, &resolved) => {
+                return self.end_early(&row, State::Succeeded, Outcome::Refused, about_us::OWN_TARGET).await;
+            }
             Aimed::At(resolved) => {
                 let host = resolved.target.host.clone();
                 (Some(resolved.target), Some(resolved.subject), host)
@@ -148,13 +154,15 @@ impl Runner {
     }
 
     /// Executes a run that has its target and its subject's lock.
-    pub(super) async fn execute(&self, mut prepared: Prepared) -> Result<()> {
+    pub(super) async fn execute(&self, mut prepared: Prepared, held: Held) -> Result<()> {
         let Prepared { row, package, journal, recorded, resumed, .. } = &mut prepared;
         let header = &journal.header;
         row.target.clone_from(&header.target);
         row.subject.clone_from(&header.subject);
-        if let Some(joined) = self.joins(row, package) {
-            return self.end_early(row, State::Succeeded, Outcome::NothingToDo, &joined).await.map(drop);
+        if let Some(window) = self.joins_window(row, package)
+            && self.defer(row, &window).await?
+        {
+            return Ok(());
         }
         row.started_at = Some(row.started_at.unwrap_or_else(|| self.parts.clock.now().unix_ms));
         self.begin(row, header, *recorded, *resumed).await?;
@@ -162,9 +170,12 @@ impl Runner {
             return self.end_shadow(&prepared).await;
         }
         let windows = self.parts.windows(&prepared.package.manifest);
-        let session = Session::new(prepared.journal.clone());
-        let attempt = Attempt::new(self.parts.clone(), session, windows, prepared.accepted);
+        let session = Session::new(prepared.journal.clone()).asking_for(self.parts.asking().approval_ms);
+        let attempt = Attempt::new(self.parts.clone(), session, windows, prepared.accepted, (self.locks.clone(), held));
         self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(prepared.row.id.clone(), attempt.clone());
+        if self.closing.load(Ordering::Acquire) {
+            attempt.stop(Why::Waits(self.parts.clock.now().unix_ms));
+        }
         if self.cancelled.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id) {
             self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id);
             return Ok(());
@@ -174,7 +185,9 @@ impl Runner {
             self.remember_acted(&prepared.row);
         }
         self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id);
-        Box::pin(self.conclude(prepared, &attempt, ended)).await
+        let concluded = Box::pin(self.conclude(prepared, &attempt, ended)).await;
+        attempt.release();
+        concluded
     }
 
     /// Writes that it runs. A first start waits for no disk: what must be there before a change is the intent, and a
@@ -242,39 +255,6 @@ impl Runner {
         );
         self.finish(prepared, State::Succeeded, Some(Outcome::Done), &sentence, None).await
     }
-
-    /// A trigger for a runbook and subject whose settle window is open joins the run that opened it.
-    fn joins(&self, row: &RunRow, package: &Package) -> Option<String> {
-        let settle_ms = package.manifest.brake.settle.map_or(self.parts.brakes.settle_ms, |settle| settle.0);
-        let key = (row.runbook.clone(), row.subject.clone()?);
-        let acted = self.acted.lock().unwrap_or_else(PoisonError::into_inner);
-        let (run, at) = acted.get(&key)?;
-        let age = self.parts.clock.now().unix_ms.saturating_sub(*at);
-        let joins = age < settle_ms && run != &row.id && row.trigger != "manual" && row.started_at.is_none();
-        joins.then(|| {
-            format!(
-                "joins {run}, which acted {} s ago: its settle window of {} s is open",
-                age / 1_000,
-                settle_ms / 1_000
-            )
-        })
-    }
-
-    pub(super) fn remember_acted(&self, row: &RunRow) {
-        let now = self.parts.clock.now().unix_ms;
-        if let Some(target) = &row.target {
-            let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-            let settle_ms = self.parts.brakes.settle_ms;
-            touched.retain(|_, at| now.saturating_sub(*at) < settle_ms);
-            touched.insert(target.to_string(), now);
-        }
-        let Some(subject) = &row.subject else { return };
-        let mut acted = self.acted.lock().unwrap_or_else(PoisonError::into_inner);
-        if acted.len() > super::QUEUE_MAX {
-            acted.clear();
-        }
-        acted.insert((row.runbook.clone(), subject.clone()), (row.id.clone(), now));
-    }
 }
 
 /// Which stage a run is started with, and how it relates to the world then.
@@ -286,7 +266,7 @@ pub fn mode_of(stage: Stage, acting: Mode) -> Mode {
 }
 
 /// What the guest's `run` gets, in the shape of the guest contract.
-fn input(header: &Header) -> Value {
+pub(super) fn input(header: &Header) -> Value {
     let target = header.target.as_ref().map(|target| {
         json!({
             "handle": target.handle(),

@@ -1,18 +1,21 @@
 //! What every run needs, built once by the composition root.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use sandbook_core::duration::Rate;
 use sandbook_core::journal::Limits;
 use sandbook_core::manifest::Manifest;
 use sandbook_core::run::Mode;
 
+use super::Asking;
 use super::drivers::Driver;
+use crate::about_us::AboutUs;
 use crate::clock::Clock;
 use crate::guest::Sandbox;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
-use crate::store::{Scope, Store, Window};
+use crate::silences::Silences;
+use crate::store::{Scope, Store, Storm, Window};
 
 /// The engine's parts.
 pub struct Parts {
@@ -32,6 +35,11 @@ pub struct Parts {
     pub ceilings: crate::config::Limits,
     /// Brakes of the engine.
     pub brakes: Brakes,
+    /// What nobody wants to be acted on.
+    pub silences: Arc<Silences>,
+    /// Alerts about the engine itself.
+    pub about_us: Arc<AboutUs>,
+    asking: OnceLock<Asking>,
     policy: RwLock<Arc<Policy>>,
 }
 
@@ -46,6 +54,8 @@ pub struct Brakes {
     pub per_runbook: Vec<Rate>,
     /// Per host.
     pub per_host: Vec<Rate>,
+    /// How many subjects of a host may be touched; absent: any number.
+    pub storm: Option<crate::config::Storm>,
     /// How long a target is left alone after acting, when the manifest does not say, in milliseconds.
     pub settle_ms: u64,
 }
@@ -65,7 +75,56 @@ impl Parts {
         policy: Policy,
     ) -> Arc<Parts> {
         let policy = RwLock::new(Arc::new(policy));
-        Arc::new(Parts { store, sandbox, driver, clock, metrics, acting, ceilings, brakes, policy })
+        let (silences, about_us) = Default::default();
+        Arc::new(Parts {
+            store,
+            sandbox,
+            driver,
+            clock,
+            metrics,
+            acting,
+            ceilings,
+            brakes,
+            silences,
+            about_us,
+            asking: OnceLock::new(),
+            policy,
+        })
+    }
+
+    /// How people are asked.
+    pub fn asking(&self) -> &Asking {
+        self.asking.get_or_init(Asking::default)
+    }
+
+    /// Says how people are asked, once, before the first run.
+    pub fn set_asking(&self, asking: Asking) {
+        // Whoever was asked already was asked as before.
+        drop(self.asking.set(asking));
+    }
+
+    /// The same engine before another world: for rehearsals, whose effects are counted nowhere.
+    pub(super) fn with(
+        &self,
+        driver: Arc<dyn Driver>,
+        clock: Arc<dyn Clock>,
+        policy: Option<Arc<Policy>>,
+    ) -> Arc<Parts> {
+        static UNCOUNTED: OnceLock<Arc<Metrics>> = OnceLock::new();
+        Arc::new(Parts {
+            store: self.store.clone(),
+            sandbox: self.sandbox.clone(),
+            driver,
+            clock,
+            metrics: UNCOUNTED.get_or_init(Arc::default).clone(),
+            acting: self.acting,
+            ceilings: self.ceilings.clone(),
+            brakes: self.brakes.clone(),
+            silences: self.silences.clone(),
+            about_us: self.about_us.clone(),
+            asking: OnceLock::new(),
+            policy: RwLock::new(policy.unwrap_or_else(|| self.policy())),
+        })
     }
 
     /// The policy in force.
@@ -93,6 +152,22 @@ impl Parts {
         windows
             .extend(manifest.brake.attempts.iter().map(|rate| window(Scope::RunbookSubject, rate, "manifest.brake")));
         windows
+    }
+
+    /// The storm limit on a host, by how many containers it has now; where nobody can say, only its minimum holds.
+    pub async fn storm(&self, host: &str) -> Option<Storm> {
+        let storm = self.brakes.storm.as_ref()?;
+        let containers = self.driver.population(host).await.unwrap_or(0);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u32, from 0 to 1")]
+        let share = (storm.share * f64::from(containers)).ceil() as u32;
+        Some(Storm {
+            subjects_max: storm.min.max(share),
+            window_ms: storm.window.0,
+            label: format!(
+                "brakes.storm = {{ min = {}, share = {}, window = \"{}\" }}",
+                storm.min, storm.share, storm.window
+            ),
+        })
     }
 
     /// The limits of a run: the manifest's where it narrows, never above the ceilings.

@@ -7,30 +7,27 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use sandbook_core::effect::docker::ContainerState;
-use sandbook_core::effect::{Class, Effect, Recovery};
+use sandbook_core::effect::{Class, Effect};
 use sandbook_core::error::{Error, ErrorKind};
-use sandbook_core::gate::{Claim, Fault, Next, Permit, Recovered, Session, Step, Verdict};
-use sandbook_core::journal::Record;
-use sandbook_core::recovery;
+use sandbook_core::gate::{Claim, Fault, Next, Permit, Session, Step, Verdict};
+use sandbook_core::journal::{Header, Journal, Record};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::ledger::{Ledger, Rehearsed};
+use super::locks::{Held, Locks};
 use super::parts::Parts;
 use crate::driver::Steps;
 use crate::guest::{Perform, Stopped};
 use crate::policy;
-use crate::store::{self, Intend, Scope as WindowScope, Window};
+use crate::silences::{Change, Silence};
+use crate::store::{self, Intend, Intended, Scope as WindowScope, Trip, Window};
 
 /// Waits up to this long, in milliseconds, keep the guest: dropping and replaying it costs a millisecond and a commit.
 const INLINE_WAIT_MS: u64 = 1_000;
-/// How often a look is tried while the engine does not answer, in milliseconds.
-const LOOK_EVERY_MS: u64 = 5_000;
-/// For how long after an intent's horizon, in milliseconds.
-const LOOK_PATIENCE_MS: u64 = 3_600_000;
 /// How far back attempts are counted for policy.
 const ATTEMPTS_SINCE_MS: u64 = 86_400_000;
 
@@ -53,12 +50,18 @@ pub enum Why {
 pub struct Attempt {
     run: String,
     target: Option<String>,
-    parts: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
+    ledger: Ledger,
+    /// What it may touch: all there is, and what it holds.
+    locks: Arc<Locks>,
+    held: Mutex<Held>,
     session: tokio::sync::Mutex<Session>,
     /// Engine and manifest brakes of this run.
     windows: Vec<Window>,
     labels: BTreeMap<String, String>,
     why: Mutex<Option<Why>>,
+    /// Brakes this attempt tripped and nobody was told of yet.
+    trips: Mutex<Vec<Trip>>,
     stop: Notify,
     stopped: AtomicBool,
     journal_time_ms: AtomicU64,
@@ -66,13 +69,35 @@ pub struct Attempt {
     waiting: AtomicBool,
     /// Changes really driven in this attempt or recorded before.
     changes: AtomicU64,
+    /// It only looks, and nothing of it is kept.
+    observing: AtomicBool,
     accepted: Instant,
     first_effect: AtomicBool,
 }
 
 impl Attempt {
     /// An attempt over a session. `accepted` is when the trigger was heard, for the time to the first effect.
-    pub fn new(parts: Arc<Parts>, session: Session, windows: Vec<Window>, accepted: Instant) -> Arc<Attempt> {
+    pub fn new(
+        parts: Arc<Parts>,
+        session: Session,
+        windows: Vec<Window>,
+        accepted: Instant,
+        (locks, held): (Arc<Locks>, Held),
+    ) -> Arc<Attempt> {
+        let run = session.journal().header.run.clone();
+        let ledger = Ledger::Disk { store: parts.store.clone(), run };
+        Attempt::over(parts, ledger, session, windows, accepted, (locks, held))
+    }
+
+    /// An attempt that keeps its records elsewhere.
+    pub fn over(
+        parts: Arc<Parts>,
+        ledger: Ledger,
+        session: Session,
+        windows: Vec<Window>,
+        accepted: Instant,
+        (locks, held): (Arc<Locks>, Held),
+    ) -> Arc<Attempt> {
         let header = &session.journal().header;
         let labels = header.alert.as_ref().map(|alert| alert.labels.clone()).unwrap_or_default();
         Arc::new(Attempt {
@@ -82,16 +107,46 @@ impl Attempt {
             replaying: AtomicBool::new(session.replaying()),
             session: tokio::sync::Mutex::new(session),
             parts,
+            ledger,
+            locks,
+            held: Mutex::new(held),
             windows,
             labels,
             why: Mutex::new(None),
+            trips: Mutex::default(),
             stop: Notify::new(),
             stopped: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
             changes: AtomicU64::new(0),
+            observing: AtomicBool::new(false),
             accepted,
             first_effect: AtomicBool::new(false),
         })
+    }
+
+    /// An attempt that may only observe and is kept nowhere: how verification looks.
+    pub fn observing(parts: Arc<Parts>, header: Header) -> Arc<Attempt> {
+        let session = Session::new(Journal::new(header));
+        let ledger = Ledger::Memory(Rehearsed::default());
+        let attempt = Attempt::over(parts, ledger, session, Vec::new(), Instant::now(), Default::default());
+        attempt.observing.store(true, Ordering::Release);
+        attempt
+    }
+
+    /// Refuses what only looks may not do.
+    fn only_observes(&self, effect: &Effect) -> Result<(), Error> {
+        match effect.class() {
+            Class::Ambient | Class::Note | Class::Observe => Ok(()),
+            Class::State | Class::Wait | Class::Egress | Class::Tell | Class::Mutate => {
+                let class = effect.class().name();
+                Err(Error::denied(format!("`verify` may only observe; {} is of class {class}", effect.name())))
+            }
+        }
+    }
+
+    /// What an attempt recorded that keeps its records in memory.
+    pub fn take_records(&self) -> Vec<Record> {
+        self.ledger.take_records()
     }
 
     /// What it is about, as `host/name`.
@@ -109,6 +164,11 @@ impl Attempt {
     /// Why it was stopped, if it was.
     pub fn take_why(&self) -> Option<Why> {
         self.why.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The brakes it tripped since this was asked last.
+    pub fn take_trips(&self) -> Vec<Trip> {
+        std::mem::take(&mut *self.trips.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes of the world in this attempt.
@@ -153,6 +213,7 @@ impl Attempt {
                 Step::Ask(claim) => return Err(Why::Asks(claim)),
                 Step::Recover(claim, how) => {
                     let recovered = self.recover(&session, &claim, how).await?;
+                    self.note_late_drift(&session, &claim, &recovered).await?;
                     session.recovered(recovered, self.parts.clock.now())
                 }
                 Step::End(fault) => return Err(Why::Ended(fault)),
@@ -160,8 +221,21 @@ impl Attempt {
         }
     }
 
-    async fn append(&self, records: Vec<Record>, durable: bool) -> Result<(), Why> {
-        self.parts.store.append(&self.run, records, durable).await.map_err(broken)
+    /// Gives its locks back.
+    pub fn release(&self) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Held::default();
+    }
+
+    /// Whether it may touch a subject now: it holds the lock, or takes it without waiting.
+    fn lock(&self, subject: &str) -> Result<(), Error> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        self.locks.add(&mut held, subject).map_err(|other| {
+            Error::conflict(format!("{other} is at work on {subject}; try again when it has ended"))
+        })
+    }
+
+    pub(super) async fn append(&self, records: Vec<Record>, durable: bool) -> Result<(), Why> {
+        self.ledger.append(records, durable).await.map_err(broken)
     }
 
     async fn authorize(&self, session: &Session, claim: &Claim) -> Result<Verdict, Why> {
@@ -196,6 +270,8 @@ impl Attempt {
     }
 
     async fn intend(&self, session: &mut Session, claim: &Claim) -> Result<Next, Why> {
+        // First, because it may wait for an answer.
+        let silenced = self.silenced(session, claim).await;
         let now = self.parts.clock.now();
         let Some(record) = session.intent(now) else {
             return Err(Why::Ended(Fault::Confused("an intent without an effect in hand")));
@@ -204,6 +280,15 @@ impl Attempt {
             // Notifications and requests are exempt from brakes and stop-all; their intent is durable all the same.
             self.append(vec![record.clone()], true).await?;
             return Ok(session.intended(Ok(record), now));
+        }
+        if let Some(silence) = silenced {
+            return Ok(session.intended(Err(Error::limited(silence.sentence())), now));
+        }
+        if let Some(left_alone) = self.left_alone(session, claim).await? {
+            return Ok(session.intended(Err(left_alone), now));
+        }
+        if let Err(busy) = self.lock(&claim.resolved.subject) {
+            return Ok(session.intended(Err(busy), now));
         }
         let mut windows = self.windows.clone();
         windows.extend(claim.limits.iter().map(|limit| Window {
@@ -222,9 +307,33 @@ impl Attempt {
             at: now.unix_ms,
             windows,
             policy: claim.limits.iter().map(|limit| limit.key.clone()).collect(),
+            storm: self.parts.storm(&claim.resolved.target.host).await,
+            dry: false,
         };
-        let taken = self.parts.store.intend(&self.run, record.clone(), intend).await.map_err(broken)?;
-        Ok(session.intended(taken.map(|()| record), self.parts.clock.now()))
+        let taken = match self.ledger.intend(record.clone(), intend).await.map_err(broken)? {
+            Intended::Taken => Ok(record),
+            Intended::Limited { error, tripped } => {
+                self.note_trip(tripped);
+                Err(error)
+            }
+        };
+        Ok(session.intended(taken, self.parts.clock.now()))
+    }
+
+    /// The silence that forbids a change now.
+    async fn silenced(&self, session: &Session, claim: &Claim) -> Option<Silence> {
+        if claim.effect.class() != Class::Mutate {
+            return None;
+        }
+        let (header, target) = (&session.journal().header, &claim.resolved.target);
+        let change = Change {
+            trigger: &header.trigger,
+            alert: header.alert.as_ref().map(|alert| &alert.labels),
+            container: claim.resolved.facts.as_ref().map(|facts| &facts.labels),
+            host: &target.host,
+            name: &target.name,
+        };
+        self.parts.silences.holds(&change, self.parts.clock.now().unix_ms).await
     }
 
     async fn drive(&self, session: &mut Session, permit: Permit) -> Result<Next, Why> {
@@ -235,6 +344,7 @@ impl Attempt {
         if let Some(next) = self.remember(session, &permit).await? {
             return Ok(next(permit, session));
         }
+        self.note_before(session, &permit).await?;
         let began = Instant::now();
         let result = match self.engine_answer(&permit, session).await? {
             Some(answer) => answer,
@@ -248,35 +358,25 @@ impl Attempt {
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
         let lost = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout)
-            && permit.effect().recovery() == Recovery::Look;
-        if !lost {
-            return Ok(session.settle(permit, result, self.parts.clock.now()));
-        }
-        match self.look_after_timeout(&permit).await {
-            Some(done) => Ok(session.settle(permit, Ok(done), self.parts.clock.now())),
-            None => Err(self.until_horizon(session, permit.slot()).await),
-        }
+            && class == Class::Mutate
+            && !outlived(permit.effect(), began.elapsed());
+        let result = match lost {
+            false => result,
+            true => match self.look_after_timeout(&permit).await {
+                Some(done) => Ok(done),
+                None => return Err(self.until_horizon(session, permit.slot()).await),
+            },
+        };
+        self.note_drift(session, permit.slot(), (permit.effect(), permit.resolved()), &result).await?;
+        let certainty = self.parts.driver.certainty(&permit);
+        Ok(session.settle_as(permit, certainty, result, self.parts.clock.now()))
     }
 
-    /// The intent stays open: once nothing of it can happen any more, the run comes back by replay and looks again.
-    async fn until_horizon(&self, session: &Session, slot: u32) -> Why {
-        let slot = session.journal().slots.get(slot as usize);
-        let until = slot.and_then(|slot| slot.horizon_at).unwrap_or_else(|| self.parts.clock.now().unix_ms);
-        if self.parts.clock.is_virtual() {
-            self.parts.clock.sleep_until(until).await;
-        }
-        Why::Waits(until)
-    }
-
-    /// A change whose answer was lost is looked at, never repeated.
-    async fn look_after_timeout(&self, permit: &Permit) -> Option<Value> {
-        let before: ContainerState = serde_json::from_value(permit.resolved()?.before.clone()?).ok()?;
-        let resolved = self.parts.driver.resolve(permit.host(), &permit.effect().scope()).await.ok()?;
-        let after: ContainerState = serde_json::from_value(resolved.before?).ok()?;
-        match recovery::look(permit.effect(), &before, &after, false) {
-            Recovered::Done(value) => Some(value),
-            Recovered::NotDone | Recovered::Unknown(_) => None,
-        }
+    fn note_trip(&self, tripped: Option<Box<Trip>>) {
+        let Some(trip) = tripped else { return };
+        self.parts.metrics.brake_trips.with_label_values(&[trip.scope.name()]).inc();
+        tracing::warn!(run = %self.run, trip = %trip.id, "a brake tripped: {}", trip.refusal());
+        self.trips.lock().unwrap_or_else(PoisonError::into_inner).push(*trip);
     }
 
     fn note_first_effect(&self) {
@@ -296,7 +396,7 @@ impl Attempt {
             }),
             Effect::StateGet(op) => {
                 let runbook = &session.journal().header.runbook;
-                let value = self.parts.store.memory_get(runbook, &op.key).await.map_err(broken)?;
+                let value = self.ledger.get(runbook, &op.key).await.map_err(broken)?;
                 Some(Ok(value.map_or(Value::Null, Value::String)))
             }
             _ => None,
@@ -315,7 +415,7 @@ impl Attempt {
         let settled = match permit.effect() {
             Effect::StatePut(op) => {
                 let record = session.preview(permit, Ok(Value::Null), now);
-                let put = self.parts.store.memory_put(&self.run, record, &runbook, &op.key, &op.value);
+                let put = self.ledger.put(record, &runbook, &op.key, &op.value);
                 put.await.map_err(broken)?.map(|()| Value::Null)
             }
             Effect::StateCompareAndPut(op) => {
@@ -323,8 +423,7 @@ impl Attempt {
                     (session.preview(permit, Ok(json!(true)), now), session.preview(permit, Ok(json!(false)), now));
                 let build: store::RecordOf = Box::new(move |put| if put { yes } else { no });
                 let expected = op.expected.as_deref();
-                let put =
-                    self.parts.store.memory_compare_and_put(&self.run, &runbook, &op.key, expected, &op.value, build);
+                let put = self.ledger.compare_and_put(&runbook, &op.key, expected, &op.value, build);
                 put.await.map_err(broken)?.map(|put| json!(put))
             }
             _ => return Ok(None),
@@ -347,45 +446,16 @@ impl Attempt {
         self.waiting.store(false, Ordering::Relaxed);
         Ok(())
     }
-
-    /// Settles an intent without an outcome as its effect declares, never by blind repetition.
-    async fn recover(&self, session: &Session, claim: &Claim, how: Recovery) -> Result<Recovered, Why> {
-        let unknown = |why: &str| Ok(Recovered::Unknown(why.to_owned()));
-        match how {
-            Recovery::Again | Recovery::Transaction => Ok(Recovered::NotDone),
-            Recovery::Ask => unknown("only a person can tell whether it happened"),
-            Recovery::Key if claim.effect.class() != Class::Mutate => Ok(Recovered::NotDone),
-            Recovery::Key => unknown("whether the program ran inside the container is not known"),
-            Recovery::Look => {
-                let slot = &session.journal().slots[claim.slot as usize];
-                let now = self.parts.clock.now().unix_ms;
-                let horizon_at = slot.horizon_at.unwrap_or(now);
-                let before = claim.resolved.before.clone().and_then(|json| serde_json::from_value(json).ok());
-                let Some(before) = before else { return unknown("its state before was not recorded") };
-                let host = session.journal().header.host.clone();
-                let resolved = match self.parts.driver.resolve(&host, &claim.effect.scope()).await {
-                    Ok(resolved) => resolved,
-                    Err(error) if error.kind == ErrorKind::NotFound => return unknown(&error.to_string()),
-                    // The engine does not answer: look again later, for as long as a look can still tell something.
-                    Err(_) if now < horizon_at + LOOK_PATIENCE_MS => return Err(Why::Waits(now + LOOK_EVERY_MS)),
-                    Err(error) => return unknown(&error.to_string()),
-                };
-                if resolved.target.id != claim.resolved.target.id {
-                    return unknown("the container was replaced meanwhile");
-                }
-                let Some(after) = resolved.before.and_then(|json| serde_json::from_value(json).ok()) else {
-                    return unknown("its state is not visible");
-                };
-                match recovery::look(&claim.effect, &before, &after, now >= horizon_at) {
-                    Recovered::Unknown(_) if now < horizon_at => Err(Why::Waits(horizon_at)),
-                    recovered => Ok(recovered),
-                }
-            }
-        }
-    }
 }
 
-fn broken(error: store::Error) -> Why {
+/// Whether a program simply took longer than it was given: that is its answer, nothing was lost.
+fn outlived(effect: &Effect, took: Duration) -> bool {
+    let Effect::Exec(exec) = effect else { return false };
+    let given = exec.options.timeout_ms.unwrap_or(sandbook_core::effect::docker::EXEC_MS_DEFAULT);
+    took >= Duration::from_millis(given)
+}
+
+pub(super) fn broken(error: store::Error) -> Why {
     Why::Broken(error.into())
 }
 
@@ -401,7 +471,7 @@ impl Steps for Recorder<'_> {
             let now = self.attempt.parts.clock.now();
             let record = self.session.lock().await.step(data, now);
             let record = record.map_err(|fault| Error::failed(fault.to_string()))?;
-            let appended = self.attempt.parts.store.append(&self.attempt.run, vec![record], true).await;
+            let appended = self.attempt.ledger.append(vec![record], true).await;
             appended.map_err(|error| Error::failed(error.to_string()))
         })
     }
@@ -412,6 +482,11 @@ impl Perform for Attempt {
         Box::pin(async move {
             if self.stopped.load(Ordering::Acquire) {
                 return Err(Stopped);
+            }
+            if self.observing.load(Ordering::Acquire)
+                && let Err(refused) = self.only_observes(&effect)
+            {
+                return Ok(Err(refused));
             }
             match self.answer(effect).await {
                 Ok(answer) => Ok(answer),

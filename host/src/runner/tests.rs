@@ -21,6 +21,8 @@ const EVERYTHING: &str = r#"
 @id("all") permit (principal, action in Action::"mutate", resource);
 "#;
 
+mod verification;
+
 struct Bench {
     runner: Arc<Runner>,
     store: Arc<dyn Store>,
@@ -245,11 +247,22 @@ async fn brakes_hold_back_what_was_done_often_enough() {
         &["docker.restart-container"],
         "fn run(input) { for i in 0..3 { docker::restart_container(input.target); } fixed(\"x\") }",
     );
+    let mut notices = bench.runner.notices();
     let id = bench.submit(&package, Some("shop-db-1"), Stage::Live).await;
     let row = bench.ended(&id).await;
     assert_eq!((row.state, row.outcome), (State::Failed, Some(Outcome::Limited)), "{row:?}");
     let intents = journal(&bench, &id).await.iter().filter(|record| record["kind"] == "intended").count();
     assert_eq!(intents, 2);
+    let trip = bench.store.trips(true).await.expect("readable").remove(0);
+    // Whoever comes later is held back by the same brake, and nobody is told of it twice.
+    let later = bench.submit(&package, Some("shop-web-1"), Stage::Live).await;
+    assert_eq!(bench.ended(&later).await.outcome, Some(Outcome::Limited));
+    let told: Vec<Notice> = std::iter::from_fn(|| notices.try_recv().ok()).collect();
+    let tripped: Vec<&Notice> = told.iter().filter(|notice| notice.event == "tripped").collect();
+    assert_eq!(tripped.len(), 1, "{told:?}");
+    assert_eq!((&tripped[0].run, &tripped[0].key), (&id, &format!("sandbook-{}", trip.id)));
+    assert!(tripped[0].sentence.ends_with(&trip.line()), "{:?}", tripped[0]);
+    assert_eq!(bench.runner.parts().metrics.brake_trips.with_label_values(&["policy"]).get(), 1);
 }
 
 /// The same case in Rust and in Rhai: identical records, header aside.

@@ -1,122 +1,199 @@
-//! Closing the loop: after a run that acted, look whether its condition holds.
+//! Closing the loop: after a run that acted, look whether it helped, and go on watching whether that lasts.
 //!
-//! The condition is the manifest's; the default is running and healthy. A failed condition contradicts; what cannot be
-//! looked at is unknown. Deliberately not here: the alert's resolution, which Alertmanager reports late.
+//! First the condition is looked at until it holds or its time is over: *pending* becomes *confirmed*, *contradicted* or
+//! *unknown*. What is confirmed can still change while the manifest's windows are open: the same alert firing again
+//! contradicts (in the transaction that takes the alert), an alert that does not resolve in time leaves it unknown. All
+//! of it is in the store, so a restart goes on with it. Contradictions count against the version, which is demoted when
+//! there are too many of them.
+//!
+//! Deliberately not here: how a condition is looked at, see [`look`], and when a version is demoted; the library judges.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
-use sandbook_core::effect::Scope;
+use sandbook_core::duration::DurationMs;
 use sandbook_core::effect::docker::{ContainerState, Health, Status};
+use sandbook_core::effect::{Class, Effect};
+use sandbook_core::journal::{Answer, Slot};
 use sandbook_core::manifest::{Condition, Verify};
-use sandbook_core::run::{State, Verification};
+use sandbook_core::run::Verification;
 
 use super::Runner;
 use super::execute::Prepared;
-use crate::store::{RunFilter, RunPatch, RunRow};
+use crate::store::{Aftermath, Due, RunRow, Verdict};
+
+mod look;
+
+use look::Look;
 
 /// How often the condition is looked at, in milliseconds.
 const LOOK_EVERY_MS: u64 = 1_000;
-/// How long it may take to hold when the manifest does not say, in milliseconds.
-const WITHIN_MS_DEFAULT: u64 = 120_000;
-
-/// What a look at the condition says.
-enum Look {
-    Holds,
-    NotYet(String),
-    Cannot(String),
-}
+/// Conditions looked at at once: each look is a call or two of Docker or Prometheus, or a guest.
+pub(super) const LOOKS_MAX: usize = 16;
+/// How often verifications whose time is over are looked for.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 impl Runner {
     /// Starts verifying a run that has just ended.
-    pub(super) fn verify_later(&self, prepared: &Prepared) {
+    pub(super) fn verify_later(&self, row: RunRow) {
         let Some(myself) = self.myself.upgrade() else { return };
-        let (row, verify) = (prepared.row.clone(), prepared.package.manifest.verify.clone());
         tokio::spawn(async move {
-            if let Err(error) = myself.verify(row, verify).await {
-                tracing::warn!("a verification cannot be recorded: {error:#}");
+            let id = row.id.clone();
+            if let Err(error) = myself.verify(row).await {
+                tracing::warn!(run = %id, "its verification goes on at the next start: {error:#}");
             }
         });
     }
 
-    /// Verifications that a restart interrupted.
+    /// Verifications that a restart interrupted, and from now on those whose time comes.
     pub(super) async fn resume_verifications(&self) -> Result<()> {
-        let filter = RunFilter { state: Some(State::Succeeded), limit: crate::store::PAGE_MAX, ..RunFilter::default() };
-        let (rows, _) = self.parts.store.runs(filter).await?;
-        for row in rows.into_iter().filter(|row| row.verification == Some(Verification::Pending)) {
-            let Some(package) = self.library.package_by_digest(&row.digest).await? else { continue };
-            let Some(myself): Option<Arc<Runner>> = self.myself.upgrade() else { return Ok(()) };
-            let verify = package.manifest.verify.clone();
-            tokio::spawn(async move {
-                if let Err(error) = myself.verify(row, verify).await {
-                    tracing::warn!("a verification cannot be recorded: {error:#}");
-                }
-            });
+        for row in self.parts.store.pending_verifications().await? {
+            self.verify_later(row);
         }
+        let Some(myself) = self.myself.upgrade() else { return Ok(()) };
+        tokio::spawn(async move {
+            loop {
+                if let Err(error) = myself.settle_verifications().await {
+                    tracing::warn!("verifications cannot be settled: {error:#}");
+                }
+                tokio::time::sleep(WATCH_EVERY).await;
+            }
+        });
         Ok(())
     }
 
-    async fn verify(&self, row: RunRow, verify: Option<Verify>) -> Result<()> {
-        let (condition, within_ms) = match &verify {
-            Some(verify) => (verify.condition.clone(), verify.within.0),
-            None => (Condition::Healthy, WITHIN_MS_DEFAULT),
-        };
-        let until = row.finished_at.unwrap_or_else(|| self.parts.clock.now().unix_ms) + within_ms;
-        let (verification, why) = loop {
-            match self.look(&row, &condition).await {
-                Look::Holds => break (Verification::Confirmed, String::new()),
-                Look::Cannot(why) if self.parts.clock.now().unix_ms >= until => break (Verification::Unknown, why),
-                Look::NotYet(why) if self.parts.clock.now().unix_ms >= until => {
-                    break (Verification::Contradicted, why);
+    /// Looks until the condition holds, its time is over, or nobody can ever tell.
+    async fn verify(&self, row: RunRow) -> Result<()> {
+        let package = self.library.package_by_digest(&row.digest).await?;
+        let within = package.as_ref().and_then(|package| package.manifest.verify.as_ref()).map(|verify| verify.within);
+        let within = within.unwrap_or(Verify::default().within);
+        let until = row.finished_at.unwrap_or_else(|| self.parts.clock.now().unix_ms) + within.0;
+        let lookout = self.lookout(&row, package.as_deref()).await?;
+        let (to, why) = loop {
+            let look = {
+                let _turn = self.looking.acquire().await?;
+                lookout.look(&self.parts).await
+            };
+            let now = self.parts.clock.now().unix_ms;
+            match look {
+                Look::Holds(why) => break (Verification::Confirmed, why),
+                Look::Never(why) => break (Verification::Unknown, why),
+                Look::Cannot(why) if now >= until => break (Verification::Unknown, why),
+                Look::NotYet(why) if now >= until => {
+                    break (Verification::Contradicted, format!("{why}, {within} after the run"));
                 }
-                Look::Cannot(_) | Look::NotYet(_) => {
-                    self.parts.clock.sleep_until(self.parts.clock.now().unix_ms + LOOK_EVERY_MS).await;
-                }
+                Look::Cannot(_) | Look::NotYet(_) => self.parts.clock.sleep_until(now + LOOK_EVERY_MS).await,
             }
         };
-        let patch = RunPatch { verification: Some(verification), ..RunPatch::default() };
-        self.parts.store.update_run(&row.id, patch).await?;
-        self.parts.metrics.verifications.with_label_values(&[row.runbook.as_str(), verification.name()]).inc();
-        let why = if why.is_empty() { "the condition holds".to_owned() } else { why };
-        tracing::info!(run = %row.id, runbook = %row.runbook, verification = verification.name(), "verified: {why}");
-        if verification == Verification::Contradicted {
-            self.notice("contradicted", &row, &format!("it acted, but {why}"));
+        self.judge(&row, Verification::Pending, to, &why).await?;
+        self.settle_verifications().await
+    }
+
+    /// Writes what was found, unless something else was found meanwhile.
+    async fn judge(&self, row: &RunRow, from: Verification, to: Verification, why: &str) -> Result<()> {
+        let at = self.parts.clock.now().unix_ms;
+        let verdict = Verdict { from, to, why: why.to_owned(), at };
+        if self.parts.store.set_verification(&row.id, verdict).await? {
+            tracing::info!(run = %row.id, runbook = %row.runbook, verification = to.name(), "verified: {why}");
+            if to == Verification::Confirmed {
+                self.count(row, to);
+            }
         }
         Ok(())
     }
 
-    async fn look(&self, row: &RunRow, condition: &Condition) -> Look {
-        let Some(target) = &row.target else { return Look::Cannot("it has no target".to_owned()) };
-        let healthy = match condition {
-            Condition::Healthy => true,
-            Condition::Running => false,
-            Condition::Promql(_) => return Look::Cannot("conditions in PromQL are not looked at yet".to_owned()),
-        };
-        let handle = target.handle();
-        let resolved = match self.parts.driver.resolve(&target.host, &Scope::Container(&handle)).await {
-            Ok(resolved) => resolved,
-            Err(error) => return Look::Cannot(error.to_string()),
-        };
-        if resolved.target.id != target.id {
-            return Look::Cannot("the container it acted on was replaced".to_owned());
+    fn count(&self, row: &RunRow, verification: Verification) {
+        self.parts.metrics.verifications.with_label_values(&[row.runbook.as_str(), verification.name()]).inc();
+    }
+
+    /// Tells of verifications that became final and closes those whose time is over. One at a time, so that everything
+    /// is told once.
+    pub(super) async fn settle_verifications(&self) -> Result<()> {
+        let _one = self.settling.lock().await;
+        for due in self.parts.store.due_verifications(self.parts.clock.now().unix_ms).await? {
+            self.settle_due(due).await?;
         }
-        let Some(state) = resolved.before.and_then(|json| serde_json::from_value::<ContainerState>(json).ok()) else {
-            return Look::Cannot("its state is not visible".to_owned());
-        };
-        match (state.status, state.health) {
-            (Status::Running, Health::Healthy | Health::None) => Look::Holds,
-            (Status::Running, Health::Starting | Health::Unhealthy) if !healthy => Look::Holds,
-            (Status::Running, Health::Starting) => Look::NotYet("it is still starting".to_owned()),
-            (Status::Running, Health::Unhealthy) => Look::NotYet("it is still unhealthy".to_owned()),
-            (
-                Status::Created
-                | Status::Paused
-                | Status::Restarting
-                | Status::Removing
-                | Status::Exited
-                | Status::Dead,
-                _,
-            ) => Look::NotYet("it does not run".to_owned()),
+        Ok(())
+    }
+
+    async fn settle_due(&self, Due { mut run, unresolved }: Due) -> Result<()> {
+        if unresolved {
+            let acted = run.finished_at.unwrap_or(run.at);
+            let within = DurationMs(run.aftermath.resolve_by.unwrap_or(acted).saturating_sub(acted));
+            let why = format!("the condition held, but the alert was not resolved within {within}");
+            self.judge(&run, Verification::Confirmed, Verification::Unknown, &why).await?;
+            run.verification = Some(Verification::Unknown);
         }
+        match run.verification {
+            Some(Verification::Contradicted) => {
+                self.count(&run, Verification::Contradicted);
+                let why = run.aftermath.verification_why.as_deref().unwrap_or("it did not help");
+                self.notice("contradicted", &run, &format!("it acted, but {why}"));
+                self.demote(&run).await?;
+            }
+            Some(Verification::Unknown) => self.count(&run, Verification::Unknown),
+            Some(Verification::Confirmed | Verification::Pending) | None => {}
+        }
+        self.parts.store.close_verification(&run.id).await?;
+        Ok(())
+    }
+
+    /// Takes a version that was contradicted too often out of action.
+    async fn demote(&self, row: &RunRow) -> Result<()> {
+        let Some(reason) = self.library.demote_contradicted(&row.runbook, &row.digest).await? else { return Ok(()) };
+        tracing::warn!(runbook = %row.runbook, digest = %row.digest, "demoted to shadow: {reason}");
+        self.parts.metrics.demotions.with_label_values(&[&row.runbook]).inc();
+        let sentence = format!(
+            "{} {} is in shadow now: {reason}. Once it is mended: sandbook promote {0} live --reason \"…\"",
+            row.runbook, row.version
+        );
+        self.notice("demoted", row, &sentence);
+        Ok(())
+    }
+}
+
+/// What the row of a run that ends says of what follows; `None`: it changed nothing and tried nothing.
+pub(super) fn aftermath(prepared: &Prepared, now: u64, verified: bool) -> Option<Aftermath> {
+    let verify = prepared.package.manifest.verify.as_ref();
+    let slots = &prepared.journal.slots;
+    let acted_at = slots.iter().filter(|slot| acted(slot)).map(|slot| slot.at).min();
+    let needless = needless(slots, verify.map_or(&Condition::Healthy, |verify| &verify.condition));
+    let windows = if verified { windows(verify, prepared.row.episode.is_some(), now) } else { Aftermath::default() };
+    (needless || acted_at.is_some()).then_some(Aftermath { acted_at, needless, ..windows })
+}
+
+/// Until when it is watched whether what a run did lasts. Only alerts resolve and fire again.
+fn windows(verify: Option<&Verify>, heard: bool, now: u64) -> Aftermath {
+    let no_refire = heard.then(|| verify.map_or(Verify::default().no_refire, |verify| verify.no_refire).0);
+    let resolved_within = verify.filter(|_| heard).map(|verify| verify.resolved_within.0);
+    Aftermath {
+        verify_until: Some(now + no_refire.max(resolved_within).unwrap_or(0)),
+        resolve_by: resolved_within.map(|within| now + within),
+        refire_until: no_refire.map(|window| now + window),
+        ..Aftermath::default()
+    }
+}
+
+/// Whether a slot changed the world.
+pub(super) fn acted(slot: &Slot) -> bool {
+    mutates(slot) && matches!(&slot.answer, Some(Answer::Ok(_)))
+}
+
+fn mutates(slot: &Slot) -> bool {
+    Effect::find(&slot.request.effect).is_some_and(|info| info.class == Class::Mutate)
+}
+
+/// Whether what was changed first was well in the look just before. A container without a health check is never known
+/// to be well, and a query is not asked again before every change.
+fn needless(slots: &[Slot], condition: &Condition) -> bool {
+    let Some(first) = slots.iter().find(|slot| mutates(slot) && slot.attempt > 0) else { return false };
+    let before = first.resolved.as_ref().and_then(|resolved| resolved.before.clone());
+    let Some(before) = before.and_then(|json| serde_json::from_value::<ContainerState>(json).ok()) else {
+        return false;
+    };
+    match condition {
+        Condition::Healthy => before.status == Status::Running && before.health == Health::Healthy,
+        Condition::Running => before.status == Status::Running,
+        Condition::Promql(_) => false,
     }
 }

@@ -1,29 +1,71 @@
-//! The intend transaction: stop switch, pauses, windows; then the attempt is counted and the intent recorded.
+//! The intend transaction: stop switch, pauses, trips, windows; then the attempt is counted and the intent recorded.
 //!
 //! Attempts count, not successes, and they count before the world changes. Everything is checked in the transaction
 //! that counts, so two runs cannot both take the last place. An attempt of the future (a clock was set back) counts.
+//! What finds its window full trips the brake: that commits although the intent is refused.
 //!
 //! Deliberately not here: which windows apply; engine, policy and manifest say, and all of them must have room.
 
-use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use sandbook_core::error::Error as CoreError;
 use sandbook_core::journal::Record;
 
 use super::row::{Columns, Where, int, page};
 use super::writer::Tx;
-use super::{AttemptFilter, AttemptRow, Intend, Result, Scope, Window, journal, pauses};
+use super::{
+    AttemptFilter, AttemptRow, Intend, Intended, Result, Scope, Storm, Window, figures, journal, pauses, time, trips,
+};
+
+/// A window without room for one more.
+pub(super) struct Full {
+    pub(super) scope: Scope,
+    pub(super) key: String,
+    pub(super) label: String,
+    pub(super) counted: u64,
+    pub(super) allowed: u32,
+    pub(super) window_ms: u64,
+}
 
 /// See [`super::Store::intend`].
-pub(super) fn intend(
-    tx: &mut Tx<'_>,
-    run: &str,
-    record: Record,
-    intend: &Intend,
-) -> Result<std::result::Result<(), CoreError>> {
-    if let Some(refusal) = refusal(tx.sql, intend)? {
-        return Ok(Err(CoreError::limited(refusal)));
+pub(super) fn intend(tx: &mut Tx<'_>, run: &str, record: Record, intend: &Intend) -> Result<Intended> {
+    let limited = |why| Ok(Intended::Limited { error: CoreError::limited(why), tripped: None });
+    if let Some(why) = held(tx.sql, intend)? {
+        return limited(why);
     }
+    // A further attempt of a slot follows a look that proved that the one before did nothing, and that one is counted.
+    let counted = matches!(&record, Record::Intended { attempt, .. } if *attempt > 1);
+    if !counted && let Some(full) = full(tx.sql, intend)? {
+        if intend.dry {
+            let Full { scope, key, label, counted, allowed, window_ms } = &full;
+            let figures = figures(scope, key, *counted, *allowed, *window_ms);
+            return limited(format!("{label} would trip: {figures}"));
+        }
+        let trip = trips::open(tx, run, intend, full)?;
+        return Ok(Intended::Limited { error: CoreError::limited(trip.refusal()), tripped: Some(Box::new(trip)) });
+    }
+    if !counted && !intend.dry {
+        count(tx, run, intend)?;
+    }
+    journal::append(tx, run, vec![record])?;
+    Ok(Intended::Taken)
+}
+
+/// See [`super::Store::would_intend`].
+pub(super) fn would(sql: &Connection, intend: &Intend) -> Result<Intended> {
+    let why = match held(sql, intend)? {
+        Some(why) => Some(why),
+        None => full(sql, intend)?.map(|full| {
+            let Full { scope, key, label, counted, allowed, window_ms } = &full;
+            format!("{label} would trip: {}", figures(scope, key, *counted, *allowed, *window_ms))
+        }),
+    };
+    Ok(match why {
+        Some(why) => Intended::Limited { error: CoreError::limited(why), tripped: None },
+        None => Intended::Taken,
+    })
+}
+
+fn count(tx: &mut Tx<'_>, run: &str, intend: &Intend) -> Result<()> {
     let at = int(intend.at);
     let mut statement = tx.sql.prepare_cached(
         "INSERT INTO attempts (run, runbook, subject, host, effect, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -34,12 +76,11 @@ pub(super) fn intend(
     for policy in &intend.policy {
         statement.execute(params![policy, at, attempt])?;
     }
-    journal::append(tx, run, vec![record])?;
-    Ok(Ok(()))
+    Ok(())
 }
 
-/// Why it may not be done now.
-fn refusal(sql: &Connection, intend: &Intend) -> Result<Option<String>> {
+/// Why it may not be done, whatever has room.
+fn held(sql: &Connection, intend: &Intend) -> Result<Option<String>> {
     if let Some(stop) = pauses::stopped(sql)? {
         let since = time(stop.at);
         return Ok(Some(format!(
@@ -53,69 +94,85 @@ fn refusal(sql: &Connection, intend: &Intend) -> Result<Option<String>> {
             return Ok(Some(format!("paused by {} until {until}: {} (pause {})", pause.by, pause.reason, pause.id)));
         }
     }
-    for window in &intend.windows {
-        if let Some(refusal) = full(sql, intend, window)? {
-            return Ok(Some(refusal));
-        }
-    }
-    Ok(None)
-}
-
-/// Queries of one scope: how many after a time, and the time of the one that many places back.
-struct Queries {
-    count: &'static str,
-    nth: &'static str,
-}
-
-macro_rules! queries {
-    ($table:literal, $condition:literal) => {
-        Queries {
-            count: concat!("SELECT count(*) FROM ", $table, " WHERE ", $condition, " AND at > ?3"),
-            nth: concat!(
-                "SELECT at FROM ",
-                $table,
-                " WHERE ",
-                $condition,
-                " AND at > ?3 ORDER BY at DESC LIMIT 1 OFFSET ?4"
-            ),
-        }
-    };
-}
-
-fn full(sql: &Connection, intend: &Intend, window: &Window) -> Result<Option<String>> {
-    let (runbook, subject, host) = (intend.runbook.as_str(), intend.subject.as_str(), intend.host.as_str());
-    // `?2` is bound everywhere, so scopes with one key compare with it in vain.
-    let (queries, keys, about) = match &window.scope {
-        Scope::RunbookSubject => (
-            queries!("attempts", "runbook = ?1 AND subject = ?2"),
-            [runbook, subject],
-            format!("{runbook} on {subject}"),
-        ),
-        Scope::Subject => (queries!("attempts", "subject = ?1 AND ?2 = ''"), [subject, ""], subject.to_owned()),
-        Scope::Runbook => (queries!("attempts", "runbook = ?1 AND ?2 = ''"), [runbook, ""], runbook.to_owned()),
-        Scope::Host => (queries!("attempts", "host = ?1 AND ?2 = ''"), [host, ""], format!("host {host}")),
-        Scope::Policy(key) => {
-            (queries!("attempts_policy", "policy = ?1 AND ?2 = ''"), [key.as_str(), ""], format!("policy {key}"))
-        }
-    };
-    if window.count == 0 {
+    if let Some(window) = intend.windows.iter().find(|window| window.count == 0) {
+        let about = window.scope.about(&window.scope.key(&intend.runbook, &intend.subject, &intend.host));
         return Ok(Some(format!("{} allows no attempt of {about}", window.label)));
     }
-    let after = int(intend.at).saturating_sub(int(window.window_ms));
-    let place = window.count - 1;
-    let values: [&dyn ToSql; 4] = [&keys[0], &keys[1], &after, &place];
-    let oldest: Option<i64> = sql.prepare_cached(queries.nth)?.query_row(&values[..], |row| row.get(0)).optional()?;
-    let Some(oldest) = oldest else { return Ok(None) };
-    let count: i64 = sql.prepare_cached(queries.count)?.query_row(&values[..3], |row| row.get(0))?;
-    let room = time(oldest.max(0).unsigned_abs().saturating_add(window.window_ms));
-    Ok(Some(format!(
-        "{}: {count} attempts of {about}, at most {} are allowed; there is room again at {room}",
-        window.label, window.count
-    )))
+    Ok(trips::covering(sql, intend)?.map(|trip| trip.refusal()))
 }
 
-fn time(ms: u64) -> String {
-    Timestamp::from_millisecond(int(ms)).map_or_else(|_| "never".to_owned(), |at| at.to_string())
+/// The first window without room.
+fn full(sql: &Connection, intend: &Intend) -> Result<Option<Full>> {
+    for window in &intend.windows {
+        if let Some(full) = full_window(sql, intend, window)? {
+            return Ok(Some(full));
+        }
+    }
+    match &intend.storm {
+        Some(storm) => storming(sql, intend, storm),
+        None => Ok(None),
+    }
+}
+
+macro_rules! count_of {
+    ($table:literal, $id:literal, $condition:literal) => {
+        concat!("SELECT count(*) FROM ", $table, " WHERE ", $condition, " AND at > ?3 AND ", $id, " > ?4")
+    };
+}
+
+fn full_window(sql: &Connection, intend: &Intend, window: &Window) -> Result<Option<Full>> {
+    let (runbook, subject, host) = (intend.runbook.as_str(), intend.subject.as_str(), intend.host.as_str());
+    // `?2` is bound everywhere, so scopes with one key compare with it in vain.
+    let (query, keys) = match &window.scope {
+        Scope::RunbookSubject => (count_of!("attempts", "id", "runbook = ?1 AND subject = ?2"), [runbook, subject]),
+        Scope::Subject => (count_of!("attempts", "id", "subject = ?1 AND ?2 = ''"), [subject, ""]),
+        Scope::Runbook => (count_of!("attempts", "id", "runbook = ?1 AND ?2 = ''"), [runbook, ""]),
+        Scope::Host => (count_of!("attempts", "id", "host = ?1 AND ?2 = ''"), [host, ""]),
+        Scope::Policy(key) => (count_of!("attempts_policy", "attempt", "policy = ?1 AND ?2 = ''"), [key.as_str(), ""]),
+        Scope::Storm => return Err(super::Error::Defect("a storm limit is no window".to_owned())),
+    };
+    let key = window.scope.key(runbook, subject, host);
+    let afresh = trips::counts_after(sql, &window.scope, &key)?;
+    let after = int(intend.at).saturating_sub(int(window.window_ms));
+    let values: [&dyn ToSql; 4] = [&keys[0], &keys[1], &after, &afresh];
+    let counted: i64 = sql.prepare_cached(query)?.query_row(&values[..], |row| row.get(0))?;
+    if counted < i64::from(window.count) {
+        return Ok(None);
+    }
+    Ok(Some(Full {
+        scope: window.scope.clone(),
+        key,
+        label: window.label.clone(),
+        counted: counted.unsigned_abs(),
+        allowed: window.count,
+        window_ms: window.window_ms,
+    }))
+}
+
+/// Many subjects of one host at once have one cause, and restarting each of them is not its cure.
+fn storming(sql: &Connection, intend: &Intend, storm: &Storm) -> Result<Option<Full>> {
+    let afresh = trips::counts_after(sql, &Scope::Storm, &intend.host)?;
+    let after = int(intend.at).saturating_sub(int(storm.window_ms));
+    let mut statement =
+        sql.prepare_cached("SELECT 1 FROM attempts WHERE subject = ?1 AND host = ?2 AND at > ?3 AND id > ?4 LIMIT 1")?;
+    let again = statement.query_row(params![intend.subject, intend.host, after, afresh], |_| Ok(())).optional()?;
+    if again.is_some() {
+        return Ok(None);
+    }
+    let mut statement =
+        sql.prepare_cached("SELECT count(DISTINCT subject) FROM attempts WHERE host = ?1 AND at > ?2 AND id > ?3")?;
+    let counted: i64 = statement.query_row(params![intend.host, after, afresh], |row| row.get(0))?;
+    if counted < i64::from(storm.subjects_max) {
+        return Ok(None);
+    }
+    Ok(Some(Full {
+        scope: Scope::Storm,
+        key: intend.host.clone(),
+        label: storm.label.clone(),
+        counted: counted.unsigned_abs(),
+        allowed: storm.subjects_max,
+        window_ms: storm.window_ms,
+    }))
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {

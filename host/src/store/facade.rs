@@ -22,6 +22,14 @@ impl Store for Sqlite {
         let id = id.to_owned();
         self.readers.read(move |sql| intake::get(sql, &id)).boxed()
     }
+    fn join(&self, episode: &str, run: &str) -> Answer<'_, ()> {
+        let (episode, run) = (episode.to_owned(), run.to_owned());
+        self.write(move |tx| intake::join(tx, &episode, &run)).boxed()
+    }
+    fn set_episode_snapshot(&self, id: &str, snapshot: Value) -> Answer<'_, bool> {
+        let id = id.to_owned();
+        self.write(move |tx| intake::set_snapshot(tx, &id, &snapshot)).boxed()
+    }
     fn set_episode_outcome(&self, id: &str, outcome: &str) -> Answer<'_, bool> {
         let (id, outcome) = (id.to_owned(), outcome.to_owned());
         self.write(move |tx| intake::set_outcome(tx, &id, &outcome)).boxed()
@@ -59,6 +67,31 @@ impl Store for Sqlite {
         self.readers.read(move |sql| runs::due_waiting(sql, now)).boxed()
     }
 
+    fn set_verification(&self, id: &str, verdict: Verdict) -> Answer<'_, bool> {
+        let id = id.to_owned();
+        self.write(move |tx| outcomes::set(tx, &id, &verdict)).boxed()
+    }
+    fn pending_verifications(&self) -> Answer<'_, Vec<RunRow>> {
+        self.readers.read(outcomes::pending).boxed()
+    }
+    fn due_verifications(&self, now: u64) -> Answer<'_, Vec<Due>> {
+        self.readers.read(move |sql| outcomes::due(sql, now)).boxed()
+    }
+    fn close_verification(&self, id: &str) -> Answer<'_, bool> {
+        let id = id.to_owned();
+        self.write(move |tx| outcomes::close(tx, &id)).boxed()
+    }
+    fn tallies(&self, since: u64, runbook: Option<String>) -> Answer<'_, Vec<Tally>> {
+        self.readers.read(move |sql| outcomes::tallies(sql, since, runbook.as_deref())).boxed()
+    }
+    fn contradictions(&self, name: &str, digest: &str, since: u64, limit: u32) -> Answer<'_, u64> {
+        let (name, digest) = (name.to_owned(), digest.to_owned());
+        self.readers.read(move |sql| outcomes::contradictions(sql, &name, &digest, since, limit)).boxed()
+    }
+    fn speed(&self, since: u64) -> Answer<'_, Speed> {
+        self.readers.read(move |sql| outcomes::speed(sql, since)).boxed()
+    }
+
     fn append(&self, run: &str, records: Vec<Record>, durable: bool) -> Answer<'_, ()> {
         let run = run.to_owned();
         async move {
@@ -72,8 +105,11 @@ impl Store for Sqlite {
         let work = move |tx: &mut writer::Tx<'_>, run: &str, held| journal::checkpoint(tx, run, held, checkpoint);
         self.write_held(run.to_owned(), work).boxed()
     }
-    fn intend(&self, run: &str, record: Record, intend: Intend) -> Answer<'_, std::result::Result<(), CoreError>> {
+    fn intend(&self, run: &str, record: Record, intend: Intend) -> Answer<'_, Intended> {
         self.write_run(run.to_owned(), move |tx, run| brakes::intend(tx, run, record, &intend)).boxed()
+    }
+    fn would_intend(&self, intend: Intend) -> Answer<'_, Intended> {
+        self.readers.read(move |sql| brakes::would(sql, &intend)).boxed()
     }
     fn records(&self, run: &str) -> Answer<'_, Vec<Record>> {
         let run = run.to_owned();
@@ -193,11 +229,24 @@ impl Store for Sqlite {
     fn approvals(&self, open_only: bool) -> Answer<'_, Vec<Approval>> {
         self.readers.read(move |sql| approvals::list(sql, open_only)).boxed()
     }
-    fn decide_approval(&self, id: &str, approved: bool, by: &str, reason: &str, at: u64) -> Answer<'_, Decided> {
-        let kind = if approved { ApprovalEnd::Approved } else { ApprovalEnd::Denied };
-        let decision = ApprovalDecision { kind, by: by.to_owned(), reason: reason.to_owned(), at };
+    fn open_approval(&self, run: &str, slot: u32) -> Answer<'_, Option<Approval>> {
+        let run = run.to_owned();
+        self.readers.read(move |sql| approvals::open(sql, &run, slot)).boxed()
+    }
+    fn approvals_of_episode(&self, episode: &str) -> Answer<'_, Vec<Approval>> {
+        let episode = episode.to_owned();
+        self.readers.read(move |sql| approvals::of_episode(sql, &episode)).boxed()
+    }
+    fn answer_approval(&self, id: &str, decision: ApprovalDecision) -> Answer<'_, Decided> {
         let id = id.to_owned();
-        self.write(move |tx| approvals::decide(tx, &id, decision)).boxed()
+        async move {
+            let whole = id.clone();
+            let Some(run) = self.readers.read(move |sql| approvals::run_of(sql, &whole)).await? else {
+                return Ok(Decided::Unknown);
+            };
+            self.write_run(run, move |tx, _| approvals::answer(tx, &id, decision)).await
+        }
+        .boxed()
     }
     fn withdraw_approvals(&self, run: &str, reason: &str, at: u64) -> Answer<'_, u64> {
         let (run, reason) = (run.to_owned(), reason.to_owned());
@@ -219,6 +268,23 @@ impl Store for Sqlite {
     }
     fn set_stop(&self, stop: Option<Stop>) -> Answer<'_, ()> {
         self.write(move |tx| pauses::set_stop(tx, stop)).boxed()
+    }
+    fn trips(&self, open_only: bool) -> Answer<'_, Vec<Trip>> {
+        self.readers.read(move |sql| trips::list(sql, open_only)).boxed()
+    }
+    fn rearm(&self, id: &str, by: &str, reason: &str, at: u64) -> Answer<'_, Rearmed> {
+        let (id, by, reason) = (id.to_owned(), by.to_owned(), reason.to_owned());
+        self.write(move |tx| trips::rearm(tx, &id, &by, &reason, at)).boxed()
+    }
+    fn add_drift(&self, drift: Drift) -> Answer<'_, ()> {
+        self.write(move |tx| drifts::add(tx, &drift)).boxed()
+    }
+    fn drifts(&self) -> Answer<'_, Vec<Drift>> {
+        self.readers.read(drifts::newest).boxed()
+    }
+    fn drifts_of(&self, run: &str) -> Answer<'_, Vec<Drift>> {
+        let run = run.to_owned();
+        self.readers.read(move |sql| drifts::of_run(sql, &run)).boxed()
     }
     fn attempts(&self, filter: AttemptFilter) -> Answer<'_, Vec<AttemptRow>> {
         self.readers.read(move |sql| brakes::list(sql, filter)).boxed()

@@ -13,7 +13,7 @@ use sandbook_core::run::Mode;
 
 use super::row::{Columns, Where, cut_page, int, json, page, parse_cursor, unique};
 use super::writer::Tx;
-use super::{Accepted, AcceptedKind, EpisodeFilter, EpisodeRow, EpisodeRun, Incoming, NewRun, Result, id, runs};
+use super::{Accepted, AcceptedKind, EpisodeFilter, EpisodeRow, EpisodeRun, Incoming, NewRun, Result, id, outcomes, runs};
 
 /// The newest episode of a fingerprint.
 struct Latest {
@@ -71,7 +71,7 @@ fn firing(tx: &mut Tx<'_>, incoming: Incoming, latest: Option<Latest>) -> Result
         Some(latest) if latest.includes(starts_at) => {
             hear_again(tx.sql, &latest.id, starts_at, incoming.received_at)?;
             let runs = if latest.open { late_runs(tx, &latest.id, incoming.runs)? } else { Vec::new() };
-            return Ok(Accepted { episode: latest.id, kind: AcceptedKind::Duplicate, runs });
+            return Ok(Accepted { episode: latest.id, kind: AcceptedKind::Duplicate, runs, joined: Vec::new() });
         }
         Some(latest) => {
             tx.sql
@@ -79,17 +79,44 @@ fn firing(tx: &mut Tx<'_>, incoming: Incoming, latest: Option<Latest>) -> Result
                     "UPDATE episodes SET resolved_at = ?2, superseded = 1 WHERE id = ?1 AND resolved_at IS NULL",
                 )?
                 .execute(params![latest.id, int(incoming.received_at)])?;
+            outcomes::refired(tx, &incoming.alert.fingerprint, incoming.received_at)?;
             AcceptedKind::Refired
         }
     };
     let episode = insert(tx.sql, &incoming)?;
     let mut created = Vec::with_capacity(incoming.runs.len());
+    let mut joined = Vec::new();
     for mut run in incoming.runs {
+        if let Some(other) = incoming.joins.get(&run.id)
+            && runs::state(tx.sql, other)?.is_some_and(|state| !state.is_final())
+        {
+            join_at(tx, &episode, other, incoming.received_at)?;
+            joined.push(other.clone());
+            continue;
+        }
         run.episode = Some(episode.clone());
         runs::create(tx, &run)?;
         created.push(run.id);
     }
-    Ok(Accepted { episode, kind, runs: created })
+    Ok(Accepted { episode, kind, runs: created, joined })
+}
+
+/// See [`super::Store::join`].
+pub(super) fn join(tx: &mut Tx<'_>, episode: &str, run: &str) -> Result<()> {
+    let at = jiff::Timestamp::now().as_millisecond();
+    join_at(tx, episode, run, at.max(0).unsigned_abs())
+}
+
+fn join_at(tx: &mut Tx<'_>, episode: &str, run: &str, at: u64) -> Result<()> {
+    let mut statement = tx.sql.prepare_cached("INSERT OR IGNORE INTO joins (episode, run, at) VALUES (?1, ?2, ?3)")?;
+    statement.execute(params![episode, run, int(at)])?;
+    Ok(())
+}
+
+/// See [`super::Store::set_episode_snapshot`].
+pub(super) fn set_snapshot(tx: &mut Tx<'_>, id: &str, snapshot: &serde_json::Value) -> Result<bool> {
+    let mut statement = tx.sql.prepare_cached("UPDATE episodes SET snapshot = ?2 WHERE id = ?1")?;
+    Ok(statement.execute(params![id, json(snapshot)?])? == 1)
 }
 
 /// Runs of an episode that is known but that nobody was allowed to act on when it began: a runbook promoted, or added,
@@ -99,7 +126,11 @@ fn late_runs(tx: &mut Tx<'_>, episode: &str, runs: Vec<NewRun>) -> Result<Vec<St
     for mut run in runs.into_iter().filter(|run| run.mode != Mode::Shadow) {
         let acted: i64 = tx
             .sql
-            .prepare_cached("SELECT count(*) FROM runs WHERE episode = ?1 AND runbook = ?2 AND mode <> 'shadow'")?
+            .prepare_cached(
+                "SELECT (SELECT count(*) FROM runs WHERE episode = ?1 AND runbook = ?2 AND mode <> 'shadow')
+                     + (SELECT count(*) FROM joins JOIN runs ON runs.id = joins.run
+                        WHERE joins.episode = ?1 AND runs.runbook = ?2)",
+            )?
             .query_row(params![episode, run.runbook], |row| row.get(0))?;
         if acted == 0 {
             run.episode = Some(episode.to_owned());
@@ -124,7 +155,7 @@ fn hear_again(sql: &Connection, id: &str, starts_at: i64, received_at: u64) -> R
 
 fn resolved(tx: &mut Tx<'_>, incoming: &Incoming, latest: Option<Latest>) -> Result<Accepted> {
     let ends_at = incoming.alert.ends_at.map(|end| end.as_millisecond());
-    let duplicate = |episode| Ok(Accepted { episode, kind: AcceptedKind::Duplicate, runs: Vec::new() });
+    let duplicate = |episode| Ok(Accepted { episode, kind: AcceptedKind::Duplicate, runs: Vec::new(), joined: Vec::new() });
     match latest {
         // The end of an earlier firing, delivered late: the open one goes on.
         Some(latest) if latest.open && ends_at.is_some_and(|end| end < latest.starts_at) => duplicate(latest.id),
@@ -132,12 +163,12 @@ fn resolved(tx: &mut Tx<'_>, incoming: &Incoming, latest: Option<Latest>) -> Res
             tx.sql
                 .prepare_cached("UPDATE episodes SET resolved_at = ?2, ends_at = ?3 WHERE id = ?1")?
                 .execute(params![latest.id, int(incoming.received_at), ends_at])?;
-            Ok(Accepted { episode: latest.id, kind: AcceptedKind::Resolved, runs: Vec::new() })
+            Ok(Accepted { episode: latest.id, kind: AcceptedKind::Resolved, runs: Vec::new(), joined: Vec::new() })
         }
         Some(latest) if latest.includes(incoming.alert.starts_at.as_millisecond()) => duplicate(latest.id),
         Some(_) | None => {
             let episode = insert(tx.sql, incoming)?;
-            Ok(Accepted { episode, kind: AcceptedKind::ResolvedUnknown, runs: Vec::new() })
+            Ok(Accepted { episode, kind: AcceptedKind::ResolvedUnknown, runs: Vec::new(), joined: Vec::new() })
         }
     }
 }
@@ -199,7 +230,10 @@ fn row(row: &Row<'_>) -> rusqlite::Result<EpisodeRow> {
 
 fn runs_of(sql: &Connection, episode: &str) -> Result<Vec<EpisodeRun>> {
     let mut statement =
-        sql.prepare_cached("SELECT id, runbook, state FROM runs WHERE episode = ?1 ORDER BY at, id LIMIT 100")?;
+        sql.prepare_cached(
+            "SELECT id, runbook, state FROM runs
+             WHERE episode = ?1 OR id IN (SELECT run FROM joins WHERE episode = ?1) ORDER BY at, id LIMIT 100",
+        )?;
     let rows = statement.query_map([episode], |row| {
         Ok(EpisodeRun { run: row.get("id")?, runbook: row.get("runbook")?, state: row.word("state")? })
     })?;

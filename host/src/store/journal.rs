@@ -8,11 +8,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sandbook_core::journal::Record;
 use sandbook_core::run::State;
+use tokio::time::Instant;
 
 use super::row::{int, json};
 use super::writer::Tx;

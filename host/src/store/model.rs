@@ -12,12 +12,23 @@ use sandbook_core::target::Target;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod brakes;
+mod outcomes;
 mod people;
 
+pub(in crate::store) use brakes::figures;
+pub use brakes::*;
+pub use outcomes::*;
 pub use people::*;
 
 /// Rows of one page when a filter asks for more, or for none.
 pub const PAGE_MAX: u32 = 1_000;
+
+/// A time as people read it.
+pub(super) fn time(ms: u64) -> String {
+    let at = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(|| "never".to_owned(), |at| at.to_string())
+}
 
 /// An alert that arrived, and what it means.
 #[derive(Debug, Clone)]
@@ -34,6 +45,8 @@ pub struct Incoming {
     pub snapshot: Value,
     /// Created only when the alert begins an episode, and then with that episode's id.
     pub runs: Vec<NewRun>,
+    /// By id of a new run: the run it joins instead of being created, if that one is still open.
+    pub joins: BTreeMap<String, String>,
 }
 
 /// What an alert was to the store.
@@ -61,6 +74,8 @@ pub struct Accepted {
     pub kind: AcceptedKind,
     /// Runs really created.
     pub runs: Vec<String>,
+    /// Open runs that the episode joined instead.
+    pub joined: Vec<String>,
 }
 
 /// A run to be queued.
@@ -118,6 +133,8 @@ pub struct RunRow {
     pub error: Option<String>,
     /// How often the daemon ended while it ran.
     pub crashes: u32,
+    #[serde(flatten)]
+    pub aftermath: Aftermath,
 }
 
 /// A change of a run; what is `None` stays.
@@ -138,6 +155,8 @@ pub struct RunPatch {
     pub wake_at: Option<Option<u64>>,
     pub error: Option<String>,
     pub crashes: Option<u32>,
+    /// Set as a whole.
+    pub aftermath: Option<Aftermath>,
 }
 
 /// Which runs; newest first.
@@ -187,74 +206,22 @@ pub enum EventKind {
     State(State),
 }
 
-/// Over what attempts are counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scope {
-    /// Of this runbook on this subject.
-    RunbookSubject,
-    /// Of any runbook on this subject.
-    Subject,
-    /// Of this runbook on anything.
-    Runbook,
-    /// Of any runbook on anything of this host.
-    Host,
-    /// Permitted by this policy.
-    Policy(String),
-}
-
-/// At most `count` attempts in any `window_ms`.
+/// That a run made a container differ from the compose file it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Window {
-    /// Which attempts.
-    pub scope: Scope,
-    /// How many; 0 forbids.
-    pub count: u32,
-    /// In how long.
-    pub window_ms: u64,
-    /// What people read, such as `brakes.per_runbook_target 3/1h`.
-    pub label: String,
-}
-
-/// An attempt to be counted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
-pub struct Intend {
-    pub runbook: String,
-    pub subject: String,
+pub struct Drift {
     pub host: String,
-    /// The name pauses are matched with, besides the subject: a container's name.
-    pub target: String,
+    pub subject: String,
+    /// Its name then.
+    pub container: String,
+    /// Its id.
+    pub instance: String,
     pub effect: String,
-    pub at: u64,
-    /// All must have room.
-    pub windows: Vec<Window>,
-    /// Ids of the policies that permitted it; windows of [`Scope::Policy`] count them.
-    pub policy: Vec<String>,
-}
-
-/// A counted attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
-pub struct AttemptRow {
-    pub id: i64,
+    /// What differs, in words.
+    pub change: String,
     pub run: String,
-    pub runbook: String,
-    pub subject: String,
-    pub host: String,
-    pub effect: String,
+    pub slot: u32,
     pub at: u64,
-}
-
-/// Which attempts; newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
-pub struct AttemptFilter {
-    pub runbook: Option<String>,
-    pub subject: Option<String>,
-    pub host: Option<String>,
-    pub since: Option<u64>,
-    pub limit: u32,
 }
 
 /// What a pause is about: globs, all of which must match. None at all means everything.

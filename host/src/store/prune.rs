@@ -44,8 +44,15 @@ pub(super) fn batch(tx: &mut Tx<'_>, before: u64) -> Result<Pruned> {
     let before = int(before.saturating_sub(ATTEMPTS_LONGER_MS));
     pruned.attempts = tx
         .sql
-        .prepare_cached("DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE at < ?1 LIMIT ?2)")?
+        .prepare_cached(
+            // The newest stays: ids that are used again would be taken for attempts from before a re-arming.
+            "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts
+             WHERE at < ?1 AND id < (SELECT max(id) FROM attempts) LIMIT ?2)",
+        )?
         .execute(params![before, ROWS_MAX])? as u64;
+    tx.sql
+        .prepare_cached("DELETE FROM trips WHERE id IN (SELECT id FROM trips WHERE rearmed_at < ?1 LIMIT ?2)")?
+        .execute(params![before, ROWS_MAX])?;
     tx.sql
         .prepare_cached(
             "DELETE FROM attempts_policy WHERE (policy, at, attempt) IN

@@ -7,7 +7,7 @@ use sandbook_core::run::State;
 
 use super::row::{Columns, Where, cut_page, int, json, page, parse_cursor, unique};
 use super::writer::Tx;
-use super::{Error, Event, EventKind, NewRun, Result, RunFilter, RunPatch, RunRow};
+use super::{Error, Event, EventKind, NewRun, Result, RunFilter, RunPatch, RunRow, outcomes};
 
 /// Open runs that are read at once: far more than an engine has at a time.
 const OPEN_MAX: i64 = 100_000;
@@ -77,13 +77,16 @@ pub(super) fn update(tx: &mut Tx<'_>, id: &str, patch: RunPatch) -> Result<bool>
         patch.error,
         patch.crashes,
     ])?;
+    if let Some(aftermath) = &patch.aftermath {
+        outcomes::set_aftermath(tx, id, aftermath)?;
+    }
     if let Some(state) = patch.state.filter(|state| *state != current) {
         tx.events.push(Event { run: id.to_owned(), kind: EventKind::State(state) });
     }
     Ok(true)
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     Ok(RunRow {
         id: row.get("id")?,
         runbook: row.get("runbook")?,
@@ -109,10 +112,11 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         wake_at: row.ms_maybe("wake_at")?,
         error: row.get("error")?,
         crashes: row.get("crashes")?,
+        aftermath: outcomes::aftermath(row)?,
     })
 }
 
-fn rows(sql: &Connection, select: &'static str, values: impl rusqlite::Params) -> Result<Vec<RunRow>> {
+pub(super) fn rows(sql: &Connection, select: &'static str, values: impl rusqlite::Params) -> Result<Vec<RunRow>> {
     let mut statement = sql.prepare_cached(select)?;
     let rows = statement.query_map(values, row)?;
     rows.map(|row| row.map_err(Error::from)).collect()

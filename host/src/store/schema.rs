@@ -200,18 +200,21 @@ CREATE TABLE trips (
     scope TEXT NOT NULL,
     key TEXT NOT NULL,               -- what the scope counts, such as runbook and subject
     label TEXT NOT NULL,
-    reason TEXT NOT NULL,
+    counted INTEGER NOT NULL,        -- when it tripped
+    allowed INTEGER NOT NULL,
+    window_ms INTEGER NOT NULL,
     run TEXT NOT NULL,
     runbook TEXT NOT NULL,
     subject TEXT NOT NULL,
     host TEXT NOT NULL,
     at INTEGER NOT NULL,
-    rearmed_at INTEGER,              -- attempts before it no longer count
+    rearmed_at INTEGER,
     rearmed_by TEXT,
-    rearmed_reason TEXT
+    rearmed_reason TEXT,
+    rearmed_attempt INTEGER          -- attempts up to it no longer count
 ) STRICT;
 CREATE UNIQUE INDEX trips_open ON trips (scope, key) WHERE rearmed_at IS NULL;
-CREATE INDEX trips_rearmed ON trips (scope, key, rearmed_at) WHERE rearmed_at IS NOT NULL;
+CREATE INDEX trips_rearmed ON trips (scope, key, rearmed_attempt) WHERE rearmed_at IS NOT NULL;
 CREATE INDEX trips_at ON trips (at, id);
 
 CREATE TABLE joins (
@@ -226,11 +229,15 @@ CREATE INDEX joins_run ON joins (run);
 /// What came of acting.
 const VERIFICATION: &str = "
 ALTER TABLE runs ADD COLUMN acted_at INTEGER;          -- when it first changed the world
+ALTER TABLE runs ADD COLUMN needless INTEGER NOT NULL DEFAULT 0; -- what it changed first was well before
 ALTER TABLE runs ADD COLUMN verified_at INTEGER;       -- when its verification last changed
-ALTER TABLE runs ADD COLUMN verify_until INTEGER;      -- until when it may still change
+ALTER TABLE runs ADD COLUMN verify_until INTEGER;      -- until when it may still change; gone once it cannot
+ALTER TABLE runs ADD COLUMN resolve_by INTEGER;        -- when its alert should have resolved
+ALTER TABLE runs ADD COLUMN refire_until INTEGER;      -- until when the same alert firing again contradicts
 ALTER TABLE runs ADD COLUMN verification_why TEXT;
 CREATE INDEX runs_verifying ON runs (verify_until) WHERE verify_until IS NOT NULL;
-CREATE INDEX runs_verified ON runs (runbook, verified_at) WHERE verified_at IS NOT NULL;
+CREATE INDEX runs_verified ON runs (runbook, finished_at) WHERE verified_at IS NOT NULL;
+CREATE INDEX runs_acted ON runs (acted_at) WHERE acted_at IS NOT NULL;
 ";
 
 /// What a question to a person shows, and what they may answer.
@@ -254,9 +261,11 @@ CREATE TABLE drifts (
     effect TEXT NOT NULL,
     change TEXT NOT NULL,            -- in a sentence
     run TEXT NOT NULL,
+    slot INTEGER NOT NULL,
     at INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX drifts_subject ON drifts (subject, at);
+CREATE UNIQUE INDEX drifts_slot ON drifts (run, slot);
+CREATE INDEX drifts_subject ON drifts (subject);
 ";
 
 /// Brings a file up to date. A crash leaves it at one of the versions in between.

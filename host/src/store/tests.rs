@@ -9,11 +9,14 @@ use serde_json::json;
 
 use super::*;
 
+mod brakes;
 mod disk;
 mod episodes;
 mod journals;
 mod measure;
 mod operators;
+mod outcomes;
+mod questions;
 
 /// Some day in 2023.
 const T: u64 = 1_700_000_000_000;

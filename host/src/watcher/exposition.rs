@@ -48,15 +48,38 @@ const METRICS: [(&str, &str, &str, Value); 7] = [
 const HEALTH: [(Health, &str); 3] =
     [(Health::Healthy, "healthy"), (Health::Unhealthy, "unhealthy"), (Health::Starting, "starting")];
 
-/// Appends everything. `hosts`: name, up, containers not shown.
-pub(super) fn write(out: &mut String, hosts: &[(&str, bool, u64)], containers: &[Container]) {
-    head(out, "sandbook_docker_up", "gauge", "1 when the host's events are followed.");
-    for (host, up, _) in hosts {
-        line(out, "sandbook_docker_up", &format!("host=\"{}\"", escape(host)), f64::from(u8::from(*up)));
-    }
-    head(out, "sandbook_containers_dropped", "gauge", "Containers beyond the limit of a host, not shown.");
-    for (host, _, dropped) in hosts {
-        line(out, "sandbook_containers_dropped", &format!("host=\"{}\"", escape(host)), *dropped as f64);
+/// A host, for [`write`].
+pub(super) struct HostLine<'a> {
+    pub(super) name: &'a str,
+    /// Whether its events are followed.
+    pub(super) up: bool,
+    /// Whether calls to it fail at once.
+    pub(super) silent: bool,
+    /// Containers not shown.
+    pub(super) dropped: u64,
+}
+
+/// Value of a metric of a host.
+type HostValue = fn(&HostLine<'_>) -> f64;
+
+/// Name, help and value of each.
+const HOST_METRICS: [(&str, &str, HostValue); 3] = [
+    ("sandbook_docker_up", "1 when the host's events are followed.", |host| f64::from(u8::from(host.up))),
+    (
+        "sandbook_docker_breaker_open",
+        "1 while the host does not answer, so that calls to it fail at once and runs on it wait.",
+        |host| f64::from(u8::from(host.silent)),
+    ),
+    ("sandbook_containers_dropped", "Containers beyond the limit of a host, not shown.", |host| host.dropped as f64),
+];
+
+/// Appends everything.
+pub(super) fn write(out: &mut String, hosts: &[HostLine<'_>], containers: &[Container]) {
+    for (name, help, value) in HOST_METRICS {
+        head(out, name, "gauge", help);
+        for host in hosts {
+            line(out, name, &format!("host=\"{}\"", escape(host.name)), value(host));
+        }
     }
     let labels: Vec<String> = containers.iter().map(labels).collect();
     for (name, kind, help, value) in METRICS {
@@ -132,8 +155,10 @@ mod tests {
             exited_unexpectedly: false,
         };
         let mut out = String::new();
-        write(&mut out, &[("local", true, 0)], &[container]);
+        let host = HostLine { name: "local", up: true, silent: false, dropped: 0 };
+        write(&mut out, &[host], &[container]);
         for wanted in [
+            "sandbook_docker_breaker_open{host=\"local\"} 0\n",
             "sandbook_docker_up{host=\"local\"} 1\n",
             "sandbook_container_running{host=\"local\",name=\"web\",project=\"sh\\\"op\",service=\"\"} 1\n",
             "service=\"\",status=\"unhealthy\"} 1\n",

@@ -8,14 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use sandbook_core::effect::docker::{ContainerDetails, ContainerState, Status};
 use serde::Serialize;
 
-use crate::driver::docker::EngineEvent;
+use crate::driver::docker::{EngineEvent, LastExit};
 
 /// Containers of one host at the most: each makes a dozen time series. More are counted, not shown.
 pub const CONTAINERS_MAX: usize = 2_000;
-/// How long after a signal an exit still counts as asked for: the longest stop grace, with room for a slow engine.
-const ASKED_SECONDS: i64 = 600;
-/// Signals that programs handle and go on: they ask for something else than an end.
-const HARMLESS: [&str; 10] = ["1", "HUP", "10", "USR1", "12", "USR2", "28", "WINCH", "18", "CONT"];
 
 /// One container.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,7 +47,7 @@ pub struct Container {
 /// What events tell and inspections do not.
 #[derive(Debug, Default)]
 struct Memory {
-    asked_at: Option<jiff::Timestamp>,
+    exit: LastExit,
     oom_kills: u64,
     last_exit_code: Option<i32>,
     unexpected: bool,
@@ -141,28 +137,14 @@ impl ContainerTable {
             return;
         }
         let memory = self.memory.entry(event.id.clone()).or_default();
+        memory.exit.note(event);
         match event.action.as_str() {
-            "kill" => {
-                let signal = event.signal.as_deref().unwrap_or("KILL");
-                if !HARMLESS.contains(&signal.trim_start_matches("SIG")) {
-                    memory.asked_at = Some(event.at);
-                }
-            }
-            // Docker reports it after `die` where the process was done before its stop.
-            "stop" => {
-                memory.unexpected = false;
-                memory.asked_at = Some(event.at);
-            }
+            "stop" => memory.unexpected = false,
             "oom" => memory.oom_kills += 1,
             "die" => {
                 memory.last_exit_code = event.exit_code;
-                let asked = memory
-                    .asked_at
-                    .take()
-                    .is_some_and(|asked| event.at.as_second() - asked.as_second() <= ASKED_SECONDS);
-                memory.unexpected = event.exit_code.is_some_and(is_failure) && !asked;
+                memory.unexpected = event.exit_code.is_some_and(is_failure) && memory.exit.asked() != Some(true);
             }
-            "start" => memory.asked_at = None,
             _ => {}
         }
         if let Some(container) = self.containers.get_mut(&event.id) {

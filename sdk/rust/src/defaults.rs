@@ -1,6 +1,6 @@
 //! `Default` for every record of options, so that a call names only what it sets.
 
-use crate::{docker, http, logs, net, notify};
+use crate::{docker, http, human, logs, net, notify};
 
 macro_rules! defaults {
     ($($record:path { $($field:ident),* })*) => {$(
@@ -25,5 +25,6 @@ defaults! {
     net::CheckOptions { timeout_ms }
     http::GetOptions { headers, timeout_ms }
     http::RequestOptions { headers, body, timeout_ms, idempotent }
+    human::AskSettings { details, fallback, timeout_ms }
     notify::Message { channel, title, text, severity, dedup_key }
 }

@@ -21,6 +21,7 @@ pub mod plain {
             "sandbook:runbook/clock@1.0.0": crate::bindings::sandbook::runbook::clock,
             "sandbook:runbook/random@1.0.0": crate::bindings::sandbook::runbook::random,
             "sandbook:runbook/log@1.0.0": crate::bindings::sandbook::runbook::log,
+            "sandbook:runbook/human@1.0.0": crate::bindings::sandbook::runbook::human,
         },
     });
 }
@@ -46,6 +47,7 @@ pub mod verified {
             "sandbook:runbook/clock@1.0.0": crate::bindings::sandbook::runbook::clock,
             "sandbook:runbook/random@1.0.0": crate::bindings::sandbook::runbook::random,
             "sandbook:runbook/log@1.0.0": crate::bindings::sandbook::runbook::log,
+            "sandbook:runbook/human@1.0.0": crate::bindings::sandbook::runbook::human,
         },
     });
 }

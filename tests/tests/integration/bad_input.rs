@@ -3,8 +3,6 @@
 //! Statuses are those of the outside contract. Alertmanager retries 5xx only, so nothing it should not send again may be
 //! answered with one, and nothing it should send again with anything else.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,6 +10,7 @@ use sandbook_tests::alert::{Alert, message, message_of};
 use sandbook_tests::daemon::{Daemon, Setup, sandbook};
 use sandbook_tests::fake_docker::{FakeDocker, Fault};
 use sandbook_tests::http::Client;
+use sandbook_tests::mount::Mount;
 use sandbook_tests::package::{Asks, Package, manifest};
 use sandbook_tests::wait;
 use serde_json::{Value, json};
@@ -256,38 +255,6 @@ fn a_configuration_with_an_unknown_key_is_refused_by_name() {
     assert_eq!(unknown.code, Some(2), "{unknown}");
     let alone = sandbook(folder.path(), &["--server", "http://127.0.0.1:9", "--token", "x", "runs"]);
     assert_eq!(alone.code, Some(6), "{alone}");
-}
-
-/// A file system of its own, unmounted on drop.
-struct Mount<'a> {
-    at: &'a Path,
-}
-
-impl<'a> Mount<'a> {
-    #[track_caller]
-    fn tmpfs(at: &'a Path, options: &str) -> Mount<'a> {
-        std::fs::create_dir_all(at).expect("writable");
-        let at_text = at.to_str().expect("temporary paths are text");
-        as_root(&["mount", "-t", "tmpfs", "-o", &format!("{options},mode=0777"), "tmpfs", at_text]);
-        Mount { at }
-    }
-}
-
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let at = self.at.to_str().expect("temporary paths are text");
-        let _ = Command::new(root_prefix()[0]).args(&root_prefix()[1..]).args(["umount", "-l", at]).status();
-    }
-}
-
-fn root_prefix() -> &'static [&'static str] {
-    if rustix::process::getuid().is_root() { &["env"] } else { &["sudo", "-n"] }
-}
-
-#[track_caller]
-fn as_root(command: &[&str]) {
-    let ran = Command::new(root_prefix()[0]).args(&root_prefix()[1..]).args(command).output().expect("it starts");
-    assert!(ran.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ran.stderr));
 }
 
 #[test]

@@ -4,22 +4,32 @@
 //! - `choice`: which runbook an alert means, and what holds it back
 //! - `demo`: the first command, as it looks
 //! - `newcomer`: the path of someone who has only the binary
+//! - `alertmanager`: missed alerts, silences, alerts about Sandbook itself
 //! - `effects`: effects whose other side is not Docker, and questions to a person
 //! - `bad_input`, `hostile`: what must be refused, and what must be survived
+//! - `kills`: the daemon is killed a hundred times; `faults`: an engine that misbehaves; `machine`: full disks, locked
+//!   files, clocks that jump, a process that stands still; `waiting`: ten thousand runs that wait
+//! - `brakes`: what is done often enough is held back until a person has looked
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
 //! - `tidy`: what a reviewer would otherwise have to look for in every file
 //!
 //! Deliberately not here: anything that links the daemon.
 
+mod alertmanager;
 mod bad_input;
+mod brakes;
 mod choice;
 mod demo;
 mod e2e;
 mod effects;
 mod examples;
+mod faults;
 mod fixtures;
 mod hostile;
+mod kills;
+mod machine;
 mod monitoring;
 mod newcomer;
 mod tidy;
+mod waiting;

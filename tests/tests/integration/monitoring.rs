@@ -73,6 +73,7 @@ fn alertmanager_accepts_the_shipped_configuration_and_routes_as_it_says() {
     };
     routes("alertname=ContainerUnhealthy", "sandbook,people");
     routes("alertname=SandbookDown", "people");
+    routes("sandbook=watchdog", "sandbook");
 }
 
 /// Names that only Prometheus' own label sets or recording could add are not metrics of the daemon.

@@ -250,6 +250,8 @@ pub const EVENTS_DEFAULT: u32 = 100;
 pub const EVENTS_MAX: u32 = 500;
 /// Rows of a process listing at the most.
 pub const PROCESSES_MAX: usize = 500;
+/// How long a program may take when the request does not say, in milliseconds.
+pub const EXEC_MS_DEFAULT: u64 = 10_000;
 /// Bytes of each output stream of an exec at the most.
 pub const EXEC_STREAM_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of one health probe's output at the most.
@@ -484,7 +486,7 @@ container_op! {
     /// Runs a program inside a running container. Its exec id is journaled before it starts, so it never starts twice.
     Exec { argv: Vec<String>, options: ExecOptions } -> ExecResult, "docker.exec", Mutate, Key,
     deadline 300_000 + MARGIN_MS, bytes 3 * 128 * 1024,
-    |op| check_exec(op), wait |op| op.options.timeout_ms.unwrap_or(10_000) + MARGIN_MS
+    |op| check_exec(op), wait |op| op.options.timeout_ms.unwrap_or(EXEC_MS_DEFAULT) + MARGIN_MS
 }
 
 fn check_signal(signal: Option<&str>) -> Result<(), Error> {

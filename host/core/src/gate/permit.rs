@@ -22,10 +22,9 @@ impl Route {
         match (mode, class) {
             (Mode::Live, _) => Route::Live,
             (Mode::Simulate | Mode::Replay, _) => Route::Simulated,
-            (Mode::Plan | Mode::Shadow, Class::Observe | Class::Ambient | Class::Note) => Route::Live,
-            (Mode::Plan | Mode::Shadow, Class::State | Class::Wait | Class::Egress | Class::Tell | Class::Mutate) => {
-                Route::Simulated
-            }
+            // An overlay decides which of these it answers itself.
+            (Mode::Plan | Mode::Shadow, Class::Observe | Class::Ambient | Class::Note | Class::Egress) => Route::Live,
+            (Mode::Plan | Mode::Shadow, Class::State | Class::Wait | Class::Tell | Class::Mutate) => Route::Simulated,
         }
     }
 }
@@ -77,12 +76,12 @@ impl Permit {
         self
     }
 
-    pub(super) fn into_pending(self) -> (Pending, Route) {
+    pub(super) fn into_pending(self) -> Pending {
         let mut pending = Pending::new(self.slot, self.effect);
         pending.resolved = self.resolved;
         pending.decision = self.decision;
         pending.policy = self.policy;
-        (pending, self.route)
+        pending
     }
 
     /// What may be done.

@@ -7,6 +7,8 @@ use crate::error::ErrorKind;
 use crate::journal::{FORMAT, Header, Limits};
 use crate::run::{Origin, Stage};
 
+mod asking;
+
 const NOW: Now = Now { unix_ms: 1_767_225_600_000, boot_ms: 5_000 };
 
 fn header(requests: &[&str], mode: Mode) -> Header {
@@ -212,51 +214,6 @@ fn a_brake_is_an_answer_and_nothing_is_driven() {
     let (end, drives) = perform(&mut session(&["docker.restart-container"]), &host, restart(), &mut log);
     assert_eq!((kind_of(&end), drives), (Some(ErrorKind::Limited), 0));
     assert!(matches!(&log[..], [Record::Settled { decision: Decision::Limited, .. }]));
-}
-
-#[test]
-fn an_asked_effect_waits_for_a_person_and_is_authorized_again() {
-    let host = Host { decision: Decision::Ask, ..Host::default() };
-    let requests = ["docker.restart-container"];
-    let mut log = vec![Record::Begun { header: Box::new(header(&requests, Mode::Live)) }];
-    let (end, drives) = perform(&mut session(&requests), &host, restart(), &mut log);
-    assert_eq!((end, drives), (End::Asked, 0));
-    let answered = |approved| Record::Answered {
-        slot: 0,
-        approved,
-        by: "dana".to_owned(),
-        reason: "why".to_owned(),
-        at: NOW.unix_ms,
-    };
-    let resume = |approved, host: &Host| {
-        let mut records = log.clone();
-        records.push(answered(approved));
-        let mut session = Session::new(Journal::fold(records).expect("a journal"));
-        perform(&mut session, host, restart(), &mut Vec::new())
-    };
-    assert_eq!(resume(true, &host), (End::Answer(Ok(json!({"changed": true}))), 1));
-    assert_eq!(kind_of(&resume(false, &host).0), Some(ErrorKind::Denied));
-    let mut recreated = web();
-    recreated.target.id = Some("def".to_owned());
-    let recreated = Host { resolve: Ok(recreated), ..host.clone() };
-    assert_eq!(resume(true, &recreated), (End::Asked, 0), "approval binds to the instance");
-    let forbidden = Host { decision: Decision::Deny, ..host.clone() };
-    assert_eq!(kind_of(&resume(true, &forbidden).0), Some(ErrorKind::Denied), "policy is asked again");
-}
-
-#[test]
-fn a_question_nobody_answers_is_a_no() {
-    let host = Host { decision: Decision::Ask, ..Host::default() };
-    let requests = ["docker.restart-container"];
-    let mut log = vec![Record::Begun { header: Box::new(header(&requests, Mode::Live)) }];
-    perform(&mut session(&requests), &host, restart(), &mut log);
-    let resume = |unix_ms| {
-        let mut session = Session::new(Journal::fold(log.clone()).expect("a journal"));
-        let next = session.begin(restart(), Now { unix_ms, ..NOW });
-        (matches!(next.step, Step::Ask(_)), next.records.iter().map(Record::kind).collect::<Vec<_>>())
-    };
-    assert_eq!(resume(NOW.unix_ms + APPROVAL_MS - 1), (true, vec![]));
-    assert_eq!(resume(NOW.unix_ms + APPROVAL_MS), (false, vec!["answered", "settled"]));
 }
 
 /// A small runbook as its effects.

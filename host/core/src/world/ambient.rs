@@ -1,9 +1,10 @@
-//! What the engine answers itself: memory, random numbers and messages.
+//! What the engine answers itself: memory, random numbers, messages and questions.
 //!
 //! Deliberately not here: delivering anything. A world remembers what was said.
 
 use super::{Notification, SENT_KEPT_MAX, World};
 use crate::effect::engine::KEYS_MAX;
+use crate::effect::human::{Answer, Ask};
 use crate::effect::notify::{Message, Receipt};
 use crate::error::Error;
 
@@ -33,6 +34,14 @@ impl World {
             return Ok(false);
         }
         self.put(key, value).map(|()| true)
+    }
+
+    /// Nobody can be asked here: the world says what a person would.
+    pub(super) fn person_says(&self, ask: &Ask) -> Answer {
+        let listed = self.answers.get(&ask.question).filter(|answer| ask.options.contains(answer));
+        let option = listed.cloned().unwrap_or_else(|| ask.assumed());
+        let reason = "nobody was asked: this is a simulated world".to_owned();
+        Answer { option, by: "simulated".to_owned(), reason, fallback: false }
     }
 
     pub(super) fn send(&mut self, message: &Message) -> Receipt {

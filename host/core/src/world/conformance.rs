@@ -135,6 +135,7 @@ pub const TABLE: &[Line] = &[
     line("log.log", "accepted", "kept by the engine, not the world"),
     line("log.progress", "accepted", "kept by the engine, not the world"),
     line("log.attach-evidence", "accepted", "kept by the engine, not the world"),
+    line("human.ask", "the answer listed for the question, else the fallback, else the first option", "people; waiting, denying"),
 ];
 
 #[cfg(test)]

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Moment, settle};
+use crate::depend::Node;
 use crate::effect::docker::{
     ContainerDetails, ContainerState, GRACE_MS_DEFAULT, Health, HealthProbe, Limits, Mount, Processes, Stats, Status,
 };
+use crate::stopped;
 use crate::target::Facts;
 
 /// Lines of a log that a world keeps; older ones are forgotten.
@@ -352,7 +354,21 @@ impl Container {
 
     /// What policy, locks and plans see of it.
     pub fn facts(&self) -> Facts {
-        Facts::from_labels(self.image.clone(), status_word(self.status).to_owned(), self.labels.clone())
+        let facts = Facts::from_labels(self.image.clone(), status_word(self.status).to_owned(), self.labels.clone());
+        let asked = self.stopped_by_hand.then_some(true);
+        Facts { stop: stopped::on_request(&self.state(), &self.restart_policy, asked), ..facts }
+    }
+
+    /// As far as dependence goes.
+    pub(super) fn node(&self) -> Node {
+        Node {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            labels: self.labels.clone(),
+            network_mode: self.network_mode.clone(),
+            volumes_from: self.volumes_from.clone(),
+            depends_on: self.depends_on.clone(),
+        }
     }
 
     /// Sets a label.

@@ -88,6 +88,7 @@ impl World {
             Effect::Log(op) => out(op, ()),
             Effect::Progress(op) => out(op, ()),
             Effect::AttachEvidence(op) => out(op, ()),
+            Effect::Ask(op) => out(op, self.person_says(op)),
         }
     }
 }

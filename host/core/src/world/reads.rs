@@ -2,17 +2,16 @@
 //!
 //! Deliberately not here: changing anything. Reads take no virtual time.
 
+use std::collections::BTreeSet;
+
 use super::container::Container;
 use super::moment::parse_rfc3339;
-use super::{Seat, World};
+use super::{Seat, World, settle};
 use crate::effect::docker::{
-    ContainerDetails, ContainerFilter, ContainerSummary, Dependency, Dependent, EVENTS_DEFAULT,
+    ContainerDetails, ContainerFilter, ContainerSummary, Dependent, EVENTS_DEFAULT,
     EVENTS_SINCE_MS_DEFAULT, Event, EventFilter, Health, PROCESSES_MAX, Processes, Stats, Status,
 };
 use crate::error::Error;
-
-/// Compose's label with what a service depends on, such as `db:service_healthy:false,cache:service_started:true`.
-const LABEL_DEPENDS_ON: &str = "com.docker.compose.depends_on";
 
 impl World {
     fn look(&self, seat: &Seat) -> Result<&Container, Error> {
@@ -84,6 +83,11 @@ impl World {
         }
     }
 
+    /// Everything there is to know of a container. Errors: `not-found`.
+    pub fn details(&self, host: &str, name: &str) -> Result<ContainerDetails, Error> {
+        self.inspect(&Seat { host: host.to_owned(), name: name.to_owned() })
+    }
+
     pub(super) fn inspect(&self, seat: &Seat) -> Result<ContainerDetails, Error> {
         let container = self.look(seat)?;
         let (facts, c) = (container.facts(), container.clone());
@@ -153,10 +157,15 @@ impl World {
     pub(super) fn dependents(&self, seat: &Seat) -> Result<Vec<Dependent>, Error> {
         let container = self.look(seat)?;
         let Some(host) = self.hosts.get(&seat.host) else { return Ok(Vec::new()) };
+        let node = container.node();
+        // Ids this name had before it was recreated.
+        let former: Vec<String> =
+            (0..container.generation).map(|age| settle::derive_id(&seat.host, &container.name, age)).collect();
         let others = host.containers.values().filter(|other| other.name != container.name);
         Ok(others
             .flat_map(|other| {
-                reasons(container, other).into_iter().map(|why| Dependent {
+                let reasons = node.needed_by(&other.node(), |id| former.iter().any(|old| old == id));
+                reasons.into_iter().map(|why| Dependent {
                     name: other.name.clone(),
                     id: other.id.clone(),
                     why,
@@ -164,6 +173,17 @@ impl World {
                 })
             })
             .collect())
+    }
+
+    /// Subjects of the containers that depend on one, each once, in order.
+    pub fn dependents_of(&self, host: &str, id: &str) -> Result<Vec<String>, Error> {
+        let lost = || Error::not_found(format!("no such container on {host}: {id}"));
+        let of = self.hosts.get(host).ok_or_else(lost)?;
+        let name = of.containers.values().find(|one| one.id == id).ok_or_else(lost)?.name.clone();
+        let dependents = self.dependents(&Seat { host: host.to_owned(), name })?;
+        let subject = |name: &String| Some(of.containers.get(name)?.facts().subject(host, name));
+        let subjects: BTreeSet<String> = dependents.iter().filter_map(|one| subject(&one.name)).collect();
+        Ok(subjects.into_iter().collect())
     }
 
     pub(super) fn recent_events(
@@ -191,33 +211,6 @@ impl World {
         events.drain(..events.len().saturating_sub(limit));
         Ok(events)
     }
-}
-
-/// Why `other` stops working with `container`.
-fn reasons(container: &Container, other: &Container) -> Vec<Dependency> {
-    let (own, theirs) = (container.facts(), other.facts());
-    let is_named =
-        |reference: &str| reference == container.name || (reference.len() >= 12 && container.id.starts_with(reference));
-    // A service name means this container only within the same project.
-    let is_service = |name: &str| own.project == theirs.project && own.service.as_deref() == Some(name);
-    let label = other.labels.get(LABEL_DEPENDS_ON).map_or("", String::as_str);
-    let depends = label
-        .split(',')
-        .filter_map(|entry| entry.split(':').next())
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .any(|name| own.project.is_some() && is_service(name))
-        || other.depends_on.iter().any(|name| is_named(name) || (own.project.is_some() && is_service(name)));
-    let volumes = other.volumes_from.iter().any(|entry| is_named(entry.split(':').next().unwrap_or(entry)));
-    let network = other.network_mode.strip_prefix("container:").is_some_and(is_named);
-    [
-        network.then_some(Dependency::SharesNetwork),
-        depends.then_some(Dependency::DependsOn),
-        volumes.then_some(Dependency::VolumesFrom),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
 /// A duration in Docker's words.

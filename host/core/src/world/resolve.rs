@@ -3,10 +3,13 @@
 //! Deliberately not here: suggestions of similar names. A name that is unknown and one that is not granted answer
 //! alike, so a probing runbook learns nothing.
 
+use std::collections::BTreeMap;
+
 use super::{Container, Seat, World};
+use crate::depend::{self, Node};
 use crate::effect::Scope;
 use crate::error::Error;
-use crate::target::{Kind, Reference, Resolved, Target};
+use crate::target::{Kind, LABEL_SELF, Reference, Resolved, Target, labelled};
 
 /// Digits of an id that are enough to name a container.
 const ID_PREFIX_MIN: usize = 6;
@@ -18,7 +21,7 @@ impl World {
         match scope {
             Scope::Container(text) => {
                 let (host, container) = self.find(own_host, text)?;
-                resolved_container(host, container)
+                self.resolved_container(host, container)
             }
             Scope::Host => {
                 if !self.hosts.contains_key(own_host) {
@@ -96,6 +99,27 @@ impl World {
         found.map(|container| Seat { host: own_host.clone(), name: container.name.clone() }).ok_or_else(gone)
     }
 
+    fn resolved_container(&self, host: &str, container: &Container) -> Result<Resolved, Error> {
+        let mut facts = container.facts();
+        facts.shield = self.shield(host, &container.id).or(facts.shield);
+        let before = serde_json::to_value(container.state()).map_err(|error| Error::failed(error.to_string()))?;
+        let mut target = target(host, Kind::Container, &container.name);
+        target.id = Some(container.id.clone());
+        let subject = facts.subject(host, &container.name);
+        Ok(Resolved { target, subject, facts: Some(facts), before: Some(before) })
+    }
+
+    /// What the engine needs to live is known by label only: no simulated engine runs in a simulated container.
+    fn shield(&self, host: &str, id: &str) -> Option<String> {
+        let own = |labels: &BTreeMap<String, String>| labelled(labels, LABEL_SELF);
+        let containers = &self.hosts.get(host)?.containers;
+        if !containers.values().any(|container| own(&container.labels)) {
+            return None;
+        }
+        let nodes: Vec<Node> = containers.values().map(Container::node).collect();
+        depend::shields(&nodes, |node| own(&node.labels)).remove(id)
+    }
+
     /// The host something was resolved on; where nothing was, `local`, else a world's first.
     pub(super) fn host_of(&self, resolved: Option<&Resolved>) -> String {
         let local = || self.hosts.get_key_value("local").or(self.hosts.first_key_value());
@@ -116,15 +140,6 @@ fn one<'a>(host: &'a str, name: &str, found: Vec<&'a Container>) -> Result<Optio
             Err(Error::invalid(format!("`{name}` means {count} containers, name one: {}", names.join(", "))))
         }
     }
-}
-
-fn resolved_container(host: &str, container: &Container) -> Result<Resolved, Error> {
-    let facts = container.facts();
-    let before = serde_json::to_value(container.state()).map_err(|error| Error::failed(error.to_string()))?;
-    let mut target = target(host, Kind::Container, &container.name);
-    target.id = Some(container.id.clone());
-    let subject = facts.subject(host, &container.name);
-    Ok(Resolved { target, subject, facts: Some(facts), before: Some(before) })
 }
 
 fn target(host: &str, kind: Kind, name: &str) -> Target {

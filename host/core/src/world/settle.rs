@@ -173,7 +173,7 @@ fn fill_health(c: &mut Container) {
 }
 
 /// An id that depends on nothing but its arguments.
-fn derive_id(host: &str, name: &str, generation: u32) -> String {
+pub(super) fn derive_id(host: &str, name: &str, generation: u32) -> String {
     hex(&Sha256::digest(format!("{host}/{name}#{generation}").as_bytes()))
 }
 

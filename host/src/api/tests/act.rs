@@ -4,7 +4,7 @@ use sandbook_core::journal::Answer;
 use sandbook_core::run::State;
 
 use super::*;
-use crate::store::{Approval, Checkpoint, RunPatch};
+use crate::store::{Checkpoint, RunPatch};
 
 #[tokio::test]
 async fn stopping_pausing_and_granting_take_effect_and_are_audited() {
@@ -86,63 +86,6 @@ async fn a_run_by_hand_needs_a_stage_that_acts_and_parameters_that_fit() {
     assert_eq!((&run["trigger"], &run["outcome"]), (&json!("manual"), &json!("no-target")), "{run}");
     let (status, answer) = daemon.act("POST", &format!("/v1/runs/{id}/cancel"), None).await;
     assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "SB0113"));
-}
-
-/// A run that waits for a person.
-async fn waiting(daemon: &Daemon) {
-    let store = &daemon.app.store;
-    store.create_run(new_run("r_1")).await.expect("stored");
-    let now = daemon.app.now_ms();
-    let asked = Record::Asked {
-        slot: 0,
-        request: restart(),
-        resolved: None,
-        reason: "policy asks".to_owned(),
-        policy: vec!["p1".to_owned()],
-        expires_at: now + 60_000,
-        at: now,
-    };
-    let approval = Approval {
-        id: "a_1".to_owned(),
-        run: "r_1".to_owned(),
-        slot: 0,
-        runbook: "restart-unhealthy".to_owned(),
-        effect: "docker.restart-container".to_owned(),
-        arguments: restart().arguments,
-        target: Some(web()),
-        reason: "policy asks".to_owned(),
-        at: now,
-        expires_at: now + 60_000,
-        decision: None,
-    };
-    let patch = RunPatch { state: Some(State::Waiting), ..RunPatch::default() };
-    let checkpoint = Checkpoint { records: vec![begun("r_1"), asked], patch, approval: Some(approval) };
-    assert!(store.checkpoint("r_1", checkpoint).await.expect("stored"));
-}
-
-#[tokio::test]
-async fn one_answer_counts_and_the_run_goes_on_with_it() {
-    let daemon = daemon().await;
-    waiting(&daemon).await;
-    let (_, open) = daemon.get("/v1/approvals").await;
-    assert_eq!((&open["approvals"][0]["id"], &open["approvals"][0]["decision"]), (&json!("a_1"), &Value::Null));
-    let answer = json!({"decision": "deny", "reason": "not today"});
-    let (status, denied) =
-        daemon.send(request("POST", "/v1/approvals/a_1", Some("operator"), Some(answer.clone()))).await;
-    assert_eq!(
-        (status, &denied["decision"]["kind"], &denied["decision"]["by"]),
-        (StatusCode::OK, &json!("denied"), &json!("operator"))
-    );
-    let (status, late) = daemon.act("POST", "/v1/approvals/a_1", Some(answer)).await;
-    assert_eq!((status, code(&late)), (StatusCode::CONFLICT, "SB0113"));
-    let records = daemon.app.store.records_after("r_1", Some(1)).await.expect("read");
-    assert!(
-        matches!(&records[0].1, Record::Answered { slot: 0, approved: false, by, .. } if by == "operator"),
-        "{records:?}"
-    );
-    assert_eq!(daemon.get("/v1/approvals").await.1["approvals"], json!([]));
-    assert_eq!(daemon.get("/v1/approvals?all=true").await.1["approvals"].as_array().map(Vec::len), Some(1));
-    assert_eq!(daemon.audited().await.first(), Some(&("operator".to_owned(), "deny".to_owned())));
 }
 
 #[tokio::test]

@@ -131,7 +131,7 @@ async fn the_page_of_metrics_is_committed() {
     );
     table(&mut text, &watched, |name, _| {
         let labels = match name {
-            "sandbook_docker_up" | "sandbook_containers_dropped" => "host",
+            "sandbook_docker_up" | "sandbook_docker_breaker_open" | "sandbook_containers_dropped" => "host",
             "sandbook_container_health" => "host, name, project, service, status",
             _ => "host, name, project, service",
         };

@@ -5,7 +5,18 @@
 use clap::Args;
 use sandbook_core::duration::DurationMs;
 
-/// `approve` and `deny`.
+/// `approve`.
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// What is answered and why.
+    #[command(flatten)]
+    pub decide: DecideArgs,
+    /// The answer to a runbook's question, one of its options
+    #[arg(long, value_name = "TEXT")]
+    pub answer: Option<String>,
+}
+
+/// `deny`, and what it shares with `approve`.
 #[derive(Debug, Args)]
 pub struct DecideArgs {
     /// From `sandbook approvals`
@@ -34,6 +45,16 @@ pub struct PausesArgs {
     /// End this one early
     #[arg(long, value_name = "ID")]
     pub end: Option<String>,
+}
+
+/// `rearm`.
+#[derive(Debug, Args)]
+pub struct RearmArgs {
+    /// From `sandbook brakes`, or a unique beginning
+    pub id: String,
+    /// What was found; it stands in the audit
+    #[arg(long, default_value = "re-armed by hand")]
+    pub reason: String,
 }
 
 /// `stop-all`.

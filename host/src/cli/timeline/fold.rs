@@ -26,6 +26,8 @@ pub(super) struct Story {
     /// The line to type the engine ends its sentence with. A runbook's own sentence gives none.
     pub(super) advice: Option<String>,
     pub(super) verification: String,
+    /// What the look found.
+    pub(super) verification_why: String,
     pub(super) error: String,
     pub(super) why: String,
     pub(super) trigger: String,
@@ -116,6 +118,7 @@ impl Story {
             sentence,
             advice: suggested(&said).filter(|_| shadow),
             verification: verification(&run["verification"]),
+            verification_why: field(run, "verification_why"),
             error: field(run, "error"),
             why: first_field(run, &["why", "matched"]),
             alert: named.unwrap_or_else(|| field(alert, "name")),

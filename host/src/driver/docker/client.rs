@@ -23,6 +23,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
 
+use super::breaker::{Breaker, Call, PING_EVERY, PING_WITHIN};
+
 /// How long connecting may take when the configuration does not say: a socket answers at once or is dead.
 pub const CONNECT_MS_DEFAULT: u64 = 5_000;
 /// How long a read may take when the configuration does not say.
@@ -112,6 +114,8 @@ struct Inner {
     read_timeout: Duration,
     versions: Mutex<Option<Versions>>,
     idle: Arc<Idle>,
+    host: String,
+    breaker: Breaker,
 }
 
 /// Connections whose last answer was read to its end, for the next read. Changes never use one: a connection that the
@@ -144,14 +148,24 @@ trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 impl Wire {
-    pub(super) fn new(endpoint: Endpoint, connect_timeout: Duration, read_timeout: Duration) -> Wire {
-        Wire { inner: Arc::new(Inner {
+    /// A wire to the engine of that host; connects to nothing yet.
+    pub(super) fn new(host: String, endpoint: Endpoint, connect_timeout: Duration, read_timeout: Duration) -> Wire {
+        Wire {
+            inner: Arc::new(Inner {
                 endpoint,
                 connect_timeout,
                 read_timeout,
                 versions: Mutex::new(None),
                 idle: Arc::default(),
-            }) }
+                host,
+                breaker: Breaker::default(),
+            }),
+        }
+    }
+
+    /// Whether its engine answers.
+    pub(super) fn breaker(&self) -> &Breaker {
+        &self.inner.breaker
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -240,7 +254,59 @@ impl Wire {
         Err(Fault::DockerResponseServerError { status_code: status.as_u16(), message })
     }
 
-    async fn exchange(&self, mut request: BollardRequest) -> Result<Response<Incoming>, Fault> {
+    /// One call, unless the breaker is open: then it fails at once, as one that was never sent.
+    async fn exchange(&self, request: BollardRequest) -> Result<Response<Incoming>, Fault> {
+        let inner = &self.inner;
+        if let Some(silence) = inner.breaker.silence() {
+            let every = PING_EVERY.as_secs();
+            let message = format!(
+                "docker host `{}` {silence}; nothing was sent, and nothing is until it answers a ping, tried every {every} s",
+                inner.host
+            );
+            return Err(Fault::from(std::io::Error::new(std::io::ErrorKind::NotConnected, message)));
+        }
+        let read = request.method() == hyper::Method::GET;
+        let call = Call::begin(read, inner.read_timeout, |why: &str| self.unanswered(why));
+        let answer = self.transmit(request).await;
+        match &answer {
+            Ok(_) => {
+                inner.breaker.answered();
+                call.end();
+            }
+            Err(Fault::IOError { err }) if err.kind() == std::io::ErrorKind::NotConnected => call.fail(&err.to_string()),
+            // A cut connection says neither that it is there nor that it is not.
+            Err(_) => call.end(),
+        }
+        answer
+    }
+
+    fn unanswered(&self, why: &str) {
+        if !self.inner.breaker.unanswered(why) {
+            return;
+        }
+        tracing::warn!(host = self.inner.host, "docker host does not answer, calls fail at once from now on: {why}");
+        // A call that is given up while the daemon ends has no runtime around it any more.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let inner = Arc::downgrade(&self.inner);
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(PING_EVERY).await;
+                let Some(inner) = inner.upgrade() else { return };
+                let wire = Wire { inner };
+                let ping = tokio::time::timeout(PING_WITHIN, wire.transmit(get("/_ping"))).await;
+                if matches!(ping, Ok(Ok(answer)) if answer.status().is_success()) {
+                    tracing::info!(host = wire.inner.host, "docker host answers again");
+                    wire.forget().await;
+                    wire.inner.breaker.answered();
+                }
+                if wire.inner.breaker.silence().is_none() {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn transmit(&self, mut request: BollardRequest) -> Result<Response<Incoming>, Fault> {
         let host = hyper::header::HeaderValue::from_static("docker");
         request.headers_mut().insert(hyper::header::HOST, host);
         let read = request.method() == hyper::Method::GET && !request.headers().contains_key(hyper::header::UPGRADE);

@@ -137,7 +137,7 @@ pub(super) fn details(host: &str, container: &models::ContainerInspectResponse) 
         project: facts.project.clone(),
         service: facts.service.clone(),
         labels: facts.labels,
-        restart_policy: restart_policy(host_config.and_then(|config| config.restart_policy.as_ref())),
+        restart_policy: restart_policy_of(container),
         network_mode: host_config.and_then(|config| config.network_mode.clone()).unwrap_or_default(),
         networks,
         mounts: mounts(container),
@@ -154,6 +154,10 @@ fn environment_names(environment: &[String]) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+pub(super) fn restart_policy_of(container: &models::ContainerInspectResponse) -> String {
+    restart_policy(container.host_config.as_ref().and_then(|config| config.restart_policy.as_ref()))
 }
 
 fn restart_policy(policy: Option<&models::RestartPolicy>) -> String {

@@ -7,15 +7,12 @@ use bollard::container::LogOutput;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
 use futures::StreamExt;
-use sandbook_core::effect::docker::{EXEC_STREAM_BYTES_MAX, Exec, ExecResult};
+use sandbook_core::effect::docker::{EXEC_MS_DEFAULT, EXEC_STREAM_BYTES_MAX, Exec, ExecResult};
 use sandbook_core::error::Error;
 
 use super::Host;
 use super::fault::Trouble;
 use crate::driver::Steps;
-
-/// How long a program may take when the request does not say, in milliseconds.
-const EXEC_MS_DEFAULT: u64 = 10_000;
 
 /// What became of an exec id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

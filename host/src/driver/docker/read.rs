@@ -2,25 +2,26 @@
 //!
 //! Deliberately not here: logs (their own driver) and anything that changes a container.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use bollard::models;
 use bollard::query_parameters::{EventsOptions, ListContainersOptions, StatsOptions, TopOptions};
 use futures::StreamExt;
+use sandbook_core::depend::Node;
 use sandbook_core::effect::docker::{
     ContainerFilter, ContainerSummary, Dependency, Dependent, EVENTS_DEFAULT, EVENTS_SINCE_MS_DEFAULT, Event,
     EventFilter, PROCESSES_MAX, Processes, Stats,
 };
 use sandbook_core::error::Error;
-use sandbook_core::target::{LABEL_PROJECT, LABEL_SERVICE};
+use sandbook_core::target::{Facts, LABEL_PROJECT, LABEL_SERVICE};
 
 use super::fault::Trouble;
 use super::{EngineEvent, Host, convert};
 
-/// What compose notes about dependencies: `db:service_started:false,cache:service_healthy:true`.
-const LABEL_DEPENDS_ON: &str = "com.docker.compose.depends_on";
 /// Inspections under way at once: enough to hide latency, too few to bother an engine in trouble.
 pub(super) const INSPECTIONS_AT_ONCE: usize = 8;
+/// Containers that are gone and asked about for one answer: each costs a look into the engine's memory.
+const GONE_MAX: usize = 8;
 /// The columns that show zombies; understood by procps. Busybox is asked without.
 const PS_COLUMNS: &str = "-eo pid,ppid,user,stat,rss,etime,args";
 
@@ -92,49 +93,82 @@ impl Host {
     }
 
     pub(in crate::driver) async fn dependents(&self, id: &str) -> Result<Vec<Dependent>, Error> {
+        Ok(self.who_depends(id).await?.into_iter().map(|(dependent, _)| dependent).collect())
+    }
+
+    /// Subjects of the containers that depend on this one, each once, in order. Errors: `not-found`, `failed`.
+    pub(in crate::driver) async fn dependent_subjects(&self, id: &str) -> Result<Vec<String>, Error> {
+        let found = self.who_depends(id).await?;
+        let subjects: BTreeSet<String> = found.into_iter().map(|(_, subject)| subject).collect();
+        Ok(subjects.into_iter().collect())
+    }
+
+    /// One line a reason, by name, with the subject of each.
+    async fn who_depends(&self, id: &str) -> Result<Vec<(Dependent, String)>, Error> {
         let target = self.inspect(id).await.map_err(Trouble::into_read_error)?;
-        let name = convert::name(&target);
-        let facts = convert::facts(&target);
-        let id = target.id.clone().unwrap_or_else(|| id.to_owned());
-        let others = self.summaries(true, Vec::new()).await.map_err(Trouble::into_read_error)?;
-        let others = others.into_iter().filter(|other| other.id.as_deref() != Some(id.as_str()));
-        let found: Vec<Vec<Dependent>> = futures::stream::iter(others)
-            .map(|other| {
-                let (id, name, facts) = (id.as_str(), name.as_str(), &facts);
-                async move {
-                    let mut reasons = Vec::new();
-                    let mode = other.host_config.as_ref().and_then(|config| config.network_mode.as_deref());
-                    if mode.and_then(|mode| mode.strip_prefix("container:")).is_some_and(|of| of == id || of == name) {
-                        reasons.push(Dependency::SharesNetwork);
-                    }
-                    if depends_on(&other, facts.project.as_deref(), facts.service.as_deref()) {
-                        reasons.push(Dependency::DependsOn);
-                    }
-                    if self.takes_volumes(&other, id, name).await {
-                        reasons.push(Dependency::VolumesFrom);
-                    }
-                    let line = convert::summary(self.name(), &other);
-                    let dependent =
-                        |why| Dependent { name: line.name.clone(), id: line.id.clone(), why, status: line.status };
-                    reasons.into_iter().map(dependent).collect()
-                }
-            })
-            .buffered(INSPECTIONS_AT_ONCE)
-            .collect()
-            .await;
-        let mut found: Vec<Dependent> = found.into_iter().flatten().collect();
-        found.sort_by(|a, b| (&a.name, a.why as u8).cmp(&(&b.name, b.why as u8)));
+        let node = Node {
+            id: target.id.clone().unwrap_or_else(|| id.to_owned()),
+            name: convert::name(&target),
+            labels: convert::labels(&target),
+            ..Node::default()
+        };
+        let all = self.summaries(true, Vec::new()).await.map_err(Trouble::into_read_error)?;
+        let others: Vec<_> = all.into_iter().filter(|other| other.id.as_deref() != Some(node.id.as_str())).collect();
+        let others = self.nodes(others).await;
+        let former = self.former(&node, &others).await;
+        let mut found = Vec::new();
+        for (other, theirs) in &others {
+            let line = convert::summary(self.name(), other);
+            let facts = Facts::from_labels(String::new(), String::new(), theirs.labels.clone());
+            for why in node.needed_by(theirs, |id| former.contains(id)) {
+                let dependent = Dependent { name: line.name.clone(), id: line.id.clone(), why, status: line.status };
+                found.push((dependent, facts.subject(self.name(), &line.name)));
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| (&a.name, a.why as u8).cmp(&(&b.name, b.why as u8)));
         Ok(found)
     }
 
-    /// A container that vanished since the listing takes no volumes.
-    async fn takes_volumes(&self, other: &models::ContainerSummary, id: &str, name: &str) -> bool {
-        let Some(other) = other.id.as_deref() else { return false };
-        let Ok(fixed) = self.fixed(other).await else { return false };
-        fixed.volumes_from.iter().any(|from| {
-            let from = from.split(':').next().unwrap_or(from);
-            from == id || from == name
-        })
+    /// Ids that are gone and whose network others still share, as far as they were this container before it was made
+    /// anew: by the name they had, or because compose says that the sharer depends on this service.
+    async fn former(&self, node: &Node, others: &[(models::ContainerSummary, Node)]) -> BTreeSet<String> {
+        let exists = |of: &str| {
+            let is = |node: &Node| node.name == of || node.id.starts_with(of);
+            is(node) || others.iter().any(|(_, other)| is(other))
+        };
+        let mut former = BTreeSet::new();
+        let mut asked = 0;
+        for (_, other) in others {
+            let Some(of) = other.shares().filter(|of| !exists(of)) else { continue };
+            if former.contains(of) {
+                continue;
+            }
+            let by_compose = node.needed_by(other, |_| false).contains(&Dependency::DependsOn);
+            asked += usize::from(!by_compose);
+            if by_compose || (asked <= GONE_MAX && self.was_called(of, &node.name).await) {
+                former.insert(of.to_owned());
+            }
+        }
+        former
+    }
+
+    /// Listed containers as far as dependence goes. One that vanished since the listing takes no volumes.
+    pub(super) async fn nodes(&self, listed: Vec<models::ContainerSummary>) -> Vec<(models::ContainerSummary, Node)> {
+        let node = |one: models::ContainerSummary| async move {
+            let line = convert::summary(self.name(), &one);
+            let fixed = self.fixed(&line.id).await;
+            let network_mode = one.host_config.as_ref().and_then(|config| config.network_mode.clone());
+            let node = Node {
+                labels: convert::sorted(one.labels.as_ref()),
+                network_mode: network_mode.unwrap_or_default(),
+                volumes_from: fixed.map(|fixed| fixed.volumes_from.clone()).unwrap_or_default(),
+                depends_on: Vec::new(),
+                name: line.name,
+                id: line.id,
+            };
+            (one, node)
+        };
+        futures::stream::iter(listed).map(node).buffered(INSPECTIONS_AT_ONCE).collect().await
     }
 
     /// The newest events, oldest first. `exec_*` and `top` are left out: health checks alone would fill the page.
@@ -178,14 +212,6 @@ fn glob(pattern: &str) -> Result<globset::GlobMatcher, Error> {
         .map_err(|error| Error::invalid(format!("name: `{pattern}` is no shell-style pattern: {}", error.kind())))
 }
 
-fn depends_on(other: &models::ContainerSummary, project: Option<&str>, service: Option<&str>) -> bool {
-    let label = |key: &str| other.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
-    let (Some(project), Some(service)) = (project, service) else { return false };
-    label(LABEL_PROJECT) == Some(project)
-        && label(LABEL_DEPENDS_ON)
-            .is_some_and(|list| list.split(',').any(|item| item.split(':').next() == Some(service)))
-}
-
 fn zombie(titles: &[String], row: &[String]) -> bool {
     let column = titles.iter().position(|title| title == "STAT" || title == "S");
     match column.and_then(|column| row.get(column)) {
@@ -197,16 +223,6 @@ fn zombie(titles: &[String], row: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn compose_dependencies_are_words_of_a_list() {
-        let other: models::ContainerSummary = serde_json::from_value(serde_json::json!({"Labels": {
-            LABEL_PROJECT: "shop", LABEL_DEPENDS_ON: "db:service_started:false,cache:service_healthy:true"}}))
-        .expect("a summary");
-        assert!(depends_on(&other, Some("shop"), Some("cache")));
-        assert!(!depends_on(&other, Some("shop"), Some("cach")));
-        assert!(!depends_on(&other, Some("other"), Some("cache")));
-    }
 
     #[test]
     fn zombies_are_found_with_and_without_a_state_column() {

@@ -89,16 +89,35 @@ pub struct Approval {
     pub id: String,
     pub run: String,
     pub slot: u32,
+    pub kind: ApprovalKind,
     pub runbook: String,
     pub effect: String,
     /// In the shapes of the guest contract.
     pub arguments: Value,
     pub target: Option<Target>,
+    /// What is asked for, in plain words.
+    pub sentence: String,
+    /// What happens when nobody says yes.
+    pub otherwise: String,
+    /// Over effect, arguments and instance: what an answer is for.
+    pub digest: String,
+    /// What may be answered; empty: only yes or no.
+    pub options: Vec<String>,
     /// Why it is asked.
     pub reason: String,
     pub at: u64,
     pub expires_at: u64,
     pub decision: Option<ApprovalDecision>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApprovalKind {
+    /// Whether an effect may be done.
+    Approval,
+    /// What the runbook itself wants to know.
+    Question,
 }
 
 /// How a question ended.
@@ -108,6 +127,8 @@ pub struct ApprovalDecision {
     pub kind: ApprovalEnd,
     pub by: String,
     pub reason: String,
+    /// Which option, where there are some.
+    pub answer: Option<String>,
     pub at: u64,
 }
 
@@ -131,6 +152,8 @@ pub enum Decided {
     Already(Box<Approval>),
     /// It came too late.
     Expired(Box<Approval>),
+    /// The run waits no longer.
+    Gone(Box<Approval>),
     /// No such question.
     Unknown,
 }

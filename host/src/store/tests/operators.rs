@@ -1,81 +1,9 @@
-//! Brakes, pauses, questions, versions, audit, retention.
+//! Pauses, versions, audit, retention.
 
 use sandbook_core::run::State;
 
+use super::brakes::{intend, try_once};
 use super::*;
-
-fn intend(runbook: &str, subject: &str, at: u64, windows: Vec<Window>) -> Intend {
-    Intend {
-        runbook: runbook.to_owned(),
-        subject: subject.to_owned(),
-        host: "local".to_owned(),
-        target: subject.rsplit('/').next().unwrap_or(subject).to_owned(),
-        effect: "docker.restart-container".to_owned(),
-        at,
-        windows,
-        policy: vec!["policy0".to_owned()],
-    }
-}
-
-fn window(scope: Scope, count: u32, window_ms: u64) -> Window {
-    let label = format!("brakes {count}/{window_ms}ms");
-    Window { scope, count, window_ms, label }
-}
-
-async fn try_once(store: &Sqlite, intend: Intend) -> std::result::Result<(), String> {
-    let result = store.intend("r", note("intent"), intend).await.expect("stored");
-    result.map_err(|error| error.message)
-}
-
-#[tokio::test]
-async fn windows_count_attempts_and_say_when_there_is_room() {
-    let store = memory();
-    store.create_run(new_run("r")).await.expect("created");
-    let scopes = [
-        (Scope::RunbookSubject, "a", "local/x"),
-        (Scope::Subject, "b", "local/x"),
-        (Scope::Runbook, "a", "local/y"),
-        (Scope::Host, "b", "local/y"),
-        (Scope::Policy("policy0".to_owned()), "b", "local/y"),
-    ];
-    for at in [T, T + 10] {
-        try_once(&store, intend("a", "local/x", at, vec![window(Scope::RunbookSubject, 2, 1_000)]))
-            .await
-            .expect("room");
-    }
-    for (scope, runbook, subject) in scopes {
-        let windows = || vec![window(Scope::Host, 9, 500), window(scope.clone(), 2, 1_000)];
-        let refused = try_once(&store, intend(runbook, subject, T + 20, windows())).await.expect_err("no room");
-        let room = at(T + 1_000).to_string();
-        assert!(
-            refused.contains("2 attempts") && refused.contains("brakes 2/1000ms") && refused.contains(&room),
-            "{refused}"
-        );
-        let other = try_once(&store, intend(runbook, subject, T + 20, vec![window(scope.clone(), 0, 1_000)])).await;
-        assert!(other.expect_err("none allowed").contains("allows no attempt"));
-    }
-    let elsewhere =
-        vec![window(Scope::RunbookSubject, 2, 1_000), window(Scope::Policy("policy1".to_owned()), 1, 1_000)];
-    try_once(&store, intend("b", "local/x", T + 30, elsewhere)).await.expect("another runbook, another policy");
-    // Exactly one window later the first no longer counts.
-    let windows = || vec![window(Scope::RunbookSubject, 2, 1_000)];
-    try_once(&store, intend("a", "local/x", T + 999, windows())).await.expect_err("too early");
-    try_once(&store, intend("a", "local/x", T + 1_000, windows())).await.expect("room again");
-    // A clock that was set back does not make room.
-    try_once(&store, intend("a", "local/x", T - 5_000, windows())).await.expect_err("attempts of the future count");
-    assert_eq!(store.records("r").await.expect("read").len(), 4, "refused intents append nothing");
-    let filter = AttemptFilter { runbook: Some("a".to_owned()), ..AttemptFilter::default() };
-    assert_eq!(store.attempts(filter).await.expect("listed").len(), 3);
-}
-
-#[tokio::test]
-async fn two_at_once_cannot_both_take_the_last_place() {
-    let store = memory();
-    store.create_run(new_run("r")).await.expect("created");
-    let tries = (0..50).map(|_| try_once(&store, intend("a", "local/x", T, vec![window(Scope::Subject, 3, 1_000)])));
-    let results = futures::future::join_all(tries).await;
-    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
-}
 
 #[tokio::test]
 async fn pauses_and_the_stop_switch_hold_back() {
@@ -111,56 +39,6 @@ async fn pauses_and_the_stop_switch_hold_back() {
     assert_eq!(store.stopped().await, Ok(Some(stop)));
     store.set_stop(None).await.expect("cleared");
     try_once(&store, intend("a", "local/db", T, vec![])).await.expect("goes on");
-}
-
-fn question(id: &str) -> Approval {
-    Approval {
-        id: id.to_owned(),
-        run: "r".to_owned(),
-        slot: 3,
-        runbook: "a".to_owned(),
-        effect: "docker.restart-container".to_owned(),
-        arguments: json!({"container": "web-1"}),
-        target: None,
-        reason: "policy asks".to_owned(),
-        at: T,
-        expires_at: T + 1_000,
-        decision: None,
-    }
-}
-
-#[tokio::test]
-async fn a_question_is_answered_once_in_time_and_by_its_whole_id() {
-    let store = memory();
-    for id in ["a_1", "a_2", "a_3"] {
-        store.put_approval(question(id)).await.expect("put");
-    }
-    assert_eq!(store.decide_approval("a_", true, "dana", "", T).await, Ok(Decided::Unknown));
-    assert!(matches!(store.approval("a_").await, Err(Error::Ambiguous(_))));
-    let answers =
-        futures::future::join_all((0..10).map(|n| store.decide_approval("a_1", n % 2 == 0, "dana", "ok", T + 5))).await;
-    assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(Decided::Done(_)))).count(), 1);
-    let late = store.decide_approval("a_2", true, "dana", "", T + 1_000).await;
-    assert!(matches!(late, Ok(Decided::Expired(_))));
-    assert_eq!(store.withdraw_approvals("r", "the alert resolved", T + 9).await, Ok(2));
-    let withdrawn = store.decide_approval("a_3", true, "dana", "", T + 10).await;
-    assert!(matches!(withdrawn, Ok(Decided::Already(_))));
-    assert!(store.approvals(true).await.expect("listed").is_empty());
-    assert_eq!(store.approvals(false).await.expect("listed").len(), 3);
-}
-
-fn version(name: &str, version: &str, digest: &str) -> VersionRow {
-    VersionRow {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        digest: format!("sha256:{digest}"),
-        origin: Origin::Person,
-        source: Source::Upload,
-        manifest_json: "{}".to_owned(),
-        package: digest.as_bytes().to_vec(),
-        at: T,
-        by: "dana".to_owned(),
-    }
 }
 
 #[tokio::test]

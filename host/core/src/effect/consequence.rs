@@ -1,0 +1,70 @@
+//! What an effect leaves behind beside its answer, said of every one of them.
+//!
+//! Deliberately not here: the class and how an intent is settled, which stand with each effect.
+
+use super::Effect;
+
+/// What beside its answer.
+enum Consequence {
+    Nothing,
+    /// A container that did not run may run afterwards.
+    Revives,
+    /// A container differs from what its compose file says.
+    Drifts,
+}
+
+impl Effect {
+    /// Whether a container that somebody stopped may run afterwards.
+    pub fn revives(&self) -> bool {
+        match self.consequence() {
+            Consequence::Revives => true,
+            Consequence::Nothing | Consequence::Drifts => false,
+        }
+    }
+
+    /// Whether a container of a compose project differs from its file afterwards, until compose makes it anew.
+    pub fn drifts(&self) -> bool {
+        match self.consequence() {
+            Consequence::Drifts => true,
+            Consequence::Nothing | Consequence::Revives => false,
+        }
+    }
+
+    fn consequence(&self) -> Consequence {
+        match self {
+            Effect::StartContainer(_) | Effect::RestartContainer(_) => Consequence::Revives,
+            Effect::UpdateResources(_) => Consequence::Drifts,
+            Effect::ListContainers(_)
+            | Effect::InspectContainer(_)
+            | Effect::ContainerStats(_)
+            | Effect::ContainerProcesses(_)
+            | Effect::Dependents(_)
+            | Effect::RecentEvents(_)
+            | Effect::StopContainer(_)
+            | Effect::KillContainer(_)
+            | Effect::PauseContainer(_)
+            | Effect::UnpauseContainer(_)
+            | Effect::Exec(_)
+            | Effect::TailContainer(_)
+            | Effect::SearchContainer(_)
+            | Effect::Query(_)
+            | Effect::QueryRange(_)
+            | Effect::HttpProbe(_)
+            | Effect::TcpCheck(_)
+            | Effect::DnsLookup(_)
+            | Effect::Get(_)
+            | Effect::Request(_)
+            | Effect::Send(_)
+            | Effect::StateGet(_)
+            | Effect::StatePut(_)
+            | Effect::StateCompareAndPut(_)
+            | Effect::Now(_)
+            | Effect::Sleep(_)
+            | Effect::RandomU64(_)
+            | Effect::Log(_)
+            | Effect::Progress(_)
+            | Effect::AttachEvidence(_)
+            | Effect::Ask(_) => Consequence::Nothing,
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Alerts about Sandbook itself, and the alert that always fires so that its absence is noticed.
+//!
+//! An alert labelled `sandbook="self"` starts no runbook: a broken engine cannot heal itself. Its firing and its end are
+//! told to the channel `[notify] self`, once each; what could not be delivered is tried again, also after a restart.
+//!
+//! An alert labelled `sandbook="watchdog"` fires all the time. While it is heard, Prometheus, Alertmanager and the way
+//! here work; when it is not heard for `[alertmanager] watchdog`, nobody else may be left to say so, and Sandbook does.
+//!
+//! Deliberately not here: what tells people that Sandbook is gone; Prometheus does (`monitoring/prometheus/rules`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sandbook_core::alert::{Alert, Status};
+use sandbook_core::effect::notify::Severity;
+use sandbook_core::target::{Facts, Resolved};
+use tokio::sync::Notify;
+
+use crate::catch_up;
+use crate::state::App;
+use crate::store::{Accepted, AcceptedKind, EpisodeFilter, RunRow};
+
+/// The label that says so.
+const LABEL: &str = "sandbook";
+/// Messages that may wait; beyond it the oldest is dropped, and the episodes still have everything.
+const PENDING_MAX: usize = 256;
+/// How long until a message that was not delivered is tried again; each try is three attempts of its own.
+const RETRY: Duration = Duration::from_secs(60);
+/// How often the watchdog's age is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// What is told of an alert's annotations, in bytes.
+const TEXT_BYTES_MAX: usize = 2_000;
+/// Why a run about the engine's own container does not start.
+pub const OWN_TARGET: &str =
+    "its target is the container this engine runs in: nothing acts on it, the channel [notify] self is told";
+/// The event in metrics.
+const EVENT: &str = "self";
+
+/// What an alert says about the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Something is wrong with it.
+    Us,
+    /// Alerts arrive.
+    Watchdog,
+}
+
+/// Whether an alert is about the engine; then it starts no runbook.
+pub fn about(labels: &BTreeMap<String, String>) -> Option<About> {
+    match labels.get(LABEL)?.as_str() {
+        "self" => Some(About::Us),
+        "watchdog" => Some(About::Watchdog),
+        _ => None,
+    }
+}
+
+/// What is to be told, and when alerts were heard.
+pub struct AboutUs {
+    pending: Mutex<VecDeque<Message>>,
+    more: Notify,
+    watchdog: Mutex<Watchdog>,
+}
+
+#[derive(Debug, Clone)]
+struct Message {
+    title: String,
+    text: String,
+    severity: Severity,
+    /// The same for firing and end, so that a pager shows one incident.
+    key: String,
+    /// Marked as told on delivery.
+    episode: Option<String>,
+}
+
+/// The always firing alert.
+#[derive(Debug, Clone, Copy)]
+pub struct Watchdog {
+    /// When it was heard last, or the daemon started.
+    since: Instant,
+    /// When it was heard last since the start, in milliseconds since 1970.
+    pub heard_at: Option<u64>,
+    /// It is not heard for too long.
+    pub silent: bool,
+}
+
+impl Default for AboutUs {
+    fn default() -> AboutUs {
+        let watchdog = Watchdog { since: Instant::now(), heard_at: None, silent: false };
+        AboutUs { pending: Mutex::default(), more: Notify::new(), watchdog: Mutex::new(watchdog) }
+    }
+}
+
+impl AboutUs {
+    /// The always firing alert, as it is now.
+    pub fn watchdog(&self) -> Watchdog {
+        *self.lock_watchdog()
+    }
+
+    /// Takes note of an alert that is stored. Never waits.
+    pub fn heard(&self, alert: &Alert, accepted: &Accepted, source: &str, now_ms: u64) {
+        match (about(&alert.labels), accepted.kind) {
+            (None, _) => {}
+            // What was fetched says nothing of the way here.
+            (Some(About::Watchdog), _) if alert.status == Status::Firing && source != catch_up::SOURCE => {
+                let mut watchdog = self.lock_watchdog();
+                watchdog.since = Instant::now();
+                watchdog.heard_at = Some(now_ms);
+            }
+            (Some(About::Watchdog), _) => {}
+            (Some(About::Us), AcceptedKind::New | AcceptedKind::Refired | AcceptedKind::Resolved) => {
+                let over = accepted.kind == AcceptedKind::Resolved;
+                self.push(message(&alert.labels, &alert.annotations, &accepted.episode, over));
+            }
+            // The end of something that was never told.
+            (Some(About::Us), AcceptedKind::Duplicate | AcceptedKind::ResolvedUnknown) => {}
+        }
+    }
+
+    /// Takes a run whose target turned out to be the engine's own container: people are told, and it does not start.
+    /// A person's own run starts; whatever it would change there is denied.
+    pub fn takes(&self, row: &RunRow, resolved: &Resolved) -> bool {
+        let own = resolved.facts.as_ref().is_some_and(Facts::is_own);
+        if !own || !matches!(row.trigger.as_str(), "alert" | "docker-event") {
+            return false;
+        }
+        let (target, run) = (&resolved.target, &row.id);
+        self.push(Message {
+            title: format!("{target}, Sandbook's own container, has trouble"),
+            text: format!("{} is meant for it and was not started.\nsandbook show {run}", row.runbook),
+            severity: Severity::Critical,
+            key: format!("sandbook-self-{target}"),
+            episode: None,
+        });
+        true
+    }
+
+    fn push(&self, message: Message) {
+        let mut pending = lock(&self.pending);
+        if pending.len() >= PENDING_MAX
+            && let Some(dropped) = pending.pop_front()
+        {
+            tracing::error!(title = dropped.title, "not told, more messages wait than {PENDING_MAX}");
+        }
+        pending.push_back(message);
+        self.more.notify_one();
+    }
+
+    /// Looks at the watchdog's age; tells when it falls silent and when it is heard again.
+    fn look(&self, within: Duration) {
+        let mut watchdog = self.lock_watchdog();
+        let age = watchdog.since.elapsed();
+        let silent = age > within;
+        if silent == watchdog.silent {
+            return;
+        }
+        watchdog.silent = silent;
+        let before = watchdog.heard_at.is_some();
+        drop(watchdog);
+        let (title, text, severity) = match silent {
+            true => (
+                "Sandbook hears no alerts any more".to_owned(),
+                format!(
+                    "The alert that always fires (sandbook=\"watchdog\") was {} for {} s. Prometheus, Alertmanager or the way from there is broken; look at their pages, then at `sandbook status`.",
+                    if before { "not heard" } else { "not heard since the start" },
+                    age.as_secs()
+                ),
+                Severity::Critical,
+            ),
+            false => (
+                "Sandbook hears alerts again".to_owned(),
+                "The alert that always fires is heard.".to_owned(),
+                Severity::Info,
+            ),
+        };
+        tracing::warn!("{title}");
+        self.push(Message { title, text, severity, key: "sandbook-watchdog".to_owned(), episode: None });
+    }
+
+    fn lock_watchdog(&self) -> MutexGuard<'_, Watchdog> {
+        lock(&self.watchdog)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn message(
+    labels: &BTreeMap<String, String>,
+    annotations: &BTreeMap<String, String>,
+    episode: &str,
+    over: bool,
+) -> Message {
+    let label = |name: &str| labels.get(name).map_or("", String::as_str);
+    let name = label("alertname");
+    let summary = annotations.get("summary").map_or(name, String::as_str);
+    let mut text = annotations.get("description").cloned().unwrap_or_default();
+    sandbook_core::error::truncate_at_char(&mut text, TEXT_BYTES_MAX);
+    let severity = match (over, label("severity")) {
+        (true, _) | (false, "info" | "none") => Severity::Info,
+        (false, "critical" | "page") => Severity::Critical,
+        (false, _) => Severity::Warning,
+    };
+    Message {
+        title: if over { format!("resolved: {summary}") } else { summary.to_owned() },
+        text: format!("{text}\nalert {name}, episode {episode}"),
+        severity,
+        key: format!("sandbook-self-{episode}"),
+        episode: Some(episode.to_owned()),
+    }
+}
+
+/// Tells the channel `[notify] self`, and watches the watchdog.
+pub async fn follow(app: Arc<App>) {
+    let about_us = app.runner.parts().about_us.clone();
+    if app.config.notify.self_.is_some() {
+        tokio::spawn(deliver(app.clone()));
+    }
+    let Some(within) = app.config.alertmanager.watchdog else { return };
+    let within = Duration::from_millis(within.0);
+    let (up, heard) = (&app.metrics.watchdog_up, &app.metrics.watchdog_heard);
+    loop {
+        about_us.look(within);
+        let watchdog = about_us.watchdog();
+        up.with_label_values::<&str>(&[]).set(i64::from(!watchdog.silent));
+        let heard_at = watchdog.heard_at.unwrap_or(0) / 1_000;
+        heard.with_label_values::<&str>(&[]).set(i64::try_from(heard_at).unwrap_or(i64::MAX));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// One message after another; one that is not delivered goes to the front again.
+async fn deliver(app: Arc<App>) {
+    let about_us = app.runner.parts().about_us.clone();
+    let (Some(channel), Some(notifier)) = (&app.config.notify.self_, &app.notifier) else { return };
+    untold(&app, &about_us).await;
+    loop {
+        let next = lock(&about_us.pending).pop_front();
+        let Some(message) = next else {
+            about_us.more.notified().await;
+            continue;
+        };
+        let Message { title, text, severity, key, .. } = &message;
+        let sent = notifier.send_message(channel, title, text, *severity, key).await;
+        let word = if sent.is_ok() { "ok" } else { "failed" };
+        app.metrics.notifications.with_label_values(&[EVENT, word]).inc();
+        match sent {
+            Ok(()) => mark_told(&app, channel, message.episode.as_deref()).await,
+            Err(error) => {
+                tracing::error!(channel, "not delivered, tried again in {} s: {error}", RETRY.as_secs());
+                lock(&about_us.pending).push_front(message);
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn mark_told(app: &App, channel: &str, episode: Option<&str>) {
+    let Some(episode) = episode else { return };
+    if let Err(error) = app.store.set_episode_outcome(episode, &format!("told channel {channel}")).await {
+        tracing::warn!(episode, "that it was told cannot be written, so it may be told again: {error}");
+    }
+}
+
+/// Open episodes about the engine that nobody was told of, because it ended before it could.
+async fn untold(app: &App, about_us: &AboutUs) {
+    let filter = EpisodeFilter { open: true, ..EpisodeFilter::default() };
+    match app.store.episodes(filter).await {
+        Ok((episodes, _)) => {
+            let ours = |labels: &BTreeMap<String, String>| about(labels) == Some(About::Us);
+            let waits =
+                lock(&about_us.pending).iter().filter_map(|message| message.episode.clone()).collect::<Vec<_>>();
+            for episode in episodes.iter().filter(|episode| episode.outcome.is_none() && ours(&episode.labels)) {
+                if !waits.contains(&episode.id) {
+                    about_us.push(message(&episode.labels, &episode.annotations, &episode.id, false));
+                }
+            }
+        }
+        Err(error) => tracing::warn!("what was not told before the start cannot be read: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(value: &str, status: Status) -> Alert {
+        let labels = [("alertname", "SandbookDown"), ("sandbook", value), ("severity", "critical")];
+        let labels: BTreeMap<String, String> = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let annotations = BTreeMap::from([("summary".to_owned(), "it is down".to_owned())]);
+        let starts_at = jiff::Timestamp::UNIX_EPOCH;
+        let (ends_at, generator_url, fingerprint) = (None, String::new(), "f".to_owned());
+        Alert { status, labels, annotations, starts_at, ends_at, generator_url, fingerprint }
+    }
+
+    fn accepted(kind: AcceptedKind) -> Accepted {
+        Accepted { episode: "e1".to_owned(), kind, runs: Vec::new(), joined: Vec::new() }
+    }
+
+    #[test]
+    fn a_firing_and_its_end_are_told_once_each_under_one_key() {
+        let about_us = AboutUs::default();
+        for (status, kind) in [
+            (Status::Firing, AcceptedKind::New),
+            (Status::Firing, AcceptedKind::Duplicate),
+            (Status::Resolved, AcceptedKind::Resolved),
+            (Status::Resolved, AcceptedKind::Duplicate),
+            (Status::Resolved, AcceptedKind::ResolvedUnknown),
+        ] {
+            about_us.heard(&alert("self", status), &accepted(kind), "alertmanager", 1);
+        }
+        about_us.heard(&alert("other", Status::Firing), &accepted(AcceptedKind::New), "alertmanager", 1);
+        let told: Vec<(String, Severity, String)> =
+            lock(&about_us.pending).iter().map(|one| (one.title.clone(), one.severity, one.key.clone())).collect();
+        let key = "sandbook-self-e1".to_owned();
+        let wanted = [
+            ("it is down".to_owned(), Severity::Critical, key.clone()),
+            ("resolved: it is down".to_owned(), Severity::Info, key),
+        ];
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let about_us = AboutUs::default();
+        for _ in 0..PENDING_MAX + 10 {
+            about_us.heard(&alert("self", Status::Firing), &accepted(AcceptedKind::New), "alertmanager", 1);
+        }
+        assert_eq!(lock(&about_us.pending).len(), PENDING_MAX);
+    }
+
+    #[test]
+    fn the_watchdog_is_missed_once_and_found_once() {
+        let about_us = AboutUs::default();
+        let within = Duration::from_millis(30);
+        about_us.look(within);
+        assert!(!about_us.watchdog().silent);
+        std::thread::sleep(within * 2);
+        about_us.look(within);
+        about_us.look(within);
+        assert!(about_us.watchdog().silent);
+        // Fetched is not heard, and its end is not its firing.
+        let firing = alert("watchdog", Status::Firing);
+        about_us.heard(&firing, &accepted(AcceptedKind::Duplicate), catch_up::SOURCE, 5);
+        about_us.heard(&alert("watchdog", Status::Resolved), &accepted(AcceptedKind::Resolved), "alertmanager", 5);
+        about_us.look(within);
+        assert!(about_us.watchdog().silent);
+        about_us.heard(&firing, &accepted(AcceptedKind::Duplicate), "alertmanager", 6);
+        about_us.look(Duration::from_secs(60));
+        assert_eq!((about_us.watchdog().silent, about_us.watchdog().heard_at), (false, Some(6)));
+        let titles: Vec<String> = lock(&about_us.pending).iter().map(|one| one.title.clone()).collect();
+        assert_eq!(titles, ["Sandbook hears no alerts any more", "Sandbook hears alerts again"]);
+    }
+}
