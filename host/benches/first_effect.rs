@@ -48,6 +48,12 @@ impl Driver for Told {
     fn population<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<u32>> {
         self.inner.population(host)
     }
+    fn dependents_of<'a>(&'a self, host: &'a str, id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        self.inner.dependents_of(host, id)
+    }
+    fn is_own<'a>(&'a self, host: &'a str, name: &'a str) -> BoxFuture<'a, bool> {
+        self.inner.is_own(host, name)
+    }
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
         let _ = self.tell.send(Instant::now());
         self.inner.drive(permit, steps)

@@ -219,7 +219,7 @@ pub async fn follow(app: Arc<App>) {
     }
     let Some(within) = app.config.alertmanager.watchdog else { return };
     let within = Duration::from_millis(within.0);
-    let (up, heard) = (&app.metrics.watchdog_up, &app.metrics.watchdog_heard);
+    let (up, heard) = (&app.metrics.alerting.watchdog_up, &app.metrics.alerting.watchdog_heard);
     loop {
         about_us.look(within);
         let watchdog = about_us.watchdog();

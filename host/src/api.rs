@@ -39,6 +39,7 @@ mod matching;
 mod metrics;
 mod page;
 mod pauses;
+mod plans;
 mod record;
 mod runbooks;
 mod runs;
@@ -71,6 +72,12 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runbooks::versions))
         .routes(routes!(runbooks::set_stage))
         .routes(routes!(runs::start))
+        .routes(routes!(plans::make))
+        .routes(routes!(plans::shadow))
+        // Plans.
+        .routes(routes!(plans::list, plans::make_of))
+        .routes(routes!(plans::show))
+        .routes(routes!(plans::apply))
         // Runs.
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))

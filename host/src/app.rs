@@ -90,6 +90,7 @@ impl App {
             config,
             store,
             library,
+            planner: crate::plan::Planner::new(runner.clone()),
             runner,
             intake,
             watcher,

@@ -126,7 +126,7 @@ impl CatchUp {
         if receipt.accepted > 0 || !receipt.runs.is_empty() {
             tracing::info!(missed = receipt.accepted, runs = receipt.runs.len(), "alerts fetched from alertmanager");
         }
-        self.metrics.missed_alerts.with_label_values::<&str>(&[]).inc_by(receipt.accepted);
+        self.metrics.alerting.missed.with_label_values::<&str>(&[]).inc_by(receipt.accepted);
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.missed += receipt.accepted;
         progress.runs += receipt.runs.len() as u64;
@@ -134,7 +134,7 @@ impl CatchUp {
     }
 
     fn note(&self, result: Result<(), String>) {
-        self.metrics.alertmanager(WHAT, result.is_ok());
+        self.metrics.alerting.asked(WHAT, result.is_ok());
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(()) => {

@@ -2,7 +2,7 @@
 //!
 //! - `args`: commands, arguments and help as data; [`reference`] is generated from it
 //! - `client`, `exit`: how a daemon is reached, and how answers become exit codes
-//! - `status`, `look`, `runs`, `rules`, `brakes`, `act`, `watch`: commands that talk to a daemon
+//! - `status`, `look`, `runs`, `rules`, `brakes`, `act`, `plan`, `watch`: commands that talk to a daemon
 //! - `author`, `local`: commands that need none
 //! - [`timeline`]: a run as a person reads it, also for the demo
 //! - `screen`, `text`, `diagnostics`: how things look; whatever strangers wrote is made harmless on the way
@@ -25,6 +25,7 @@ mod drift;
 mod exit;
 mod local;
 mod look;
+mod plan;
 mod reference;
 mod rules;
 mod runs;
@@ -110,6 +111,8 @@ impl Cli {
             Command::Grant(args) => act::grant(client, screen, args).await,
             Command::Grants(args) => rules::grants(client, screen, args).await,
             Command::Match(args) => act::matching(client, screen, args).await,
+            Command::Plan(args) => plan::plan(client, screen, args).await,
+            Command::Apply(args) => plan::apply(client, screen, args).await,
             Command::Run(args) => act::run(client, screen, args).await,
             Command::Runs(args) => runs::runs(client, screen, args).await,
             Command::Show(args) => runs::show(client, screen, args).await,

@@ -117,7 +117,7 @@ impl Entry {
 }
 
 /// A place in a script.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     /// From 1; 0 where unknown.
     pub line: u32,

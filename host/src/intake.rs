@@ -191,6 +191,12 @@ impl Intake {
                 self.runner.enqueue(Queued { row, alert: Some(alert.clone()), accepted: heard, resumed: false });
             }
         }
+        for over in accepted.iter().filter(|accepted| accepted.kind == AcceptedKind::Resolved) {
+            // What is stored is answered 202: the next start withdraws what is not withdrawn now.
+            if let Err(error) = self.runner.withdraw_for_episode(&over.episode).await {
+                tracing::warn!(episode = %over.episode, "its questions cannot be withdrawn: {error:#}");
+            }
+        }
         beside.accepted(&accepted).await;
         let rejected = receipt.rejected.len() as u64;
         let received = &self.runner.parts().metrics.alerts_received;
@@ -233,9 +239,9 @@ impl Intake {
         }
         let choice = self.choose(&alert, actives);
         let hint = |chosen_via: &Via| Hint {
-            reference: None,
             labels: alert.labels.clone(),
             target_from: self.route(chosen_via).map(|route| route.target_from.clone()).unwrap_or_default(),
+            ..Hint::default()
         };
         let (mut runs, mut joins) = (Vec::new(), BTreeMap::new());
         for chosen in &choice.chosen {
@@ -346,6 +352,10 @@ impl Intake {
         if self.runner.is_touching(&format!("{}/{}", event.host, event.name)) {
             return;
         }
+        // An engine that heals itself would have to run while it does not.
+        if self.runner.parts().driver.is_own(&event.host, &event.name).await {
+            return;
+        }
         let labels = event_labels(Some(&event.labels), &event.host, &event.name);
         let actives = self.library.snapshot();
         let mut choice = choose_event(&event.action, &labels, &candidates(&actives, true));
@@ -366,6 +376,15 @@ impl Intake {
         }
     }
 
+    /// How an alert would aim a runbook and with which parameters: as the operator's route says, where one leads there.
+    pub fn aimed_at(&self, alert: &Alert, runbook: &str) -> (Hint, BTreeMap<String, String>) {
+        let chosen = self.choose(alert, &self.library.snapshot()).chosen;
+        let route = chosen.iter().find(|one| one.runbook == runbook).and_then(|one| self.route(&one.via));
+        let target_from = route.map(|route| route.target_from.clone()).unwrap_or_default();
+        let parameters = route.map(|route| route.parameters.clone()).unwrap_or_default();
+        (Hint { labels: alert.labels.clone(), target_from, ..Hint::default() }, parameters)
+    }
+
     /// Which runbooks and targets an alert means, and why not the others. Changes nothing.
     pub async fn explain(&self, alert: &Alert) -> Explanation {
         let actives = self.library.snapshot();
@@ -376,7 +395,7 @@ impl Intake {
                 continue;
             };
             let target_from = self.route(&one.via).map(|route| route.target_from.clone()).unwrap_or_default();
-            let hint = Hint { reference: None, labels: alert.labels.clone(), target_from };
+            let hint = Hint { labels: alert.labels.clone(), target_from, ..Hint::default() };
             let spec = &active.package.manifest.target;
             let (target, target_why) = match self.runner.aim().find(&*self.runner.parts().driver, spec, &hint).await {
                 Aimed::Nothing { .. } => (None, "it is about nothing in particular".to_owned()),
@@ -420,7 +439,8 @@ fn merge(choice: &mut Choice, beside: Choice) {
     choice.considered.extend(beside.considered);
 }
 
-fn input_of(alert: &Alert) -> AlertInput {
+/// What a runbook sees of an alert.
+pub fn input_of(alert: &Alert) -> AlertInput {
     AlertInput {
         name: alert.name().to_owned(),
         labels: alert.labels.clone(),

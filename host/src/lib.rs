@@ -16,6 +16,7 @@ pub mod guest;
 pub mod intake;
 pub mod library;
 pub mod metrics;
+pub mod plan;
 pub mod policy;
 pub mod reference;
 pub mod runner;

@@ -12,6 +12,10 @@ use prometheus::{
 use sandbook_core::error::Error;
 use serde_json::Value;
 
+mod alerting;
+
+pub use alerting::Alerting;
+
 /// Everything the daemon counts.
 pub struct Metrics {
     registry: Registry,
@@ -55,20 +59,8 @@ pub struct Metrics {
     pub brakes_tripped: IntGauge,
     /// Notifications sent by the engine itself, by event and result.
     pub notifications: IntCounterVec,
-    /// Whether Alertmanager answers, by what is fetched. No series while none is configured.
-    pub alertmanager_up: IntGaugeVec,
-    /// When it last did, in seconds since 1970.
-    pub alertmanager_success: IntGaugeVec,
-    /// Requests to it in vain.
-    pub alertmanager_failures: IntCounterVec,
-    /// Alerts that only it knew.
-    pub missed_alerts: IntCounterVec,
-    /// Silences it has.
-    pub silences: IntGaugeVec,
-    /// Whether the always firing alert is heard. No series unless one is expected.
-    pub watchdog_up: IntGaugeVec,
-    /// When it was heard last, in seconds since 1970.
-    pub watchdog_heard: IntGaugeVec,
+    /// How alerts come here.
+    pub alerting: Alerting,
 }
 
 /// Seconds: effects answer between half a millisecond and the minute their deadlines allow.
@@ -189,43 +181,7 @@ impl Metrics {
                 "Notifications of the engine itself, by event and result.",
                 &["event", "result"],
             )?,
-            alertmanager_up: gauges(
-                &r,
-                "sandbook_alertmanager_up",
-                "1 while Alertmanager answers, else 0, by what is fetched: alerts, silences.",
-                &["what"],
-            )?,
-            alertmanager_success: gauges(
-                &r,
-                "sandbook_alertmanager_last_success_timestamp_seconds",
-                "When Alertmanager answered last in seconds since 1970, by what is fetched.",
-                &["what"],
-            )?,
-            alertmanager_failures: counters(
-                &r,
-                "sandbook_alertmanager_failures_total",
-                "Times that Alertmanager could not be asked, by what is fetched.",
-                &["what"],
-            )?,
-            missed_alerts: counters(
-                &r,
-                "sandbook_missed_alerts_total",
-                "Alerts that fired in Alertmanager and were never heard, until they were fetched from there.",
-                &[],
-            )?,
-            silences: gauges(&r, "sandbook_silences", "Silences in Alertmanager, active and pending.", &[])?,
-            watchdog_up: gauges(
-                &r,
-                "sandbook_watchdog_up",
-                "1 while the always firing alert is heard, else 0.",
-                &[],
-            )?,
-            watchdog_heard: gauges(
-                &r,
-                "sandbook_watchdog_heard_timestamp_seconds",
-                "When the always firing alert was heard last in seconds since 1970; 0: not since the start.",
-                &[],
-            )?,
+            alerting: Alerting::new(&r)?,
             registry: r,
         };
         let build =
@@ -243,15 +199,6 @@ impl Metrics {
         };
         self.effects.with_label_values(&[effect, word]).inc();
         self.effect_seconds.with_label_values(&[effect]).observe(took.as_secs_f64());
-    }
-
-    /// Alertmanager was asked for something.
-    pub fn alertmanager(&self, what: &str, answered: bool) {
-        self.alertmanager_up.with_label_values(&[what]).set(i64::from(answered));
-        match answered {
-            true => self.alertmanager_success.with_label_values(&[what]).set(jiff::Timestamp::now().as_second()),
-            false => self.alertmanager_failures.with_label_values(&[what]).inc(),
-        }
     }
 
     /// The first change of a run was driven.

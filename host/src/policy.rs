@@ -87,6 +87,8 @@ pub struct Request<'a> {
     pub attempts: u64,
     /// When.
     pub now: Moment,
+    /// Who applies a plan they reviewed, and so permits what it says; forbids and protection hold all the same.
+    pub applied_by: Option<&'a str>,
 }
 
 /// The operator's policy: rules, lists and switches.
@@ -270,6 +272,11 @@ impl Policy {
         let answer = self.ask_cedar(request);
         if let Some(refusal) = refusal(request, &answer) {
             return refusal;
+        }
+        if let Some(person) = request.applied_by {
+            let mut verdict = permitted(&answer.permits, "it applies a reviewed plan");
+            verdict.policy.push(format!("applied by {person}"));
+            return verdict;
         }
         let by_label = self.label_grants && label_grants(request);
         let promoted = request.stage >= Stage::Ask;

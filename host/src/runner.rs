@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use sandbook_core::journal::AlertInput;
-use sandbook_core::run::{Outcome, State};
+use sandbook_core::run::{Mode, Outcome, State};
 use tracing::Instrument as _;
 
 use crate::library::Library;
@@ -23,6 +23,7 @@ pub mod aim;
 pub mod drivers;
 mod ending;
 pub mod execute;
+mod intend;
 mod joins;
 pub mod ledger;
 mod locks;
@@ -33,6 +34,7 @@ mod person;
 mod questions;
 mod recover;
 pub mod rehearse;
+mod shadow;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -49,10 +51,17 @@ pub const WORKERS_DEFAULT: usize = 32;
 const AIMING_MAX: usize = 16;
 /// Attempts that crashed the daemon before a run is left to a person.
 const CRASHES_MAX: u32 = 3;
+/// How long a run is left alone whose state could not be written: a full disk is not full for milliseconds.
+const TAKEN_UP_AFTER: Duration = Duration::from_secs(5);
 /// How often a daemon that ends looks whether its runs have stopped.
 const CLOSE_LOOK: Duration = Duration::from_millis(10);
+/// How long after the store failed a run is tried again, in milliseconds: a full disk stays full for a while.
+const STORE_RETRY_MS: u64 = 5_000;
 /// How often waiting runs are looked at.
 const WAKE_EVERY: Duration = Duration::from_millis(500);
+
+/// Priority of runs in shadow: less than any alert has.
+const WATCHING: i32 = i32::MIN;
 
 /// A run to be executed, with what the store knows of it.
 pub struct Queued {
@@ -217,6 +226,7 @@ impl Runner {
                 State::Waiting | State::NeedsAttention | State::Succeeded | State::Failed | State::Cancelled => {}
             }
         }
+        self.withdraw_resolved().await?;
         let Some(myself) = self.myself.upgrade() else { return Ok(()) };
         tokio::spawn(async move { myself.wake_forever().await });
         self.resume_verifications().await
@@ -229,14 +239,9 @@ impl Runner {
                 "the daemon stopped {crashes} times while it ran; see what it did with `sandbook show {}`",
                 row.id
             );
-            let patch = RunPatch {
-                state: Some(State::NeedsAttention),
-                crashes: Some(crashes),
-                error: Some(sentence.clone()),
-                ..RunPatch::default()
-            };
-            self.parts.store.update_run(&row.id, patch).await?;
-            self.notice("needs-attention", &row, &sentence);
+            let counted = RunPatch { crashes: Some(crashes), ..RunPatch::default() };
+            self.parts.store.update_run(&row.id, counted).await?;
+            self.park(&row, ending::CRASHES, &sentence).await?;
             return Ok(());
         }
         let patch = RunPatch { state: Some(State::Queued), crashes: Some(crashes), ..RunPatch::default() };
@@ -284,8 +289,10 @@ impl Runner {
                 };
                 match self.parts.store.update_run(&row.id, patch).await {
                     Ok(true) => {
+                        let id = row.id.clone();
                         if let Err(error) = self.bring_back(row).await {
-                            tracing::warn!("a waiting run cannot be brought back: {error:#}");
+                            tracing::warn!(run = %id, "a waiting run cannot be brought back yet: {error:#}");
+                            self.try_again_later(id);
                         }
                     }
                     Ok(false) => {}
@@ -327,7 +334,9 @@ impl Runner {
     }
 
     async fn serve(self: Arc<Self>, queued: Queued) {
-        let (id, priority, group) = (queued.row.id.clone(), queued.row.priority, group_of(&queued));
+        let (id, group) = (queued.row.id.clone(), group_of(&queued));
+        // What only watches waits for whatever acts.
+        let priority = if queued.row.mode == Mode::Shadow { WATCHING } else { queued.row.priority };
         let started = self.prepare(queued, &group).await;
         self.queued.fetch_sub(1, Ordering::Relaxed);
         self.parts.metrics.queue_length.dec();
@@ -343,8 +352,33 @@ impl Runner {
             Err(error) => Err(error),
         };
         if let Err(error) = result {
-            tracing::error!(run = %id, "the run cannot go on and stays as it is on disk: {error:#}");
+            tracing::error!(run = %id, "the run stands still, tried again in {} s: {error:#}", STORE_RETRY_MS / 1_000);
+            self.try_again_later(id);
         }
+    }
+
+    /// A run that the store let down goes on from what is on disk once the store works again.
+    fn try_again_later(&self, id: String) {
+        let Some(myself) = self.myself.upgrade() else { return };
+        tokio::spawn(async move {
+            while !myself.closing.load(Ordering::Acquire) {
+                myself.parts.clock.sleep_until(myself.parts.clock.now().unix_ms + STORE_RETRY_MS).await;
+                match myself.try_again(&id).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(run = %id, "the run still stands still: {error:#}"),
+                }
+            }
+        });
+    }
+
+    async fn try_again(&self, id: &str) -> Result<()> {
+        let Some(row) = self.parts.store.run(id).await? else { return Ok(()) };
+        let patch = RunPatch {
+            from: vec![State::Queued, State::Running],
+            state: Some(State::Queued),
+            ..RunPatch::default()
+        };
+        if self.parts.store.update_run(id, patch).await? { self.bring_back(row).await } else { Ok(()) }
     }
 
     /// Finds the target and takes its locks. `None`: the run has ended already, or waits.
@@ -362,6 +396,10 @@ impl Runner {
     async fn lock_set(&self, prepared: &execute::Prepared) -> BTreeSet<String> {
         let mut subjects: BTreeSet<String> = prepared.subject().map(str::to_owned).into_iter().collect();
         let header = &prepared.journal.header;
+        if header.mode == Mode::Shadow {
+            // It touches nothing, and must neither wait for a run that acts nor keep one waiting.
+            return BTreeSet::new();
+        }
         let id = header.target.as_ref().and_then(|target| target.id.as_deref());
         if let (Some(id), true) = (id, header.may_change()) {
             // Whoever cannot be listed now is locked when it is touched.

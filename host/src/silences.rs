@@ -109,8 +109,9 @@ impl Silences {
 
     /// The silence that covers a run's change, from silences not older than [`FRESH`]. Waits at most [`FRESH_WITHIN`].
     pub async fn holds(&self, change: &Change<'_>, now_ms: u64) -> Option<Silence> {
-        let acts_by_itself = matches!(change.trigger, "alert" | "docker-event" | "schedule");
-        if !acts_by_itself || self.asked.get().is_none() {
+        // Whoever starts a run by hand means it now; a plan may have been made before the silence was.
+        let may_be_held = matches!(change.trigger, "alert" | "docker-event" | "schedule" | "apply");
+        if !may_be_held || self.asked.get().is_none() {
             return None;
         }
         self.refresh(FRESH, FRESH_WITHIN).await;
@@ -187,8 +188,8 @@ impl Silences {
 
     fn show(&self, metrics: &Metrics) {
         let known = self.known();
-        metrics.alertmanager(WHAT, known.error.is_none());
-        metrics.silences.with_label_values::<&str>(&[]).set(i64::try_from(known.count()).unwrap_or(i64::MAX));
+        metrics.alerting.asked(WHAT, known.error.is_none());
+        metrics.alerting.silences.with_label_values::<&str>(&[]).set(i64::try_from(known.count()).unwrap_or(i64::MAX));
     }
 }
 
@@ -244,11 +245,7 @@ pub async fn note_outcomes(store: &dyn Store, held: &[Option<Silence>], accepted
 }
 
 /// What a silence of a container can speak of: its labels, its name, its host.
-pub fn event_labels(
-    labels: Option<&BTreeMap<String, String>>,
-    host: &str,
-    name: &str,
-) -> BTreeMap<String, String> {
+pub fn event_labels(labels: Option<&BTreeMap<String, String>>, host: &str, name: &str) -> BTreeMap<String, String> {
     let mut labels = labels.cloned().unwrap_or_default();
     labels.insert("name".to_owned(), name.to_owned());
     labels.insert("host".to_owned(), host.to_owned());

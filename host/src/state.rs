@@ -14,6 +14,7 @@ use crate::driver::{egress, notify};
 use crate::intake::Intake;
 use crate::library::Library;
 use crate::metrics::Metrics;
+use crate::plan::Planner;
 use crate::policy::Policy;
 use crate::runner::Runner;
 use crate::store::Store;
@@ -31,6 +32,8 @@ pub struct App {
     pub library: Arc<Library>,
     /// Executes runs.
     pub runner: Arc<Runner>,
+    /// Makes plans and applies them.
+    pub planner: Planner,
     /// Takes triggers.
     pub intake: Arc<Intake>,
     /// Follows Docker; absent over a simulated world.

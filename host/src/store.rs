@@ -31,6 +31,7 @@ mod memory;
 mod model;
 mod outcomes;
 mod pauses;
+mod plans;
 mod prune;
 mod readers;
 mod row;
@@ -184,21 +185,29 @@ pub trait Store: Send + Sync {
     /// Recomputes every hash. Cannot see that lines are missing at the end: compare the count with one kept elsewhere.
     fn verify_audit(&self) -> Answer<'_, AuditCheck>;
 
-    /// Stores a question by itself; usually it comes with a [`Checkpoint`].
-    fn put_approval(&self, approval: Approval) -> Answer<'_, ()>;
     /// By id or unique beginning of one.
     fn approval(&self, id: &str) -> Answer<'_, Option<Approval>>;
     /// Newest first; expired ones without an answer count as open.
     fn approvals(&self, open_only: bool) -> Answer<'_, Vec<Approval>>;
     /// The open question of a run's slot.
     fn open_approval(&self, run: &str, slot: u32) -> Answer<'_, Option<Approval>>;
-    /// Open questions of the runs of an episode.
-    fn approvals_of_episode(&self, episode: &str) -> Answer<'_, Vec<Approval>>;
+    /// Open questions of runs whose alert resolved, of one episode or of all.
+    fn resolved_approvals(&self, episode: Option<&str>) -> Answer<'_, Vec<Approval>>;
     /// Answers a question if it is open, not expired and its run waits: journals it, audits it and queues the run, all in
     /// one transaction. Exactly one of several answers counts.
     fn answer_approval(&self, id: &str, decision: ApprovalDecision) -> Answer<'_, Decided>;
     /// Withdraws the open questions of a run; answers with how many.
     fn withdraw_approvals(&self, run: &str, reason: &str, at: u64) -> Answer<'_, u64>;
+
+    /// Keeps a plan for its review.
+    fn put_plan(&self, plan: PlanRow) -> Answer<'_, ()>;
+    /// By id or unique beginning of one.
+    fn plan(&self, id: &str) -> Answer<'_, Option<PlanRow>>;
+    /// Newest first and without their records, and the cursor of the next page.
+    fn plans(&self, limit: u32, cursor: Option<String>) -> Answer<'_, (Vec<PlanRow>, Option<String>)>;
+    /// Queues the run that applies a plan and says so of the plan, in one transaction. False, and nothing happened, when
+    /// another run does.
+    fn apply_plan(&self, id: &str, run: NewRun) -> Answer<'_, bool>;
 
     /// Adds a pause; its globs must be valid.
     fn add_pause(&self, pause: Pause) -> Answer<'_, ()>;

@@ -186,6 +186,19 @@ impl Container<'_> {
         &self.id
     }
 
+    /// Stops it as a person does, with `docker stop`; it gives in at once.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.engine.api.post(&format!("/containers/{}/stop?t=5", self.id), &json!({})).expect(204);
+    }
+
+    /// Removes it, running or not.
+    #[track_caller]
+    pub fn remove(self) {
+        let path = format!("/containers/{}?force=1", self.id);
+        self.engine.api.send("DELETE", &path, &[], "").expect("dockerd answers").expect(204);
+    }
+
     /// Everything Docker says of it.
     #[track_caller]
     pub fn inspect(&self) -> Value {

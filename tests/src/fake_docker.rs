@@ -5,7 +5,6 @@
 //! not in a client library, so the daemon's whole Docker path is exercised. Deliberately not here: Docker's behaviour in
 //! full; [`crate::docker`] has the real thing.
 
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,6 +24,8 @@ use crate::http::runtime;
 
 /// What the fake says it is: the API of the Docker in Debian 12.
 const API_VERSION: &str = "1.41";
+/// Between the first half of an answer and the cut: what is written together with a cut would not be sent at all.
+const HALF_FIRST: Duration = Duration::from_millis(20);
 
 /// How a request is answered instead of properly.
 #[derive(Debug, Clone)]
@@ -36,8 +37,14 @@ pub enum Fault {
         /// Whether the change happens all the same.
         done: bool,
     },
-    /// Nothing, for ever.
+    /// Nothing, for ever; nothing is done.
     Hang,
+    /// It is done, and nothing is said, for ever.
+    Mute,
+    /// It is done, and the answer ends in its middle: half of the bytes its length promises.
+    Half,
+    /// The same in chunks, without the last one.
+    Torn,
     /// That status, with Docker's `{"message": …}`.
     Status(u16, &'static str),
     /// 200 and a body that is not what Docker says there.
@@ -74,6 +81,7 @@ struct Model {
     health: String,
     exit_code: i64,
     starts: u64,
+    changes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +92,7 @@ struct State {
 }
 
 type Shared = Arc<Mutex<State>>;
-type Body = BoxBody<Bytes, Infallible>;
+type Body = BoxBody<Bytes, std::io::Error>;
 
 /// A fake engine on its own socket; gone when dropped.
 #[derive(Debug)]
@@ -120,16 +128,38 @@ impl FakeDocker {
         format!("unix://{}", self.socket.display())
     }
 
-    /// Adds a running container; `health` as Docker says it, or `none`.
-    pub fn container(&self, name: &str, health: &str) {
+    /// Adds a running container; `health` as Docker says it, or `none`. Returns its id.
+    pub fn container(&self, name: &str, health: &str) -> String {
+        self.add(name, health, true)
+    }
+
+    /// Adds a container that has ended. Returns its id.
+    pub fn ended_container(&self, name: &str) -> String {
+        self.add(name, "none", false)
+    }
+
+    fn add(&self, name: &str, health: &str, running: bool) -> String {
         let id = format!("{:0>64}", self.state().containers.len() + 1);
         let (name, health) = (name.to_owned(), health.to_owned());
-        self.state().containers.push(Model { name, id, running: true, health, exit_code: 0, starts: 1 });
+        let model = Model { name, id: id.clone(), running, health, exit_code: 0, starts: 1, changes: 0 };
+        self.state().containers.push(model);
+        id
+    }
+
+    /// How often a container was really changed, whatever was asked and answered.
+    #[track_caller]
+    pub fn changes(&self, name: &str) -> usize {
+        self.state().containers.iter().find(|model| model.is(name)).expect("it was added").changes
     }
 
     /// Answers the next `times` requests of that method whose path ends so with a fault.
     pub fn script(&self, method: &'static str, suffix: &str, fault: Fault, times: usize) {
         self.state().rules.push(Rule { method, suffix: suffix.to_owned(), fault, times });
+    }
+
+    /// Answers properly from now on, whatever was scripted.
+    pub fn recover(&self) {
+        self.state().rules.clear();
     }
 
     /// Requests of that method whose path ends so.
@@ -174,11 +204,22 @@ async fn answer(request: Request<Incoming>, state: Shared) -> Result<Response<Bo
     let (method, query) = (request.method().to_string(), request.uri().query().unwrap_or_default().to_owned());
     let path = without_version(request.uri().path()).to_owned();
     let _ = request.into_body().collect().await;
+    let query_of = query.clone();
     lock(&state).seen.push(Seen { method: method.clone(), path: path.clone(), query, at: Instant::now() });
+    // No container here has labels, so a list of those with some is empty.
+    let labelled = path == "/containers/json" && query_of.contains("label");
     match fault(&state, &method, &path) {
         None => {}
         Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
         Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Mute) => {
+            let _ = lock(&state).answer(&method, &path);
+            std::future::pending().await
+        }
+        Some(fault @ (Fault::Half | Fault::Torn)) => {
+            let answer = lock(&state).answer(&method, &path);
+            return Ok(broken(answer, matches!(fault, Fault::Half)).await);
+        }
         Some(Fault::Status(status, message)) => return Ok(reply(status, &json!({"message": message}))),
         Some(Fault::Nonsense(body)) => return Ok(plain(200, body.to_owned())),
         Some(Fault::Cut { done }) => {
@@ -188,10 +229,27 @@ async fn answer(request: Request<Incoming>, state: Shared) -> Result<Response<Bo
             return Err(std::io::Error::other("cut as scripted"));
         }
     }
+    if labelled {
+        return Ok(reply(200, &json!([])));
+    }
     if path == "/events" {
         return Ok(Response::new(Pending.boxed()));
     }
     Ok(lock(&state).answer(&method, &path))
+}
+
+/// An answer that ends in its middle; one without a body is given one.
+async fn broken(answer: Response<Body>, sized: bool) -> Response<Body> {
+    let (mut parts, body) = answer.into_parts();
+    let whole = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let whole = if whole.is_empty() { Bytes::from_static(b"{\"message\": \"done\"}") } else { whole };
+    if parts.status == 204 || parts.status == 304 {
+        parts.status = hyper::StatusCode::OK;
+    }
+    let length = sized.then_some(whole.len() as u64);
+    let (half, sent) = (Some(whole.slice(..whole.len() / 2)), Box::pin(tokio::time::sleep(HALF_FIRST)));
+    let breaking = Breaking { half, length, sent };
+    Response::from_parts(parts, breaking.boxed())
 }
 
 /// The next scripted fault for that request.
@@ -243,10 +301,16 @@ impl Model {
     fn answer(&mut self, method: &str, rest: &[&str]) -> Response<Body> {
         match (method, rest) {
             ("GET", ["json"]) => reply(200, &self.inspected()),
-            ("GET", ["logs"]) => plain(200, String::new()),
+            ("GET", ["logs"]) => framed("started\n"),
+            ("POST", ["exec"]) => reply(201, &json!({"Id": format!("{:f>64}", self.name)})),
             ("POST", ["start"]) if self.running => plain(304, String::new()),
+            ("POST", ["stop"]) if !self.running => plain(304, String::new()),
+            ("POST", ["kill"]) if !self.running => {
+                reply(409, &json!({"message": format!("Container {} is not running", self.name)}))
+            }
             ("POST", ["start" | "restart"]) => {
                 self.starts += 1;
+                self.changes += 1;
                 self.running = true;
                 if self.health == "unhealthy" {
                     "healthy".clone_into(&mut self.health);
@@ -254,6 +318,7 @@ impl Model {
                 plain(204, String::new())
             }
             ("POST", ["stop" | "kill"]) => {
+                self.changes += 1;
                 self.running = false;
                 plain(204, String::new())
             }
@@ -294,26 +359,56 @@ impl Model {
 
 fn reply(status: u16, value: &Value) -> Response<Body> {
     let response = Response::builder().status(status).header("content-type", "application/json");
-    response
-        .header("api-version", API_VERSION)
-        .body(Full::new(Bytes::from(value.to_string())).boxed())
-        .expect("plain parts")
+    response.header("api-version", API_VERSION).body(whole(value.to_string())).expect("plain parts")
 }
 
 fn plain(status: u16, body: String) -> Response<Body> {
-    Response::builder().status(status).body(Full::new(Bytes::from(body)).boxed()).expect("plain parts")
+    Response::builder().status(status).body(whole(body)).expect("plain parts")
 }
+
+fn whole(body: impl Into<Bytes>) -> Body {
+    Full::new(body.into()).map_err(|never| match never {}).boxed()
+}
+
+/// A log of one line, as Docker frames those of containers without a terminal.
+fn framed(line: &str) -> Response<Body> {
+    let mut frame = vec![1, 0, 0, 0, 0, 0, 0, u8::try_from(line.len()).expect("a short line")];
+    frame.extend_from_slice(line.as_bytes());
+    Response::new(whole(frame))
+}
+
+type Frame = std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, std::io::Error>>>;
 
 /// A stream of events in which nothing happens.
 struct Pending;
 
 impl hyper::body::Body for Pending {
     type Data = Bytes;
-    type Error = Infallible;
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+    type Error = std::io::Error;
+    fn poll_frame(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> Frame {
         std::task::Poll::Pending
+    }
+}
+
+/// The first half of a body, then, once that was sent, the end of the connection.
+struct Breaking {
+    half: Option<Bytes>,
+    /// What the whole would have; absent: sent in chunks.
+    length: Option<u64>,
+    sent: std::pin::Pin<Box<tokio::time::Sleep>>,
+}
+
+impl hyper::body::Body for Breaking {
+    type Data = Bytes;
+    type Error = std::io::Error;
+    fn poll_frame(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Frame {
+        if let Some(half) = self.half.take() {
+            return std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(half))));
+        }
+        let cut = || Some(Err(std::io::Error::other("cut as scripted")));
+        self.sent.as_mut().poll(context).map(|()| cut())
+    }
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.length.map_or_else(hyper::body::SizeHint::default, hyper::body::SizeHint::with_exact)
     }
 }

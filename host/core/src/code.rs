@@ -97,6 +97,13 @@ codes! {
     "SB0507" = "the target is ambiguous",
     "SB0508" = "the stage is too low",
     "SB0509" = "a brake holds it back",
+    "SB0510" = "the run's version is no longer stored",
+    "SB0511" = "a run's journal cannot be read",
+    "SB0512" = "a run stops the daemon again and again",
+    "SB0520" = "the plan expired",
+    "SB0521" = "the plan was applied already",
+    "SB0522" = "the world is not the plan's any more",
+    "SB0523" = "the plan's version is not stored",
     // Store and data directory.
     "SB0601" = "the data directory is in use",
     "SB0602" = "the data directory cannot be written",

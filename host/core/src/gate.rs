@@ -16,9 +16,10 @@ use crate::effect::{Class, Effect, Recovery, Scope};
 use crate::error::Error;
 use crate::journal::{self, Answer, Journal, Record, Request, SlotState};
 use crate::run::{Certainty, Decision, Mode};
-use crate::target::{Kind, Resolved, Target};
+use crate::target::{Kind, Reference, Resolved, Target};
 
 mod asking;
+mod bound;
 mod bounds;
 mod permit;
 mod step;
@@ -26,6 +27,7 @@ mod step;
 mod tests;
 
 pub use asking::{APPROVAL_MS, APPROVAL_MS_MAX, APPROVAL_MS_MIN, fingerprint};
+pub use bound::drove;
 pub use bounds::{Fault, OVERRUN_MAX};
 pub use permit::{Permit, Route};
 pub use step::{Claim, Next, Now, PolicyLimit, Recovered, Step, Verdict};
@@ -207,6 +209,9 @@ impl Session {
         }
         if let Some(error) = pending.unresolved.take() {
             return self.conclude(pending, Decision::Allow, Err(error), now);
+        }
+        if let Some(why) = self.beyond_plan(&pending).filter(|_| !self.approved(&pending)) {
+            return self.ask(pending, why, now);
         }
         if verdict.decision == Decision::Ask && !self.approved(&pending) && self.journal.header.mode == Mode::Live {
             return self.ask(pending, verdict.reason, now);
@@ -465,8 +470,13 @@ fn request(effect: &Effect) -> Request {
 
 /// What an effect is about when nothing answers to the name: the name as the guest wrote it.
 fn as_written(own_host: &str, effect: &Effect) -> Resolved {
+    let mut host = own_host.to_owned();
     let (kind, name) = match effect.scope() {
-        Scope::Container(name) => (Kind::Container, name.to_owned()),
+        Scope::Container(name) => {
+            let reference = Reference::parse(name);
+            host = reference.host.unwrap_or(host);
+            (Kind::Container, reference.name)
+        }
         Scope::Url(url) => (Kind::None, url.to_owned()),
         Scope::Net(host, Some(port)) => (Kind::None, format!("{host}:{port}")),
         Scope::Net(host, None) => (Kind::None, host.to_owned()),
@@ -474,7 +484,7 @@ fn as_written(own_host: &str, effect: &Effect) -> Resolved {
         Scope::Host => (Kind::Host, own_host.to_owned()),
         Scope::Memory | Scope::Metrics | Scope::Run => (Kind::None, String::new()),
     };
-    let target = Target { host: own_host.to_owned(), kind, name, id: None };
+    let target = Target { host, kind, name, id: None };
     Resolved { subject: target.to_string(), target, facts: None, before: None }
 }
 

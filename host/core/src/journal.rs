@@ -7,129 +7,19 @@
 //! Deliberately not here: storing (the host's store) and deciding ([`crate::gate`]). Recorded values are data: no
 //! secrets, no handles, no error types of ours.
 
-use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::effect::{Class, Effect};
 use crate::error;
-use crate::run::{Certainty, Decision, Mode, Origin, Outcome, Stage, State};
+use crate::run::{Certainty, Decision, Outcome, State};
 use crate::target::{Resolved, Target};
 
 /// Version of the journal's format; golden files of every released one must still fold.
 pub const FORMAT: u32 = 1;
 
-/// What a run may use up. Pinned in the header, so that a resumed run keeps them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Sum of linear memories, in bytes.
-    pub memory_bytes: u64,
-    /// Guest CPU, in milliseconds.
-    pub cpu_ms: u64,
-    /// Wall time without waits, in milliseconds.
-    pub wall_ms: u64,
-    /// Slots.
-    pub effects: u32,
-    /// Bytes of JSON of one result.
-    pub result_bytes: u64,
-    /// Bytes of JSON of all records.
-    pub journal_bytes: u64,
-    /// Denials before the run is ended as probing.
-    pub denials: u32,
-    /// Bytes of notes.
-    pub notes_bytes: u64,
-}
+mod header;
 
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            memory_bytes: 64 << 20,
-            cpu_ms: 5_000,
-            wall_ms: 600_000,
-            effects: 500,
-            result_bytes: 1 << 20,
-            journal_bytes: 8 << 20,
-            denials: 20,
-            notes_bytes: 1 << 20,
-        }
-    }
-}
-
-/// The alert as a run sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct AlertInput {
-    pub name: String,
-    pub labels: std::collections::BTreeMap<String, String>,
-    pub annotations: std::collections::BTreeMap<String, String>,
-    pub starts_at: String,
-    pub fingerprint: String,
-}
-
-/// Pins everything a guest can observe: a resumed run sees the same world of inputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Header {
-    /// [`FORMAT`] when it was written.
-    pub format: u32,
-    /// Run id.
-    pub run: String,
-    /// Name.
-    pub runbook: String,
-    /// Version in the manifest.
-    pub version: String,
-    /// `sha256:…` of code and manifest.
-    pub digest: String,
-    /// Digest of the interpreter, for scripts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interpreter: Option<String>,
-    /// Of the guest contract, such as `sandbook:runbook@1.0.0`.
-    pub abi: String,
-    /// How it relates to the world.
-    pub mode: Mode,
-    /// When it was started.
-    pub stage: Stage,
-    /// Who wrote the runbook.
-    pub origin: Origin,
-    /// What started it: `alert`, `docker-event`, `manual`, `schedule`.
-    pub trigger: String,
-    /// Absent for manual runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub episode: Option<String>,
-    /// Absent for manual, scheduled and event-triggered runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alert: Option<AlertInput>,
-    /// Absent when the runbook's target kind is `none`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<Target>,
-    /// Key of the lock it holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    /// The Docker host whose names need no prefix.
-    pub host: String,
-    /// Typed, in the shapes of the guest contract's variant `value`.
-    pub parameters: IndexMap<String, Value>,
-    /// Effects the manifest requests.
-    pub requests: Vec<String>,
-    /// What it may use up.
-    pub limits: Limits,
-    /// Seed of WASI's random functions.
-    pub seed: u64,
-    /// Milliseconds since 1970.
-    pub at: u64,
-}
-
-impl Header {
-    /// Whether it may change the world at all: it acts, and its manifest requests an effect that changes something.
-    pub fn may_change(&self) -> bool {
-        let acts = match self.mode {
-            Mode::Live | Mode::Simulate => true,
-            Mode::Plan | Mode::Shadow | Mode::Replay => false,
-        };
-        let changes = |name: &String| Effect::find(name).is_some_and(|info| info.class == Class::Mutate);
-        acts && self.requests.iter().any(changes)
-    }
-}
+pub use header::{Act, AlertInput, Bound, Header, Limits};
 
 /// An effect as asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

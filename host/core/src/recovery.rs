@@ -13,7 +13,8 @@ use crate::gate::Recovered;
 /// What the look says.
 pub fn look(effect: &Effect, before: &ContainerState, after: &ContainerState, horizon_passed: bool) -> Recovered {
     let restarted = before.started_at != after.started_at;
-    let unchanged = before == after;
+    // Health comes and goes by itself: it tells of no change that was asked for.
+    let unchanged = ContainerState { health: after.health, ..before.clone() } == *after;
     let done = match effect {
         Effect::StartContainer(_) => restarted && after.status != Status::Created,
         Effect::RestartContainer(_) => restarted,
@@ -123,6 +124,8 @@ mod tests {
         assert_eq!(look(&restart, &running, &running, true), Recovered::NotDone);
         assert!(matches!(look(&restart, &running, &running, false), Recovered::Unknown(_)));
         assert!(matches!(look(&restart, &running, &exited, true), Recovered::Unknown(_)));
+        let ill = ContainerState { health: crate::effect::docker::Health::Unhealthy, ..running.clone() };
+        assert_eq!(look(&restart, &ill, &running, true), Recovered::NotDone, "health came back by itself");
         let stop = effect("docker.stop-container");
         assert!(matches!(look(&stop, &running, &exited, true), Recovered::Done(_)));
         assert!(matches!(look(&stop, &running, &again, true), Recovered::Unknown(_)));

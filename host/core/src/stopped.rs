@@ -77,7 +77,8 @@ mod tests {
         }
         let oom = ContainerState { oom_killed: true, ..state(Status::Exited, 137) };
         assert_eq!(on_request(&oom, "always", Some(true)), None);
-        let unstartable = ContainerState { error: "port is already allocated".to_owned(), ..state(Status::Exited, 128) };
+        let unstartable =
+            ContainerState { error: "port is already allocated".to_owned(), ..state(Status::Exited, 128) };
         assert_eq!(on_request(&unstartable, "always", Some(true)), None);
     }
 

@@ -50,6 +50,14 @@ pub const TOOK_TOO_LONG: &str = "SB0115";
 pub const BUSY: &str = "SB0116";
 /// The stage is too low.
 pub const STAGE: &str = "SB0508";
+/// A plan is too old to be applied.
+pub const PLAN_EXPIRED: &str = "SB0520";
+/// A plan was applied.
+pub const PLAN_APPLIED: &str = "SB0521";
+/// What a plan looked at has changed.
+pub const PLAN_CHANGED: &str = "SB0522";
+/// The version of a plan is not stored.
+pub const PLAN_GONE: &str = "SB0523";
 /// The data directory cannot be written.
 const READ_ONLY: &str = "SB0602";
 /// The disk is full.
@@ -251,6 +259,10 @@ mod tests {
             TOOK_TOO_LONG,
             BUSY,
             STAGE,
+            PLAN_EXPIRED,
+            PLAN_APPLIED,
+            PLAN_CHANGED,
+            PLAN_GONE,
             READ_ONLY,
             DISK_FULL,
             DAMAGED,

@@ -340,7 +340,7 @@ pub(super) async fn upload(
     Ok((status, Answer(view)))
 }
 
-fn refused(error: UploadError) -> Error {
+pub(super) fn refused(error: UploadError) -> Error {
     let message = error.to_string();
     match error {
         UploadError::Problems(problems) => {

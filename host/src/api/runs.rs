@@ -204,7 +204,7 @@ pub(super) struct Start {
 /// The id of what was started.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Started {
-    run: String,
+    pub(super) run: String,
 }
 
 /// Starts a run by hand
@@ -266,7 +266,7 @@ pub(super) async fn start(
 }
 
 /// Parameters as the manifest reads them.
-fn texts(given: &BTreeMap<String, Value>) -> Result<BTreeMap<String, String>> {
+pub(super) fn texts(given: &BTreeMap<String, Value>) -> Result<BTreeMap<String, String>> {
     given
         .iter()
         .map(|(name, value)| match value {

@@ -25,6 +25,7 @@ mod approvals;
 mod brakes;
 mod document;
 mod look;
+mod plans;
 mod stream;
 
 const ROLES: [&str; 5] = ["sender", "viewer", "author", "operator", "admin"];
@@ -157,6 +158,7 @@ fn begun(run: &str) -> Record {
         requests: vec!["docker.restart-container".to_owned()],
         limits: Limits::default(),
         seed: 1,
+        bound: None,
         at: 1_000,
     };
     Record::Begun { header: Box::new(header) }

@@ -64,6 +64,13 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/runbooks/{name}/versions", VIEWER),
     ("PUT", "/v1/runbooks/{name}/stage", OPERATOR),
     ("POST", "/v1/runbooks/{name}/runs", OPERATOR),
+    // A plan changes nothing, but its code reads the real world.
+    ("POST", "/v1/runbooks/{name}/plan", AUTHOR),
+    ("GET", "/v1/runbooks/{name}/shadow", VIEWER),
+    ("GET", "/v1/plans", VIEWER),
+    ("POST", "/v1/plans", AUTHOR),
+    ("GET", "/v1/plans/{id}", VIEWER),
+    ("POST", "/v1/plans/{id}/apply", OPERATOR),
     ("GET", "/v1/runs", VIEWER),
     ("GET", "/v1/drift", VIEWER),
     ("GET", "/v1/runs/{id}", VIEWER),

@@ -193,7 +193,7 @@ fn labels(args: &MatchArgs) -> Result<Value, Failure> {
     Err(Failure::failed(format!("{}: {reason}", path.display()), "an alert needs labels"))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let limit = ALERT_BYTES_MAX as u64 + 1;

@@ -11,11 +11,14 @@ use sandbook_core::duration::Rate;
 use super::author::{NewArgs, PathArgs, PushArgs};
 
 mod hold;
+mod plan;
 
 pub(super) use hold::{ApproveArgs, DecideArgs, PauseArgs, PausesArgs, RearmArgs, StopAllArgs};
+pub(super) use plan::{ApplyArgs, PlanArgs};
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 failed, 2 usage, 3 refused, 4 diverged, 5 would ask, 6 daemon unreachable.
+Exit codes: 0 ok, 1 failed, 2 usage, 3 refused, 4 diverged, 5 would ask, 6 daemon unreachable,
+7 would change (with --detailed-exitcode).
 
 Start here:
   sandbook demo --exit                     see a container being healed, nothing installed or touched
@@ -112,6 +115,21 @@ pub enum Command {
                             sandbook match --alert alert.json\n  amtool alert query -o json | sandbook match --alert -"
     )]
     Match(MatchArgs),
+    /// What a runbook would do on the real world now: reads are real, nothing is changed
+    ///
+    /// Signs: `~` it would change, `?` it would ask a person, `!` it would be refused, `>` it would send a message. What
+    /// nobody can know after a change is assumed, and the plan says so.
+    #[command(
+        override_usage = "sandbook plan [OPTIONS] RUNBOOK|PATH [TARGET] [LABEL=VALUE…]",
+        after_help = "Examples:\n  sandbook plan restart-unhealthy web-1\n  \
+                            sandbook plan ./restart-predictor web-1 --to-apply\n  \
+                            sandbook plan restart-unhealthy --episode e_01jd8z0q\n  \
+                            sandbook plan check-shop web-1 --assume net.http-probe=fail"
+    )]
+    Plan(PlanArgs),
+    /// Let a run do what a plan says, and nothing else
+    #[command(after_help = "Examples:\n  sandbook apply p_01jd8z0q\n  sandbook apply p_01jd8z0q --watch")]
+    Apply(ApplyArgs),
     /// Start a run by hand
     #[command(after_help = "Examples:\n  sandbook run restart-unhealthy web-1\n  \
                             sandbook run restart-unhealthy web-1 grace=30s --watch")]

@@ -363,21 +363,23 @@ fn triggers(package: &Package) -> String {
     if words.is_empty() { "only a person or a route".to_owned() } else { words.join("; ") }
 }
 
-pub(super) async fn push(client: &Client, screen: &Screen, args: &PushArgs) -> Result<Exit, Failure> {
-    exists(&args.path)?;
-    // Read here first: mistakes are shown with their lines, and build output beside a package is not sent.
-    let package = match Package::read(Upload::Path(&args.path)) {
-        Ok((package, _)) => package,
-        Err(problems) if screen.json => {
-            screen.value(&json!({"ok": false, "problems": problems}));
-            return Ok(Exit::Failed);
-        }
+/// The package at a path, read here before anything is sent: mistakes are shown with their lines, and build output beside
+/// a package stays where it is. `None`: it has mistakes, which were shown.
+pub(super) fn package_at(screen: &Screen, path: &Path) -> Result<Option<Package>, Failure> {
+    exists(path)?;
+    match Package::read(Upload::Path(path)) {
+        Ok((package, _)) => return Ok(Some(package)),
+        Err(problems) if screen.json => screen.value(&json!({"ok": false, "problems": problems})),
         Err(problems) => {
-            show_problems(screen, &args.path, &problems);
+            show_problems(screen, path, &problems);
             screen.line(&format!("{}: nothing was sent", diagnostics::tally(&problems)));
-            return Ok(Exit::Failed);
         }
-    };
+    }
+    Ok(None)
+}
+
+pub(super) async fn push(client: &Client, screen: &Screen, args: &PushArgs) -> Result<Exit, Failure> {
+    let Some(package) = package_at(screen, &args.path)? else { return Ok(Exit::Failed) };
     let extension = args.path.extension().and_then(|extension| extension.to_str()).filter(|_| args.path.is_file());
     let whole = || {
         std::fs::read(&args.path)

@@ -26,6 +26,8 @@ pub enum Exit {
     WouldAsk = 5,
     /// No daemon answers.
     Unreachable = 6,
+    /// It would change something, and whoever asked wants to know by the code.
+    WouldChange = 7,
 }
 
 impl Exit {
@@ -38,8 +40,8 @@ impl Exit {
     pub fn of_status(status: u16, code: &str) -> Exit {
         match (status, code) {
             (200..=299, _) => Exit::Ok,
-            (401 | 403, _) | (_, DENIED | STAGE | BRAKE) => Exit::Refused,
-            (_, MISMATCH) => Exit::Diverged,
+            (401 | 403, _) | (_, DENIED | STAGE | BRAKE | PLAN_EXPIRED | PLAN_APPLIED) => Exit::Refused,
+            (_, MISMATCH | PLAN_CHANGED) => Exit::Diverged,
             // A proxy in between answers for a daemon that does not.
             (502 | 504, _) => Exit::Unreachable,
             (_, _) => Exit::Failed,
@@ -55,6 +57,13 @@ const DENIED: &str = "SB0503";
 const STAGE: &str = "SB0508";
 /// A brake holds it back.
 const BRAKE: &str = "SB0509";
+
+/// The plan is too old.
+const PLAN_EXPIRED: &str = "SB0520";
+/// It was applied.
+const PLAN_APPLIED: &str = "SB0521";
+/// What it looked at has changed.
+const PLAN_CHANGED: &str = "SB0522";
 
 /// Why a command ended otherwise than it should.
 #[derive(Debug, Clone, PartialEq)]

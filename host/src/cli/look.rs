@@ -240,7 +240,9 @@ fn helped(runbook: &Value) -> Vec<(&'static str, String)> {
         lines.push(("helped", format!("{rate_of} in the last 30 days{unknown}")));
     }
     let subjects = list(runbook, "subjects").iter().filter(|subject| subject["contradicted"].as_u64() > Some(0));
-    lines.extend(subjects.take(SUBJECTS_SHOWN).map(|one| ("least on", format!("{}  {}", field(one, "subject"), rate(one)))));
+    lines.extend(
+        subjects.take(SUBJECTS_SHOWN).map(|one| ("least on", format!("{}  {}", field(one, "subject"), rate(one)))),
+    );
     let needless = runbook["false_positives"].as_u64().filter(|count| *count > 0);
     lines.extend(needless.map(|count| ("needless", format!("{count} times it changed what was well"))));
     lines.extend(runbook["demoted"].as_str().map(|why| ("demoted", format!("the engine put it into shadow: {why}"))));

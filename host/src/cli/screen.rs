@@ -56,6 +56,15 @@ impl Ink {
     }
 }
 
+/// Columns of a terminal that does not say.
+const COLUMNS: usize = 100;
+
+/// How wide lines may be: `COLUMNS` where it is set, a usual width on a terminal, and any where nobody reads columns.
+pub(super) fn width() -> Option<usize> {
+    let set = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    set.or_else(|| std::io::stdout().is_terminal().then_some(COLUMNS))
+}
+
 /// Where a command writes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Screen {

@@ -18,6 +18,8 @@ mod fold;
 mod tests;
 mod words;
 
+pub(in crate::cli) use words::of_effect;
+
 use fold::{Entry, Note, Slot, Story};
 
 /// Lines of an evidence shown without `--full`: the newest are at its end, but the first tell what it is.
@@ -118,7 +120,7 @@ fn when(story: &Story, options: Options) -> String {
 /// What started it: the alert with the labels that name it, or whoever did.
 fn why(story: &Story) -> String {
     let explained = clean(&story.why).into_owned();
-    if story.labels.is_empty() {
+    if story.labels.is_empty() || story.applied.is_some() {
         return facts(&[trigger(story), explained]);
     }
     let mut shown: Vec<String> = Vec::new();
@@ -138,7 +140,11 @@ fn trigger(story: &Story) -> String {
     // The target, where one was found, stands in the title.
     let named = Some(clean(&story.reference)).filter(|name| !name.is_empty() && story.target.is_none());
     let on = |word: &str| named.as_ref().map(|name| format!(" {word} {name}")).unwrap_or_default();
+    if let Some((plan, by)) = &story.applied {
+        return format!("plan {} applied by {}", clean(plan), clean(by));
+    }
     match story.trigger.as_str() {
+        "apply" => "a plan".to_owned(),
         "manual" => format!("started by hand{}", on("for")),
         "schedule" => "its schedule".to_owned(),
         "docker-event" if !story.event.is_empty() => format!("the Docker event {}{}", clean(&story.event), on("of")),
@@ -192,6 +198,8 @@ fn timeline(story: &Story, options: Options) -> String {
             }
             Entry::Slot(slot) => {
                 let (result, paint) = words::result(slot, options.full);
+                let simulated = matches!(story.mode(), "shadow" | "plan") && slot.mutates();
+                let result = if simulated { result.replacen("now ", "would be ", 1) } else { result };
                 table.row([
                     at,
                     Cell::new(&slot.effect).paint(Paint::Bold),

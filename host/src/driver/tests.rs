@@ -15,6 +15,7 @@ use fake::{Fake, Reply};
 
 mod fake;
 mod real;
+mod standing;
 mod watch;
 mod web;
 

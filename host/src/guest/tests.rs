@@ -162,7 +162,7 @@ async fn components_are_refused_or_stopped() {
         assert!(format!("{error:#}").contains(expected), "{name}: {error:#}");
     }
     for (name, bytes) in [("random", &b"\0asm garbage"[..]), ("empty", b""), ("truncated", b"\0asm\x0d\0\x01\0\x07")] {
-        assert!(sandbox().report(&Code::Wasm(bytes.into())).await.is_err(), "{name}");
+        assert!(sandbox().report(&Code::Wasm(bytes.to_vec().into())).await.is_err(), "{name}");
     }
 }
 

@@ -20,4 +20,5 @@ built_in! {
     "collect-evidence": "main.wasm",
     "restart-exited": "main.wasm",
     "restart-unhealthy": "main.rhai",
+    "restart-with-dependents": "main.rhai",
 }

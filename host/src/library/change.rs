@@ -109,17 +109,7 @@ impl Library {
         if let Some(stage) = stage.filter(|stage| *stage > Stage::Shadow) {
             return Err(UploadError::StageTooHigh(stage));
         }
-        let (bytes, content_type) = (bytes.to_vec(), content_type.map(str::to_owned));
-        let read = tokio::task::spawn_blocking(move || {
-            Package::read(Upload::Bytes { bytes: &bytes, content_type: content_type.as_deref() })
-        });
-        let read = read.await.map_err(|_| store::Error::Closed)?;
-        let (mut package, mut warnings) = read.map_err(UploadError::Problems)?;
-        (package.origin, package.source) = (origin, Source::Upload);
-        warnings.extend(self.check(&package).await);
-        if warnings.iter().any(|problem| !problem.warning) {
-            return Err(UploadError::Problems(warnings));
-        }
+        let (package, warnings) = self.read(bytes, content_type, origin).await?;
         let mut work = self.work.lock().await;
         let Some((version, created)) = self.put(&package, by, false).await? else {
             let versions = self.store.versions(&package.name).await?;
@@ -139,6 +129,32 @@ impl Library {
         self.refresh(&mut work).await?;
         let stage = self.standing_of(&name, &digest).map_or(Stage::Draft, |standing| standing.stage);
         Ok(Uploaded { name, version, digest, stage, requests: manifest.requests, warnings, created })
+    }
+
+    /// Reads, compiles and checks a package, a tar, that is to be kept nowhere.
+    pub async fn examine(&self, bytes: Vec<u8>) -> std::result::Result<Package, UploadError> {
+        let (package, _) = self.read(&bytes, Some("application/x-tar"), Origin::Person).await?;
+        Ok(package)
+    }
+
+    async fn read(
+        &self,
+        bytes: &[u8],
+        content_type: Option<&str>,
+        origin: Origin,
+    ) -> std::result::Result<(Package, Vec<Problem>), UploadError> {
+        let (bytes, content_type) = (bytes.to_vec(), content_type.map(str::to_owned));
+        let read = tokio::task::spawn_blocking(move || {
+            Package::read(Upload::Bytes { bytes: &bytes, content_type: content_type.as_deref() })
+        });
+        let read = read.await.map_err(|_| store::Error::Closed)?;
+        let (mut package, mut warnings) = read.map_err(UploadError::Problems)?;
+        (package.origin, package.source) = (origin, Source::Upload);
+        warnings.extend(self.check(&package).await);
+        if warnings.iter().any(|problem| !problem.warning) {
+            return Err(UploadError::Problems(warnings));
+        }
+        Ok((package, warnings))
     }
 
     /// Sets how far a version is trusted. `digest` may be the unique beginning of one; empty means the newest version

@@ -4,7 +4,6 @@
 //! scenarios, file order or times. Deliberately not here: compiling; see [`Package::check`].
 
 use std::path::Path;
-use std::sync::Arc;
 
 use sandbook_core::manifest::Manifest;
 use sandbook_core::problem::Problem;

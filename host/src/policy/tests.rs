@@ -88,6 +88,7 @@ impl Case {
             resolved: &self.resolved,
             alert_labels: &self.alert,
             attempts: self.attempts,
+            applied_by: None,
             now: Moment { minute_of_day: 180, weekday: 1 },
         }
     }

@@ -30,6 +30,15 @@ pub struct Hint {
     /// Labels the operator's route takes the target from.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub target_from: Vec<String>,
+    /// The reviewed plan that it applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Who applies it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied_by: Option<String>,
+    /// The Docker host it is about, where that was said; wins over what reference and labels mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// What was found.
@@ -116,6 +125,11 @@ impl Aim {
     }
 
     fn host_of(&self, hint: &Hint) -> Result<&str, String> {
+        if let Some(named) = &hint.host {
+            let names = || self.hosts.iter().map(|host| host.name.as_str());
+            let unknown = || format!("there is no Docker host {named}; there are {}", names().collect::<Vec<_>>().join(", "));
+            return names().find(|name| name == named).ok_or_else(unknown);
+        }
         if let Some(reference) = &hint.reference {
             let named = Reference::parse(reference).host;
             if let Some(host) = named.and_then(|name| self.hosts.iter().find(|host| host.name == name)) {

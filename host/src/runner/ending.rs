@@ -6,7 +6,7 @@ use anyhow::Result;
 use sandbook_core::error::ErrorKind;
 use sandbook_core::gate::Fault;
 use sandbook_core::journal::Record;
-use sandbook_core::run::{Outcome, State, Verification};
+use sandbook_core::run::{Mode, Outcome, State, Verification};
 
 use super::Runner;
 use super::execute::Prepared;
@@ -14,6 +14,13 @@ use super::verify::aftermath;
 use super::perform::{Attempt, Why};
 use crate::guest::{Ended, Place};
 use crate::store::{Approval, Checkpoint, RunPatch, RunRow};
+
+/// The pages that explain why a run is left to a person.
+const MISMATCH: &str = "SB0501";
+const ATTENTION: &str = "SB0502";
+pub(super) const VERSION_GONE: &str = "SB0510";
+pub(super) const JOURNAL: &str = "SB0511";
+pub(super) const CRASHES: &str = "SB0512";
 
 /// How often a target is looked for while its Docker host does not answer, in milliseconds.
 const HOST_RETRY_MS: u64 = 5_000;
@@ -48,7 +55,9 @@ impl Runner {
                 let error = placed(&prepared, &message, None);
                 self.finish(&prepared, State::Failed, Some(Outcome::Failed), &message, Some(error)).await
             }
-            (None, Ended::Stopped) => self.park(&prepared.row, "it was stopped for no recorded reason: a defect").await,
+            (None, Ended::Stopped) => {
+                self.park(&prepared.row, ATTENTION, "it was stopped for no recorded reason: a defect").await
+            }
         }
     }
 
@@ -69,11 +78,11 @@ impl Runner {
     async fn faulted(&self, prepared: &Prepared, fault: &Fault) -> Result<()> {
         let sentence = fault.to_string();
         match fault {
-            Fault::ReplayMismatch { .. }
-            | Fault::JournalExhausted { .. }
-            | Fault::NeedsAttention { .. }
-            | Fault::Journal(_)
-            | Fault::Confused(_) => self.park(&prepared.row, &sentence).await,
+            Fault::ReplayMismatch { .. } | Fault::JournalExhausted { .. } => {
+                self.park(&prepared.row, MISMATCH, &sentence).await
+            }
+            Fault::Journal(_) => self.park(&prepared.row, JOURNAL, &sentence).await,
+            Fault::NeedsAttention { .. } | Fault::Confused(_) => self.park(&prepared.row, ATTENTION, &sentence).await,
             Fault::Probing(_) => {
                 self.finish(prepared, State::Failed, Some(Outcome::Refused), &sentence, Some(sentence.clone())).await
             }
@@ -99,15 +108,15 @@ impl Runner {
     }
 
     /// Leaves a run to a person, visibly.
-    pub(super) async fn park(&self, row: &RunRow, sentence: &str) -> Result<()> {
+    pub(super) async fn park(&self, row: &RunRow, code: &str, sentence: &str) -> Result<()> {
         let patch = RunPatch {
             state: Some(State::NeedsAttention),
-            error: Some(sentence.to_owned()),
+            error: Some(format!("[{code}] {sentence}")),
             sentence: Some(sentence.to_owned()),
             ..RunPatch::default()
         };
         self.parts.store.update_run(&row.id, patch).await?;
-        tracing::warn!(run = %row.id, runbook = %row.runbook, "needs attention: {sentence}");
+        tracing::warn!(run = %row.id, runbook = %row.runbook, code, "needs attention: {sentence}");
         self.notice("needs-attention", row, sentence);
         Ok(())
     }
@@ -206,6 +215,10 @@ impl Runner {
         #[allow(clippy::cast_precision_loss, reason = "milliseconds of a run fit a float exactly")]
         metrics.run_seconds.with_label_values(&[&row.runbook]).observe(took_ms as f64 / 1_000.0);
         tracing::info!(run = %row.id, runbook = %row.runbook, outcome = word, took_ms, "run ended: {sentence}");
+        if row.mode == Mode::Shadow {
+            // What would have been refused or passed to a person wakes nobody.
+            return;
+        }
         match outcome {
             Some(Outcome::Refused) => self.notice("refused", row, sentence),
             Some(Outcome::Limited) => self.notice("limited", row, sentence),
@@ -237,7 +250,7 @@ fn to_be_verified(prepared: &Prepared, outcome: Option<Outcome>) -> bool {
 
 /// Whether it changed the world.
 pub(super) fn acted(prepared: &Prepared) -> bool {
-    prepared.journal.slots.iter().any(super::verify::acted)
+    prepared.journal.header.acts() && prepared.journal.slots.iter().any(super::verify::acted)
 }
 
 /// An error with its place: script, line, column and the line itself.

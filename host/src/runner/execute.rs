@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sandbook_core::gate::Session;
-use sandbook_core::journal::{AlertInput, FORMAT, Header, Journal, Record};
+use sandbook_core::journal::{AlertInput, Bound, FORMAT, Header, Journal, Record};
 use sandbook_core::run::{Mode, Outcome, Stage, State};
 use sandbook_core::target::{Kind, Target};
 use serde_json::{Value, json};
 
 use super::aim::{Aimed, Hint};
+use super::ending::{JOURNAL, VERSION_GONE};
 use super::locks::Held;
 use super::perform::{Attempt, Why};
 use super::{Queued, Runner};
@@ -51,7 +52,7 @@ impl Runner {
                 "its version {} is no longer stored; push it again, then `sandbook resume {}`",
                 row.digest, row.id
             );
-            self.park(&row, &sentence).await?;
+            self.park(&row, VERSION_GONE, &sentence).await?;
             return Ok(None);
         };
         let records = if resumed { self.parts.store.records(&row.id).await? } else { Vec::new() };
@@ -59,7 +60,7 @@ impl Runner {
             return match Journal::fold(records) {
                 Ok(journal) => Ok(Some(Prepared { row, package, journal, accepted, recorded: true, resumed })),
                 Err(error) => {
-                    self.park(&row, &format!("its journal cannot be read: {error}")).await?;
+                    self.park(&row, JOURNAL, &format!("its journal cannot be read: {error}")).await?;
                     Ok(None)
                 }
             };
@@ -86,7 +87,8 @@ impl Runner {
             }
             Aimed::Unreachable(error) => return self.wait_for_host(&row, &error.to_string()).await,
         };
-        let header = self.header(&row, &package, alert, target, subject, host);
+        let mut header = self.header(&row, &package, alert, target, subject, host);
+        header.bound = self.bound(&hint).await?;
         Ok(Some(Prepared { row, package, journal: Journal::new(header), accepted, recorded: false, resumed }))
     }
 
@@ -101,19 +103,10 @@ impl Runner {
     ) -> Header {
         let parameters = row.parameters.as_object().cloned().unwrap_or_default();
         Header {
-            format: FORMAT,
             run: row.id.clone(),
-            runbook: row.runbook.clone(),
             version: row.version.clone(),
-            digest: row.digest.clone(),
-            interpreter: match package.code {
-                Code::Script(_) => Some(interpreter_digest()),
-                Code::Wasm(_) => None,
-            },
-            abi: ABI.to_owned(),
             mode: row.mode,
             stage: row.stage,
-            origin: row.origin,
             trigger: row.trigger.clone(),
             episode: row.episode.clone(),
             alert,
@@ -121,11 +114,18 @@ impl Runner {
             subject,
             host,
             parameters: parameters.into_iter().collect(),
-            requests: package.manifest.requests.clone(),
             limits: self.parts.limits(&package.manifest),
-            seed: getrandom::u64().unwrap_or(0),
             at: self.parts.clock.now().unix_ms,
+            ..pinned(package)
         }
+    }
+
+    /// What a run is held to that applies a plan.
+    async fn bound(&self, hint: &Hint) -> Result<Option<Box<Bound>>> {
+        let (Some(plan), Some(by)) = (&hint.plan, &hint.applied_by) else { return Ok(None) };
+        let Some(row) = self.parts.store.plan(plan).await? else { anyhow::bail!("plan {plan} is no longer stored") };
+        let Some(bound) = crate::plan::bound(&row, by) else { anyhow::bail!("plan {plan} cannot be read") };
+        Ok(Some(Box::new(bound)))
     }
 
     /// One run per member, each on its own.
@@ -167,7 +167,7 @@ impl Runner {
         row.started_at = Some(row.started_at.unwrap_or_else(|| self.parts.clock.now().unix_ms));
         self.begin(row, header, *recorded, *resumed).await?;
         if row.mode == Mode::Shadow {
-            return self.end_shadow(&prepared).await;
+            return self.shadow(prepared).await;
         }
         let windows = self.parts.windows(&prepared.package.manifest);
         let session = Session::new(prepared.journal.clone()).asking_for(self.parts.asking().approval_ms);
@@ -223,8 +223,9 @@ impl Runner {
             () = tokio::time::sleep(SEEN_AFTER) => {}
         }
         let seen = async {
+            // What was held back is lost then: nothing may follow it in the journal.
             if let Err(error) = self.parts.store.flush(&prepared.row.id).await {
-                tracing::warn!(run = %prepared.row.id, "its start cannot be recorded: {error}");
+                attempt.stop(Why::Broken(error.into()));
             }
         };
         tokio::join!(call, seen).0
@@ -242,18 +243,6 @@ impl Runner {
             door: attempt.clone(),
         };
         self.parts.sandbox.run(call).await
-    }
-
-    /// A version in shadow sees the alert and does nothing.
-    async fn end_shadow(&self, prepared: &Prepared) -> Result<()> {
-        let row = &prepared.row;
-        let target = row.target.as_ref().map_or_else(|| "nothing in particular".to_owned(), ToString::to_string);
-        let sentence = format!(
-            "in {}: matched and recorded, nothing was done; it would have started on {target}. To let it act: \
-             sandbook promote {} live --reason \"…\"",
-            row.stage, row.runbook
-        );
-        self.finish(prepared, State::Succeeded, Some(Outcome::Done), &sentence, None).await
     }
 }
 
@@ -292,6 +281,37 @@ pub(super) fn input(header: &Header) -> Value {
     });
     let parameters: BTreeMap<&String, &Value> = header.parameters.iter().collect();
     json!({ "alert": alert, "target": target, "parameters": parameters })
+}
+
+/// The part of a header that says which code runs, everything else blank.
+pub fn pinned(package: &Package) -> Header {
+    Header {
+        format: FORMAT,
+        run: String::new(),
+        runbook: package.manifest.name.clone(),
+        version: package.version.clone(),
+        digest: package.digest.clone(),
+        interpreter: match package.code {
+            Code::Script(_) => Some(interpreter_digest()),
+            Code::Wasm(_) => None,
+        },
+        abi: ABI.to_owned(),
+        mode: Mode::Plan,
+        stage: Stage::Draft,
+        origin: package.origin,
+        trigger: String::new(),
+        episode: None,
+        alert: None,
+        target: None,
+        subject: None,
+        host: String::new(),
+        parameters: indexmap::IndexMap::new(),
+        requests: package.manifest.requests.clone(),
+        limits: sandbook_core::journal::Limits::default(),
+        seed: getrandom::u64().unwrap_or(0),
+        bound: None,
+        at: 0,
+    }
 }
 
 fn interpreter_digest() -> String {

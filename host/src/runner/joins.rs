@@ -21,8 +21,8 @@ use crate::store::{AttemptFilter, PAGE_MAX, RunPatch, RunRow};
 const REMEMBERED_MS: u64 = 24 * 3_600_000;
 /// Open runs and acts that are remembered.
 const REMEMBERED_MAX: usize = 20_000;
-/// Triggers by a person are never joined to anything.
-const MANUAL: &str = "manual";
+/// Triggers by a person are never joined to anything: starting by hand, and applying a plan.
+const BY_PERSON: [&str; 2] = ["manual", "apply"];
 
 /// Runbook and subject.
 type Key = (String, String);
@@ -93,7 +93,7 @@ impl Runner {
     pub(super) async fn joins_open(&self, prepared: &Prepared) -> Result<Option<String>> {
         let header = &prepared.journal.header;
         let (Some(subject), Some(target)) = (&header.subject, &header.target) else { return Ok(None) };
-        if header.mode == Mode::Shadow || header.trigger == MANUAL || prepared.recorded {
+        if header.mode == Mode::Shadow || BY_PERSON.contains(&header.trigger.as_str()) || prepared.recorded {
             return Ok(None);
         }
         let key = (header.runbook.clone(), subject.clone());
@@ -124,13 +124,15 @@ impl Runner {
     pub(super) fn joins_window(&self, row: &RunRow, package: &Package) -> Option<Settling> {
         let settle_ms = package.manifest.brake.settle.map_or(self.parts.brakes.settle_ms, |settle| settle.0);
         let key = (row.runbook.clone(), row.subject.clone()?);
-        if row.trigger == MANUAL || row.started_at.is_some() || row.mode == Mode::Shadow {
+        if BY_PERSON.contains(&row.trigger.as_str()) || row.started_at.is_some() || row.mode == Mode::Shadow {
             return None;
         }
-        let acted = lock(&self.joins.acted);
-        let acted = acted.get(&key).filter(|acted| acted.run != row.id)?;
-        let until = acted.at + settle_ms;
         let now = self.parts.clock.now().unix_ms;
+        let mut acted = lock(&self.joins.acted);
+        let acted = acted.get_mut(&key).filter(|acted| acted.run != row.id)?;
+        // The clock was set back: the window is not longer for that.
+        acted.at = acted.at.min(now);
+        let until = acted.at + settle_ms;
         let heard_in_it = row.at >= acted.at && row.at < until;
         let over = now >= until;
         (!over || heard_in_it).then(|| Settling { by: acted.run.clone(), acted_at: acted.at, until, over })

@@ -88,10 +88,21 @@ impl Overlay {
             return Ok(());
         }
         let details = self.real.details(target).await?;
-        let mut world = lock(&self.world);
-        let container = Container::from_details(&details);
-        world.hosts.entry(target.host.clone()).or_default().containers.insert(target.name.clone(), container);
+        // Whose network it shares decides whether it starts.
+        if let Some(other) = details.network_mode.strip_prefix("container:")
+            && let Ok(other) = self.real.resolve(&target.host, &Scope::Container(other)).await
+            && !self.has(&other.target)
+        {
+            let other = (other.target.name.clone(), self.real.details(&other.target).await?);
+            self.put(&target.host, other.0, &other.1);
+        }
+        self.put(&target.host, target.name.clone(), &details);
         Ok(())
+    }
+
+    fn put(&self, host: &str, name: String, details: &ContainerDetails) {
+        let container = Container::from_details(details);
+        lock(&self.world).hosts.entry(host.to_owned()).or_default().containers.insert(name, container);
     }
 
     async fn look_up(&self, own_host: &str, scope: &Scope<'_>) -> Result<Resolved, Error> {
@@ -140,6 +151,12 @@ impl Overlay {
         match permit.effect() {
             Effect::TailContainer(_) => {
                 self.assumed(permit.effect(), Ok(json!({"text": "", "lines": 0, "truncated": false})))
+            }
+            // What happened before the change is real, what followed is not.
+            Effect::RecentEvents(_) => {
+                let ((real, _), (simulated, _)) =
+                    (self.read_real(permit, steps).await, self.simulate(permit, steps).await);
+                (real.and_then(|real| simulated.map(|more| joined(real, more))), Certainty::Modelled)
             }
             Effect::SearchContainer(_) => self.assumed(permit.effect(), Ok(json!({"found": [], "scanned": 0}))),
             // As it was before the change: nobody can say how much it will use after it.
@@ -213,6 +230,13 @@ impl Overlay {
         let said = self.assumptions.iter().find(|assumption| assumption.effect == effect.name());
         (said.map_or(otherwise, |assumption| assumption.answer.clone()), Certainty::Assumed)
     }
+}
+
+fn joined(mut earlier: Value, later: Value) -> Value {
+    if let (Some(earlier), Value::Array(later)) = (earlier.as_array_mut(), later) {
+        earlier.extend(later);
+    }
+    earlier
 }
 
 fn program_ended_well() -> Value {

@@ -12,24 +12,20 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use sandbook_core::effect::{Class, Effect};
 use sandbook_core::error::{Error, ErrorKind};
-use sandbook_core::gate::{Claim, Fault, Next, Permit, Session, Step, Verdict};
-use sandbook_core::journal::{Header, Journal, Record};
+use sandbook_core::gate::{Claim, Fault, Next, Permit, Session, Step};
+use sandbook_core::journal::Record;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::ledger::{Ledger, Rehearsed};
+use super::ledger::Ledger;
 use super::locks::{Held, Locks};
 use super::parts::Parts;
 use crate::driver::Steps;
 use crate::guest::{Perform, Stopped};
-use crate::policy;
-use crate::silences::{Change, Silence};
-use crate::store::{self, Intend, Intended, Scope as WindowScope, Trip, Window};
+use crate::store::{self, Trip, Window};
 
 /// Waits up to this long, in milliseconds, keep the guest: dropping and replaying it costs a millisecond and a commit.
 const INLINE_WAIT_MS: u64 = 1_000;
-/// How far back attempts are counted for policy.
-const ATTEMPTS_SINCE_MS: u64 = 86_400_000;
 
 /// Why an attempt was stopped before its guest was through.
 #[derive(Debug)]
@@ -48,20 +44,20 @@ pub enum Why {
 
 /// One execution of a run's guest.
 pub struct Attempt {
-    run: String,
+    pub(super) run: String,
     target: Option<String>,
     pub(super) parts: Arc<Parts>,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     /// What it may touch: all there is, and what it holds.
-    locks: Arc<Locks>,
-    held: Mutex<Held>,
+    pub(super) locks: Arc<Locks>,
+    pub(super) held: Mutex<Held>,
     session: tokio::sync::Mutex<Session>,
     /// Engine and manifest brakes of this run.
-    windows: Vec<Window>,
-    labels: BTreeMap<String, String>,
+    pub(super) windows: Vec<Window>,
+    pub(super) labels: BTreeMap<String, String>,
     why: Mutex<Option<Why>>,
     /// Brakes this attempt tripped and nobody was told of yet.
-    trips: Mutex<Vec<Trip>>,
+    pub(super) trips: Mutex<Vec<Trip>>,
     stop: Notify,
     stopped: AtomicBool,
     journal_time_ms: AtomicU64,
@@ -70,7 +66,7 @@ pub struct Attempt {
     /// Changes really driven in this attempt or recorded before.
     changes: AtomicU64,
     /// It only looks, and nothing of it is kept.
-    observing: AtomicBool,
+    pub(super) observing: AtomicBool,
     accepted: Instant,
     first_effect: AtomicBool,
 }
@@ -122,26 +118,6 @@ impl Attempt {
             accepted,
             first_effect: AtomicBool::new(false),
         })
-    }
-
-    /// An attempt that may only observe and is kept nowhere: how verification looks.
-    pub fn observing(parts: Arc<Parts>, header: Header) -> Arc<Attempt> {
-        let session = Session::new(Journal::new(header));
-        let ledger = Ledger::Memory(Rehearsed::default());
-        let attempt = Attempt::over(parts, ledger, session, Vec::new(), Instant::now(), Default::default());
-        attempt.observing.store(true, Ordering::Release);
-        attempt
-    }
-
-    /// Refuses what only looks may not do.
-    fn only_observes(&self, effect: &Effect) -> Result<(), Error> {
-        match effect.class() {
-            Class::Ambient | Class::Note | Class::Observe => Ok(()),
-            Class::State | Class::Wait | Class::Egress | Class::Tell | Class::Mutate => {
-                let class = effect.class().name();
-                Err(Error::denied(format!("`verify` may only observe; {} is of class {class}", effect.name())))
-            }
-        }
     }
 
     /// What an attempt recorded that keeps its records in memory.
@@ -226,114 +202,8 @@ impl Attempt {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Held::default();
     }
 
-    /// Whether it may touch a subject now: it holds the lock, or takes it without waiting.
-    fn lock(&self, subject: &str) -> Result<(), Error> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        self.locks.add(&mut held, subject).map_err(|other| {
-            Error::conflict(format!("{other} is at work on {subject}; try again when it has ended"))
-        })
-    }
-
     pub(super) async fn append(&self, records: Vec<Record>, durable: bool) -> Result<(), Why> {
         self.ledger.append(records, durable).await.map_err(broken)
-    }
-
-    async fn authorize(&self, session: &Session, claim: &Claim) -> Result<Verdict, Why> {
-        let header = &session.journal().header;
-        let policy = self.parts.policy();
-        let attempts = if policy.counts_attempts(&header.runbook, &claim.effect) {
-            let filter = store::AttemptFilter {
-                runbook: Some(header.runbook.clone()),
-                subject: Some(claim.resolved.subject.clone()),
-                since: Some(self.parts.clock.now().unix_ms.saturating_sub(ATTEMPTS_SINCE_MS)),
-                limit: store::PAGE_MAX,
-                ..store::AttemptFilter::default()
-            };
-            self.parts.store.attempts(filter).await.map_err(broken)?.len() as u64
-        } else {
-            0
-        };
-        let now = jiff::Timestamp::from_millisecond(i64::try_from(self.parts.clock.now().unix_ms).unwrap_or(i64::MAX))
-            .unwrap_or_default()
-            .to_zoned(jiff::tz::TimeZone::system());
-        Ok(policy.decide(&policy::Request {
-            runbook: &header.runbook,
-            digest: &header.digest,
-            stage: header.stage,
-            origin: header.origin,
-            effect: &claim.effect,
-            resolved: &claim.resolved,
-            alert_labels: &self.labels,
-            attempts,
-            now: policy::Moment::from(&now),
-        }))
-    }
-
-    async fn intend(&self, session: &mut Session, claim: &Claim) -> Result<Next, Why> {
-        // First, because it may wait for an answer.
-        let silenced = self.silenced(session, claim).await;
-        let now = self.parts.clock.now();
-        let Some(record) = session.intent(now) else {
-            return Err(Why::Ended(Fault::Confused("an intent without an effect in hand")));
-        };
-        if claim.effect.class() != Class::Mutate {
-            // Notifications and requests are exempt from brakes and stop-all; their intent is durable all the same.
-            self.append(vec![record.clone()], true).await?;
-            return Ok(session.intended(Ok(record), now));
-        }
-        if let Some(silence) = silenced {
-            return Ok(session.intended(Err(Error::limited(silence.sentence())), now));
-        }
-        if let Some(left_alone) = self.left_alone(session, claim).await? {
-            return Ok(session.intended(Err(left_alone), now));
-        }
-        if let Err(busy) = self.lock(&claim.resolved.subject) {
-            return Ok(session.intended(Err(busy), now));
-        }
-        let mut windows = self.windows.clone();
-        windows.extend(claim.limits.iter().map(|limit| Window {
-            scope: WindowScope::Policy(limit.key.clone()),
-            count: limit.count,
-            window_ms: limit.window_ms,
-            label: format!("the limit of policy {}", limit.key),
-        }));
-        let header = &session.journal().header;
-        let intend = Intend {
-            runbook: header.runbook.clone(),
-            subject: claim.resolved.subject.clone(),
-            host: claim.resolved.target.host.clone(),
-            target: claim.resolved.target.name.clone(),
-            effect: claim.effect.name().to_owned(),
-            at: now.unix_ms,
-            windows,
-            policy: claim.limits.iter().map(|limit| limit.key.clone()).collect(),
-            storm: self.parts.storm(&claim.resolved.target.host).await,
-            dry: false,
-        };
-        let taken = match self.ledger.intend(record.clone(), intend).await.map_err(broken)? {
-            Intended::Taken => Ok(record),
-            Intended::Limited { error, tripped } => {
-                self.note_trip(tripped);
-                Err(error)
-            }
-        };
-        Ok(session.intended(taken, self.parts.clock.now()))
-    }
-
-    /// The silence that forbids a change now.
-    async fn silenced(&self, session: &Session, claim: &Claim) -> Option<Silence> {
-        if claim.effect.class() != Class::Mutate {
-            return None;
-        }
-        let (header, target) = (&session.journal().header, &claim.resolved.target);
-        let change = Change {
-            trigger: &header.trigger,
-            alert: header.alert.as_ref().map(|alert| &alert.labels),
-            container: claim.resolved.facts.as_ref().map(|facts| &facts.labels),
-            host: &target.host,
-            name: &target.name,
-        };
-        self.parts.silences.holds(&change, self.parts.clock.now().unix_ms).await
     }
 
     async fn drive(&self, session: &mut Session, permit: Permit) -> Result<Next, Why> {
@@ -370,13 +240,6 @@ impl Attempt {
         self.note_drift(session, permit.slot(), (permit.effect(), permit.resolved()), &result).await?;
         let certainty = self.parts.driver.certainty(&permit);
         Ok(session.settle_as(permit, certainty, result, self.parts.clock.now()))
-    }
-
-    fn note_trip(&self, tripped: Option<Box<Trip>>) {
-        let Some(trip) = tripped else { return };
-        self.parts.metrics.brake_trips.with_label_values(&[trip.scope.name()]).inc();
-        tracing::warn!(run = %self.run, trip = %trip.id, "a brake tripped: {}", trip.refusal());
-        self.trips.lock().unwrap_or_else(PoisonError::into_inner).push(*trip);
     }
 
     fn note_first_effect(&self) {
@@ -484,7 +347,7 @@ impl Perform for Attempt {
                 return Err(Stopped);
             }
             if self.observing.load(Ordering::Acquire)
-                && let Err(refused) = self.only_observes(&effect)
+                && let Err(refused) = super::verify::only_observes(&effect)
             {
                 return Ok(Err(refused));
             }

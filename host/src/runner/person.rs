@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::perform::{Attempt, Why, broken};
 use crate::store::{self, AttemptFilter, AttemptRow, Drift};
 
-/// Trigger of runs that a person starts: they may start what a person stopped.
-const BY_HAND: &str = "manual";
+/// Triggers of runs that a person starts: they may start what a person stopped.
+const BY_HAND: [&str; 2] = ["manual", "apply"];
 /// How far the end of a container may lie from this engine's own kill of it, in milliseconds: a signal acts at once, and
 /// two clocks differ a little.
 const KILL_NEAR_MS: u64 = 30_000;
@@ -26,7 +26,7 @@ impl Attempt {
     /// Why an effect that would start a stopped container is not driven: somebody stopped it, and not this engine.
     pub(super) async fn left_alone(&self, session: &Session, claim: &Claim) -> Result<Option<Error>, Why> {
         let header = &session.journal().header;
-        let Some(facts) = claim.resolved.facts.as_ref().filter(|_| header.trigger != BY_HAND) else { return Ok(None) };
+        let Some(facts) = claim.resolved.facts.as_ref().filter(|_| !BY_HAND.contains(&header.trigger.as_str())) else { return Ok(None) };
         let target = claim.resolved.target.to_string();
         let Some(why) = stopped::left_alone(&claim.effect, facts, &header.runbook, &target) else { return Ok(None) };
         let started = before(&claim.resolved, "started_at");
@@ -154,6 +154,6 @@ mod tests {
     #[test]
     fn a_change_is_said_in_words() {
         let arguments = json!({"container": "web", "resources": {"memory_bytes": 536_870_912, "cpus": 0.5, "memory_swap_bytes": -1}});
-        assert_eq!(change(&arguments), "cpus 0.5, memory 512 MiB, memory swap bytes -1");
+        assert_eq!(change(&arguments), "memory 512 MiB, cpus 0.5, memory swap bytes -1");
     }
 }

@@ -10,7 +10,7 @@ use sandbook_core::journal::Slot;
 
 use super::Runner;
 use super::execute::Prepared;
-use crate::store::{Approval, ApprovalDecision, ApprovalEnd, ApprovalKind, Decided, RunRow, id};
+use crate::store::{Approval, ApprovalDecision, ApprovalEnd, ApprovalKind, Decided, id};
 
 /// Who withdraws a question when its alert is over.
 const THE_ALERT: &str = "the alert";
@@ -43,7 +43,11 @@ impl Runner {
         let (key, text) = (format!("sandbook-approval-{}", approval.id), self.said(&approval));
         self.suspend(row, approval.expires_at, Some(approval)).await?;
         self.notice_as("approval", row, &text, key);
-        self.withdraw_if_resolved(row).await
+        // A run may come to ask after its alert resolved.
+        match &row.episode {
+            Some(episode) => self.withdraw_for_episode(episode).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     fn question(&self, prepared: &Prepared, claim: &Claim) -> Approval {
@@ -99,14 +103,23 @@ impl Runner {
         Ok(decided)
     }
 
-    /// Withdraws every open question of an episode's runs, because its alert resolved: the runs go on and get `denied`.
-    /// Answers with how many.
+    /// Withdraws every open question of an episode's runs if its alert resolved: the runs go on and get `denied`. Answers
+    /// with how many.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn withdraw_for_episode(&self, episode: &str) -> Result<usize> {
+        self.withdraw(self.parts.store.resolved_approvals(Some(episode)).await?).await
+    }
+
+    /// The same for every episode: after a start, because the one before may have ended in between.
+    pub(super) async fn withdraw_resolved(&self) -> Result<usize> {
+        self.withdraw(self.parts.store.resolved_approvals(None).await?).await
+    }
+
+    async fn withdraw(&self, open: Vec<Approval>) -> Result<usize> {
         let mut withdrawn = 0;
-        for approval in self.parts.store.approvals_of_episode(episode).await? {
+        for approval in open {
             let decision = ApprovalDecision {
                 kind: ApprovalEnd::Withdrawn,
                 by: THE_ALERT.to_owned(),
@@ -117,16 +130,6 @@ impl Runner {
             withdrawn += usize::from(matches!(self.answer(&approval.id, decision).await?, Decided::Done(_)));
         }
         Ok(withdrawn)
-    }
-
-    /// A run may come to ask after its alert resolved.
-    async fn withdraw_if_resolved(&self, row: &RunRow) -> Result<()> {
-        let Some(episode) = &row.episode else { return Ok(()) };
-        let over = self.parts.store.episode(episode).await?.is_some_and(|episode| episode.resolved_at.is_some());
-        if over {
-            self.withdraw_for_episode(episode).await?;
-        }
-        Ok(())
     }
 }
 

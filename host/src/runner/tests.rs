@@ -21,6 +21,8 @@ const EVERYTHING: &str = r#"
 @id("all") permit (principal, action in Action::"mutate", resource);
 "#;
 
+mod joins;
+mod released;
 mod verification;
 
 struct Bench {

@@ -25,6 +25,7 @@ use crate::store::{Aftermath, Due, RunRow, Verdict};
 mod look;
 
 use look::Look;
+pub(super) use look::only_observes;
 
 /// How often the condition is looked at, in milliseconds.
 const LOOK_EVERY_MS: u64 = 1_000;
@@ -39,8 +40,10 @@ impl Runner {
         let Some(myself) = self.myself.upgrade() else { return };
         tokio::spawn(async move {
             let id = row.id.clone();
-            if let Err(error) = myself.verify(row).await {
-                tracing::warn!(run = %id, "its verification goes on at the next start: {error:#}");
+            while let Err(error) = myself.verify(row.clone()).await {
+                tracing::warn!(run = %id, "its verification cannot go on yet: {error:#}");
+                let clock = &myself.parts.clock;
+                clock.sleep_until(clock.now().unix_ms + super::STORE_RETRY_MS).await;
             }
         });
     }

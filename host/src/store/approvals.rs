@@ -45,7 +45,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Approval> {
     })
 }
 
-/// See [`super::Store::put_approval`]. A decision it comes with is not stored.
+/// Stores a question; a decision it comes with is not stored.
 pub(super) fn put(tx: &mut Tx<'_>, approval: &Approval) -> Result<()> {
     let mut statement = tx.sql.prepare_cached(
         "INSERT INTO approvals (id, run, slot, kind, runbook, effect, arguments, target, sentence, otherwise, digest,
@@ -93,14 +93,15 @@ pub(super) fn open(sql: &Connection, run: &str, slot: u32) -> Result<Option<Appr
     Ok(statement.query_row(params![run, slot], row).optional()?)
 }
 
-/// See [`super::Store::approvals_of_episode`].
-pub(super) fn of_episode(sql: &Connection, episode: &str) -> Result<Vec<Approval>> {
-    let mut statement = sql.prepare_cached(
-        "SELECT approvals.* FROM runs JOIN approvals ON approvals.run = runs.id
-         WHERE runs.episode = ?1 AND approvals.decision IS NULL",
-    )?;
-    let found = statement.query_map([episode], row)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(found)
+/// See [`super::Store::resolved_approvals`].
+pub(super) fn resolved(sql: &Connection, episode: Option<String>) -> Result<Vec<Approval>> {
+    let mut query = Where::new(
+        "SELECT approvals.* FROM approvals JOIN runs ON runs.id = approvals.run JOIN episodes ON episodes.id = runs.episode",
+    );
+    query.and_plain("approvals.decision IS NULL");
+    query.and_plain("episodes.resolved_at IS NOT NULL");
+    query.and("runs.episode = ?", episode);
+    query.rows(sql, " ORDER BY approvals.at, approvals.id", PAGE_MAX as usize, row)
 }
 
 /// The run a question is of. Needs the whole id: nobody approves by a guess.

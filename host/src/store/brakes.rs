@@ -28,22 +28,16 @@ pub(super) struct Full {
 
 /// See [`super::Store::intend`].
 pub(super) fn intend(tx: &mut Tx<'_>, run: &str, record: Record, intend: &Intend) -> Result<Intended> {
-    let limited = |why| Ok(Intended::Limited { error: CoreError::limited(why), tripped: None });
     if let Some(why) = held(tx.sql, intend)? {
-        return limited(why);
+        return Ok(Intended::Limited { error: CoreError::limited(why), tripped: None });
     }
     // A further attempt of a slot follows a look that proved that the one before did nothing, and that one is counted.
     let counted = matches!(&record, Record::Intended { attempt, .. } if *attempt > 1);
     if !counted && let Some(full) = full(tx.sql, intend)? {
-        if intend.dry {
-            let Full { scope, key, label, counted, allowed, window_ms } = &full;
-            let figures = figures(scope, key, *counted, *allowed, *window_ms);
-            return limited(format!("{label} would trip: {figures}"));
-        }
         let trip = trips::open(tx, run, intend, full)?;
         return Ok(Intended::Limited { error: CoreError::limited(trip.refusal()), tripped: Some(Box::new(trip)) });
     }
-    if !counted && !intend.dry {
+    if !counted {
         count(tx, run, intend)?;
     }
     journal::append(tx, run, vec![record])?;
@@ -153,8 +147,10 @@ fn full_window(sql: &Connection, intend: &Intend, window: &Window) -> Result<Opt
 fn storming(sql: &Connection, intend: &Intend, storm: &Storm) -> Result<Option<Full>> {
     let afresh = trips::counts_after(sql, &Scope::Storm, &intend.host)?;
     let after = int(intend.at).saturating_sub(int(storm.window_ms));
-    let mut statement =
-        sql.prepare_cached("SELECT 1 FROM attempts WHERE subject = ?1 AND host = ?2 AND at > ?3 AND id > ?4 LIMIT 1")?;
+    let mut statement = sql.prepare_cached(
+        "SELECT 1 FROM attempts INDEXED BY attempts_subject
+         WHERE subject = ?1 AND host = ?2 AND at > ?3 AND id > ?4 LIMIT 1",
+    )?;
     let again = statement.query_row(params![intend.subject, intend.host, after, afresh], |_| Ok(())).optional()?;
     if again.is_some() {
         return Ok(None);

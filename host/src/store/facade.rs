@@ -51,7 +51,10 @@ impl Store for Sqlite {
     }
     fn flush(&self, run: &str) -> Answer<'_, ()> {
         let run = run.to_owned();
-        async move { if self.held.has(&run) { self.write_run(run, |_, _| Ok(())).await } else { Ok(()) } }.boxed()
+        async move {
+            if self.held.has(&run) { self.write_run(run, |_, _| Ok(())).await } else { self.held.check(&run) }
+        }
+        .boxed()
     }
     fn run(&self, id: &str) -> Answer<'_, Option<RunRow>> {
         let id = id.to_owned();
@@ -95,6 +98,7 @@ impl Store for Sqlite {
     fn append(&self, run: &str, records: Vec<Record>, durable: bool) -> Answer<'_, ()> {
         let run = run.to_owned();
         async move {
+            self.held.check(&run)?;
             let now = if durable { Some(records) } else { self.held.hold(&run, records) };
             let Some(records) = now else { return Ok(()) };
             self.write_run(run, move |tx, run| journal::append(tx, run, records)).await
@@ -102,11 +106,23 @@ impl Store for Sqlite {
         .boxed()
     }
     fn checkpoint(&self, run: &str, checkpoint: Checkpoint) -> Answer<'_, bool> {
+        let (run, records) = (run.to_owned(), !checkpoint.records.is_empty());
         let work = move |tx: &mut writer::Tx<'_>, run: &str, held| journal::checkpoint(tx, run, held, checkpoint);
-        self.write_held(run.to_owned(), work).boxed()
+        async move {
+            if records {
+                self.held.check(&run)?;
+            }
+            self.write_held(run, work).await
+        }
+        .boxed()
     }
     fn intend(&self, run: &str, record: Record, intend: Intend) -> Answer<'_, Intended> {
-        self.write_run(run.to_owned(), move |tx, run| brakes::intend(tx, run, record, &intend)).boxed()
+        let run = run.to_owned();
+        async move {
+            self.held.check(&run)?;
+            self.write_run(run, move |tx, run| brakes::intend(tx, run, record, &intend)).await
+        }
+        .boxed()
     }
     fn would_intend(&self, intend: Intend) -> Answer<'_, Intended> {
         self.readers.read(move |sql| brakes::would(sql, &intend)).boxed()
@@ -116,6 +132,7 @@ impl Store for Sqlite {
         async move {
             // Also waits for writes of an attempt that was given up while they were in the queue.
             self.write_run(run.clone(), |_, _| Ok(())).await?;
+            self.held.read_again(&run);
             let records = self.readers.read(move |sql| journal::from(sql, &run, 0)).await?;
             Ok(records.into_iter().map(|(_, record)| record).collect())
         }
@@ -148,7 +165,12 @@ impl Store for Sqlite {
             }
             journal::append(tx, run, vec![record]).map(Ok)
         };
-        self.write_run(run.to_owned(), work).boxed()
+        let run = run.to_owned();
+        async move {
+            self.held.check(&run)?;
+            self.write_run(run, work).await
+        }
+        .boxed()
     }
     fn memory_compare_and_put(
         &self,
@@ -164,7 +186,12 @@ impl Store for Sqlite {
         let work = move |tx: &mut writer::Tx<'_>, run: &str| {
             memory::compare_and_put(tx, run, (&runbook, &key), expected.as_deref(), &value, record)
         };
-        self.write_run(run.to_owned(), work).boxed()
+        let run = run.to_owned();
+        async move {
+            self.held.check(&run)?;
+            self.write_run(run, work).await
+        }
+        .boxed()
     }
 
     fn put_version(&self, version: VersionRow) -> Answer<'_, PutVersion> {
@@ -219,9 +246,6 @@ impl Store for Sqlite {
         self.readers.read(audit::verify).boxed()
     }
 
-    fn put_approval(&self, approval: Approval) -> Answer<'_, ()> {
-        self.write(move |tx| approvals::put(tx, &approval)).boxed()
-    }
     fn approval(&self, id: &str) -> Answer<'_, Option<Approval>> {
         let id = id.to_owned();
         self.readers.read(move |sql| approvals::get(sql, &id)).boxed()
@@ -233,9 +257,9 @@ impl Store for Sqlite {
         let run = run.to_owned();
         self.readers.read(move |sql| approvals::open(sql, &run, slot)).boxed()
     }
-    fn approvals_of_episode(&self, episode: &str) -> Answer<'_, Vec<Approval>> {
-        let episode = episode.to_owned();
-        self.readers.read(move |sql| approvals::of_episode(sql, &episode)).boxed()
+    fn resolved_approvals(&self, episode: Option<&str>) -> Answer<'_, Vec<Approval>> {
+        let episode = episode.map(str::to_owned);
+        self.readers.read(move |sql| approvals::resolved(sql, episode)).boxed()
     }
     fn answer_approval(&self, id: &str, decision: ApprovalDecision) -> Answer<'_, Decided> {
         let id = id.to_owned();
@@ -251,6 +275,21 @@ impl Store for Sqlite {
     fn withdraw_approvals(&self, run: &str, reason: &str, at: u64) -> Answer<'_, u64> {
         let (run, reason) = (run.to_owned(), reason.to_owned());
         self.write(move |tx| approvals::withdraw(tx, &run, &reason, at)).boxed()
+    }
+
+    fn put_plan(&self, plan: PlanRow) -> Answer<'_, ()> {
+        self.write(move |tx| plans::put(tx, &plan)).boxed()
+    }
+    fn plan(&self, id: &str) -> Answer<'_, Option<PlanRow>> {
+        let id = id.to_owned();
+        self.readers.read(move |sql| plans::get(sql, &id)).boxed()
+    }
+    fn plans(&self, limit: u32, cursor: Option<String>) -> Answer<'_, (Vec<PlanRow>, Option<String>)> {
+        self.readers.read(move |sql| plans::list(sql, limit, cursor)).boxed()
+    }
+    fn apply_plan(&self, id: &str, run: NewRun) -> Answer<'_, bool> {
+        let id = id.to_owned();
+        self.write(move |tx| plans::apply(tx, &id, &run)).boxed()
     }
 
     fn add_pause(&self, pause: Pause) -> Answer<'_, ()> {

@@ -6,7 +6,7 @@
 //!
 //! Deliberately not here: whether a record may follow another; [`sandbook_core::journal`] says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ const HELD_FOR: Duration = Duration::from_millis(250);
 #[derive(Default)]
 pub(super) struct Held {
     runs: Mutex<HashMap<String, HeldRun>>,
+    /// Runs of which something held back could not be written: nothing may follow it until they are read again.
+    lost: Mutex<HashSet<String>>,
 }
 
 /// What is held back of one run, in the order in which it is written.
@@ -86,6 +88,24 @@ impl Held {
         self.lock().entry(run.to_owned()).or_insert_with(HeldRun::new).started = Some(started);
     }
 
+    /// What was held back of the run is lost.
+    pub(super) fn lose(&self, run: &str) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(run.to_owned());
+    }
+
+    /// Whoever goes on with the run reads it now.
+    pub(super) fn read_again(&self, run: &str) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
+    }
+
+    /// That records may follow, so that a journal on disk never has a gap.
+    pub(super) fn check(&self, run: &str) -> Result<()> {
+        if self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains(run) {
+            return Err(Error::Database(format!("records of {run} could not be written, so none may follow them")));
+        }
+        Ok(())
+    }
+
     /// Whether something of the run is held back.
     pub(super) fn has(&self, run: &str) -> bool {
         self.lock().contains_key(run)
@@ -103,6 +123,11 @@ impl Held {
 pub(super) fn append(tx: &mut Tx<'_>, run: &str, records: Vec<Record>) -> Result<()> {
     if records.is_empty() {
         return Ok(());
+    }
+    if records.iter().any(|record| matches!(record, Record::Settled { .. })) {
+        // Only crashes without progress in between are held against a run.
+        let mut statement = tx.sql.prepare_cached("UPDATE runs SET crashes = 0 WHERE id = ?1 AND crashes > 0")?;
+        statement.execute([run])?;
     }
     let first = next_seq(tx.sql, run)?;
     let mut statement = tx.sql.prepare_cached("INSERT INTO records (run, seq, record) VALUES (?1, ?2, ?3)")?;

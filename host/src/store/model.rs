@@ -159,6 +159,25 @@ pub struct RunPatch {
     pub aftermath: Option<Aftermath>,
 }
 
+/// A plan that was made.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct PlanRow {
+    pub id: String,
+    pub runbook: String,
+    pub digest: String,
+    pub by: String,
+    pub at: u64,
+    /// Until when it can be applied.
+    pub expires_at: u64,
+    /// As everybody sees it.
+    pub view: Value,
+    /// Of its rehearsal, the header first.
+    pub records: Vec<Record>,
+    /// The run that applied it.
+    pub applied: Option<String>,
+}
+
 /// Which runs; newest first.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[allow(missing_docs)]

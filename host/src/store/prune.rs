@@ -24,7 +24,11 @@ pub(super) fn batch(tx: &mut Tx<'_>, before: u64) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     let mut statement = tx.sql.prepare_cached(
         "SELECT id FROM runs INDEXED BY runs_finished WHERE finished_at IS NOT NULL AND finished_at < ?1
-             AND state IN ('succeeded', 'failed', 'cancelled') ORDER BY finished_at LIMIT ?2",
+             AND state IN ('succeeded', 'failed', 'cancelled')
+             -- What was done about an alert that still fires must be known, or it would be done again.
+             AND NOT EXISTS (SELECT 1 FROM episodes WHERE episodes.id = runs.episode AND resolved_at IS NULL
+                 AND last_heard >= ?1)
+             ORDER BY finished_at LIMIT ?2",
     )?;
     let ids = statement.query_map(params![int(before), RUNS_MAX], |row| row.get::<_, String>(0))?;
     let ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;

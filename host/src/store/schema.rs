@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::{Error, Result};
 
 /// All migrations, oldest first.
-pub(super) const MIGRATIONS: &[&str] = &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT];
+pub(super) const MIGRATIONS: &[&str] = &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS];
 
 /// Alerts, runs, journals, brakes and memory.
 const RUNS: &str = "
@@ -266,6 +266,22 @@ CREATE TABLE drifts (
 ) STRICT;
 CREATE UNIQUE INDEX drifts_slot ON drifts (run, slot);
 CREATE INDEX drifts_subject ON drifts (subject);
+";
+
+/// Plans, with the records of their rehearsals.
+const PLANS: &str = "
+CREATE TABLE plans (
+    id TEXT PRIMARY KEY NOT NULL,
+    runbook TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    by TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    view TEXT NOT NULL,
+    records TEXT NOT NULL,
+    applied TEXT                     -- the run that applied it
+) STRICT;
+CREATE INDEX plans_at ON plans (at, id);
 ";
 
 /// Brings a file up to date. A crash leaves it at one of the versions in between.

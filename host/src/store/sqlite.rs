@@ -134,12 +134,17 @@ impl Sqlite {
     ) -> Result<T> {
         let place = self.queue()?.reserve().await.map_err(|_| Error::Closed)?;
         let key = run.clone();
-        let answer = self.held.release(&key, |held| {
+        let (held, answer) = self.held.release(&key, |held| {
+            let some = held.is_some();
             let (call, answer) = write(move |tx| work(tx, &run, held));
             place.send(call);
-            answer
+            (some, answer)
         });
-        answer.await.map_err(|_| Error::Closed)?
+        let answer = answer.await.map_err(|_| Error::Closed)?;
+        if held && answer.is_err() {
+            self.held.lose(&key);
+        }
+        answer
     }
 }
 

@@ -76,5 +76,6 @@ fn incoming(status: Status, fingerprint: &str, starts_at: u64, received_at: u64)
         matched: json!({"runbook": "restart-unhealthy"}),
         snapshot: json!(null),
         runs,
+        joins: std::collections::BTreeMap::new(),
     }
 }

@@ -4,12 +4,15 @@
 //! how often this may happen (the engine's brakes) and whether it worked in the end (the engine's verification).
 
 use sandbook_sdk::docker::{self, ContainerDetails, Event, EventFilter};
-use sandbook_sdk::{Answer, ContainerStatus, Input, clock, escalate, fixed, log, logs, nothing_to_do, runbook};
+use sandbook_sdk::{Answer, ContainerStatus, Error, Input, clock, escalate, fixed, log, logs, nothing_to_do, runbook};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// So many starts by the engine's restart policy are a crash loop that one more start does not end.
 const LOOPING: u32 = 3;
+
+/// How the engine says that somebody stopped it.
+const LEFT_ALONE: &str = "left alone";
 
 /// What to do about a container, with the sentence that says why.
 #[derive(Debug, PartialEq)]
@@ -39,7 +42,11 @@ fn run(input: Input) -> Answer {
 
 fn start(container: &str, name: &str, why: &str) -> Answer {
     log::progress("starting", Some(30));
-    docker::start_container(container)?;
+    match docker::start_container(container) {
+        // The engine knows of a stop that is too long ago for the events.
+        Err(Error::Limited(why)) if why.starts_with(LEFT_ALONE) => return nothing_to_do(why),
+        started => started?,
+    };
     clock::sleep(1000)?;
     let after = docker::inspect_container(container)?.state;
     match after.status {

@@ -31,7 +31,7 @@ impl World {
         self
     }
 
-    /// An answer `{"denied": "…"}` is an error.
+    /// An answer `{"denied": "…"}` or `{"limited": "…"}` is an error.
     fn answer(&self, effect: &str) -> Value {
         let mut calls = self.calls.lock().expect("a lock");
         let before = calls.iter().filter(|called| *called == effect).count();
@@ -46,8 +46,8 @@ impl World {
 }
 
 fn denied(value: &Value) -> Option<Val> {
-    let text = value.get("denied")?.as_str()?;
-    Some(Val::Variant("denied".into(), Some(Box::new(Val::String(text.into())))))
+    let (kind, text) = ["denied", "limited"].iter().find_map(|kind| Some((*kind, value.get(*kind)?.as_str()?)))?;
+    Some(Val::Variant(kind.into(), Some(Box::new(Val::String(text.into())))))
 }
 
 /// A value of a WIT type from the JSON that the contract maps it to.
@@ -80,6 +80,7 @@ fn val(ty: &Type, value: &Value) -> Val {
     }
 }
 
+/// `grace` and `patience` are what the built-ins know.
 fn input() -> Val {
     let target = [("handle", "t:web"), ("host", "local"), ("name", "web")]
         .map(|(name, text)| (name.to_owned(), Val::String(text.into())));
@@ -87,7 +88,10 @@ fn input() -> Val {
     let kind = ("kind".to_owned(), Val::Enum("container".into()));
     let target = Val::Record(vec![handle, host, kind, name, ("id".to_owned(), Val::Option(None))]);
     let grace = Val::Variant("duration".into(), Some(Box::new(Val::U64(5_000))));
-    let parameters = Val::List(vec![Val::Tuple(vec![Val::String("grace".into()), grace])]);
+    let patience = Val::Variant("duration".into(), Some(Box::new(Val::U64(6_000))));
+    let parameters = [("grace", grace), ("patience", patience)];
+    let parameters = parameters.map(|(name, value)| Val::Tuple(vec![Val::String(name.into()), value]));
+    let parameters = Val::List(parameters.to_vec());
     Val::Record(vec![
         ("alert".into(), Val::Option(None)),
         ("target".into(), Val::Option(Some(Box::new(target)))),
@@ -199,8 +203,16 @@ fn components_import_what_their_manifest_requests() {
 }
 
 #[test]
-fn the_script_calls_what_its_manifest_requests() {
-    let source = std::fs::read_to_string(root().join("runbooks/restart-unhealthy/main.rhai")).expect("a script");
+fn scripts_call_what_their_manifests_request() {
+    for runbook in ["restart-unhealthy", "restart-with-dependents"] {
+        assert_eq!(called_by_script(runbook), requested(runbook), "{runbook}");
+    }
+}
+
+/// What the interpreter finds a script calls, and that it finds nothing wrong with it.
+fn called_by_script(runbook: &str) -> BTreeSet<String> {
+    let file = root().join("runbooks").join(runbook).join("main.rhai");
+    let source = std::fs::read_to_string(file).expect("a script");
     let engine = Engine::default();
     let component = Component::from_file(&engine, root().join("sdk/rhai/interpreter.wasm")).expect("the interpreter");
     let mut linker = Linker::new(&engine);
@@ -213,7 +225,7 @@ fn the_script_calls_what_its_manifest_requests() {
     let Val::Record(fields) = &results[0] else { panic!("a record") };
     assert_eq!(fields[0].1, Val::List(Vec::new()), "problems");
     let Val::List(effects) = &fields[1].1 else { panic!("effects") };
-    assert_eq!(needing_a_request(effects.iter().map(outcome)), requested("restart-unhealthy"));
+    needing_a_request(effects.iter().map(outcome))
 }
 
 #[test]
@@ -294,6 +306,56 @@ fn restart_exited_starts_what_died() {
 }
 
 #[test]
+fn restart_exited_leaves_alone_what_the_engine_holds_back() {
+    let crashed = container("exited", "none", json!(143));
+    let held = World::default()
+        .with("docker.inspect-container", &[crashed])
+        .with("docker.start-container", &[json!({"limited": "left alone: somebody stopped it (exit 143)"})]);
+    assert_eq!(run("restart-exited", &held).0, "nothing-to-do: left alone: somebody stopped it (exit 143)");
+}
+
+#[test]
+fn restart_with_dependents_goes_in_order_and_stops_at_the_first_that_fails() {
+    let well = container("running", "healthy", Value::Null);
+    let dependents = json!([
+        {"name": "app", "id": "1", "why": "depends-on", "status": "running"},
+        {"name": "app", "id": "1", "why": "shares-network", "status": "running"},
+        {"name": "web", "id": "2", "why": "depends-on", "status": "running"},
+        {"name": "off", "id": "3", "why": "shares-network", "status": "exited"},
+    ]);
+    let world = |inspected: &[Value]| {
+        World::default()
+            .with("docker.dependents", std::slice::from_ref(&dependents))
+            .with("docker.inspect-container", inspected)
+            .with("logs.tail-container", &[json!({"text": "line"})])
+    };
+    let restarts = |called: &[String]| called.iter().filter(|one| *one == "docker.restart-container").count();
+    let ill = container("running", "unhealthy", Value::Null);
+    let (ended, _, called) = run("restart-with-dependents", &world(&[ill.clone(), well.clone()]));
+    assert_eq!(ended, "fixed: restarted web, app, web, all well");
+    assert_eq!(restarts(&called), 3);
+    assert_eq!(
+        called[..4],
+        ["docker.inspect-container", "docker.dependents", "logs.tail-container", "docker.restart-container"]
+    );
+
+    let (ended, _, called) = run("restart-with-dependents", &world(std::slice::from_ref(&ill)));
+    assert_eq!(
+        ended,
+        "escalate: restarted web, but web is running and unhealthy after 6 seconds; left as they are: app, web"
+    );
+    assert_eq!(restarts(&called), 1);
+
+    let died = container("exited", "none", json!(1));
+    let (ended, _, called) = run("restart-with-dependents", &world(&[ill, well, died]));
+    assert_eq!(
+        ended,
+        "escalate: restarted web, then app, but app ended again, exited with exit code 1; left as they are: web"
+    );
+    assert_eq!(restarts(&called), 2);
+}
+
+#[test]
 fn collect_evidence_keeps_what_it_can() {
     let world = World::default()
         .with("docker.inspect-container", &[container("exited", "none", json!(1))])
@@ -308,7 +370,7 @@ fn collect_evidence_keeps_what_it_can() {
 #[test]
 #[ignore = "prints what the components import, for whoever wants to see it"]
 fn imports() {
-    for runbook in ["restart-exited", "collect-evidence", "restart-unhealthy"] {
+    for runbook in ["restart-exited", "collect-evidence", "restart-unhealthy", "restart-with-dependents"] {
         println!("{runbook}: {:?}", run(runbook, &World::default()).1);
     }
 }

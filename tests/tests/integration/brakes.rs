@@ -52,11 +52,11 @@ fn run(input) {
 
 /// What a channel of kind webhook received.
 #[derive(Clone, Default)]
-struct Received(Arc<Mutex<Vec<Value>>>);
+pub(super) struct Received(Arc<Mutex<Vec<Value>>>);
 
 impl Received {
     /// Listens until the test ends; returns the URL.
-    fn listen(&self) -> String {
+    pub(super) fn listen(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let received = self.clone();
@@ -69,7 +69,7 @@ impl Received {
         format!("http://{address}/")
     }
 
-    fn all(&self) -> Vec<Value> {
+    pub(super) fn all(&self) -> Vec<Value> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - `e2e`: an alert heals a container, with Docker, Prometheus and Alertmanager as they come from Debian
 //! - `choice`: which runbook an alert means, and what holds it back
+//! - `closing`: whether acting helped, and what follows when it did not
 //! - `demo`: the first command, as it looks
 //! - `newcomer`: the path of someone who has only the binary
 //! - `alertmanager`: missed alerts, silences, alerts about Sandbook itself
@@ -10,6 +11,8 @@
 //! - `kills`: the daemon is killed a hundred times; `faults`: an engine that misbehaves; `machine`: full disks, locked
 //!   files, clocks that jump, a process that stands still; `waiting`: ten thousand runs that wait
 //! - `brakes`: what is done often enough is held back until a person has looked
+//! - `person`: what people did or own is left alone; `silence`: an engine that hangs
+//! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
 //! - `tidy`: what a reviewer would otherwise have to look for in every file
@@ -20,6 +23,7 @@ mod alertmanager;
 mod bad_input;
 mod brakes;
 mod choice;
+mod closing;
 mod demo;
 mod e2e;
 mod effects;
@@ -31,5 +35,8 @@ mod kills;
 mod machine;
 mod monitoring;
 mod newcomer;
+mod people;
+mod person;
+mod silence;
 mod tidy;
 mod waiting;

@@ -19,7 +19,7 @@ pub const BOOKS: &[Book] = &[
         alert: "SimIll",
         name: "sim-restart",
         effects: &["docker.inspect-container", "docker.restart-container"],
-        brake: "attempts = [\"3/10m\"]\n//! settle = \"30s\"",
+        brake: "attempts = [\"2/10m\"]\n//! settle = \"30s\"",
         body: r#"fn run(input) {
     let before = docker::inspect_container(input.target).state;
     if before.health != "unhealthy" && before.status == "running" { return nothing_to_do("well"); }

@@ -215,12 +215,22 @@ impl Driver for SimDriver {
         Box::pin(async move { self.look("details", |sim| sim.world.details(&target.host, &target.name)).await })
     }
 
+    fn dependents_of<'a>(&'a self, host: &'a str, id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        Box::pin(async move { self.look("who depends", |sim| sim.world.dependents_of(host, id)).await })
+    }
+
+    fn is_own<'a>(&'a self, _host: &'a str, _name: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(false))
+    }
+
     fn exec_state<'a>(&'a self, _host: &'a str, exec: &'a str) -> BoxFuture<'a, Result<ExecState, Error>> {
         Box::pin(async move {
             let state = |sim: &mut Sim| {
-                let ended = sim.world.execs.get(exec).map(|code| ExecState::Ended(*code));
-                let begun = if sim.runs_late(exec) { ExecState::Running } else { ExecState::NotStarted };
-                Ok(ended.unwrap_or(begun))
+                Ok(match sim.program(exec) {
+                    None => ExecState::NotStarted,
+                    Some(None) => ExecState::Running,
+                    Some(Some(code)) => ExecState::Ended(code),
+                })
             };
             self.look("a program's state", state).await
         })

@@ -9,13 +9,13 @@ use std::sync::{Arc, OnceLock};
 use sandbook::config::Config;
 use sandbook::guest::{Compiler, Options, Sandbox};
 use sandbook::intake::Intake;
-use sandbook::library::{Library, StageChange};
+use sandbook::library::{Library, Package, StageChange, Upload};
 use sandbook::metrics::Metrics;
 use sandbook::policy::{Policy, load::Source};
 use sandbook::runner::{Brakes, HostMatch, Parts, Runner};
-use sandbook::store::{Sqlite, Store};
+use sandbook::store::{self, Sqlite, Store, VersionRow};
 use sandbook_core::duration::Rate;
-use sandbook_core::run::{Mode, Stage};
+use sandbook_core::run::{Mode, Origin, Stage};
 
 use crate::books::{BOOKS, BUILT_IN};
 use crate::driver::{SimClock, SimDriver};
@@ -33,6 +33,7 @@ const QUEUE_MAX: usize = 64;
 /// An engine at work.
 pub struct Engine {
     pub store: Arc<SimStore>,
+    pub library: Arc<Library>,
     pub runner: Arc<Runner>,
     pub intake: Arc<Intake>,
 }
@@ -66,11 +67,31 @@ pub fn policy(rule: Rule) -> Policy {
     };
     Policy::from_sources(&[Source { file: "simulation.cedar".to_owned(), text }], false)
         .expect("a valid policy")
+        .with_egress(Box::new(|_, _| true))
         .with_channels(["ops".to_owned()], Some("ops".to_owned()))
 }
 
 fn rate(count: u32, window_ms: u64) -> Vec<Rate> {
     vec![Rate { count, window_ms }]
+}
+
+/// The folders of `tests/cases`.
+pub fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+    let entries = std::fs::read_dir(folder).expect("cases").map(|entry| entry.expect("an entry").path());
+    let mut cases: Vec<PathBuf> = entries.filter(|path| path.join("runbook.toml").is_file()).collect();
+    cases.sort();
+    cases
+}
+
+/// A case as a component; its twin in Rhai leaves the same journal.
+pub fn component_of(case: &Path) -> Package {
+    let copy = tempfile::tempdir().expect("a directory");
+    for file in ["runbook.toml", "main.wasm"] {
+        std::fs::copy(case.join(file), copy.path().join(file)).expect("copied");
+    }
+    let read = Package::read(Upload::Path(copy.path()));
+    read.unwrap_or_else(|problems| panic!("{}: {problems:?}", case.display())).0
 }
 
 /// A database in which every runbook of the simulation is promoted: copied for each seed.
@@ -82,14 +103,16 @@ fn template() -> &'static Path {
             // On another thread: this one may be inside a runtime.
             let path = dir.path().to_owned();
             std::thread::spawn(move || runtime().block_on(fill(&path))).join().expect("filled");
+            // Whoever closes it without having read leaves everything in the one file.
+            drop(Sqlite::open(dir.path()).expect("a store"));
             dir
         })
         .path()
 }
 
 async fn fill(dir: &Path) {
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(dir).expect("a store"));
-    let library = Library::new(store, sandbox(), Arc::new(Config::default()));
+    let database: Arc<dyn Store> = Arc::new(Sqlite::open(dir).expect("a store"));
+    let library = Library::new(database.clone(), sandbox(), Arc::new(Config::default()));
     library.start().await.expect("a library");
     for book in BOOKS {
         let file = book.file();
@@ -97,9 +120,25 @@ async fn fill(dir: &Path) {
             panic!("{}: {error}: {error:?}", book.name());
         });
     }
-    for name in BOOKS.iter().map(|book| book.name()).chain(BUILT_IN.iter().map(|(_, name)| *name)) {
-        let change =
-            StageChange { stage: Stage::Live, reason: "simulated".to_owned(), by: "simulation".to_owned() };
+    for case in cases() {
+        // Not uploaded: a case may ask for what its manifest does not request.
+        let package = component_of(&case);
+        let row = VersionRow {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            digest: package.digest.clone(),
+            origin: Origin::Person,
+            source: store::Source::Upload,
+            manifest_json: serde_json::to_string(&package.manifest).expect("data"),
+            package: package.to_tar(),
+            at: 1,
+            by: "simulation".to_owned(),
+        };
+        database.put_version(row).await.expect("stored");
+    }
+    let built_in = BUILT_IN.iter().map(|(_, name)| *name);
+    for name in BOOKS.iter().map(|book| book.name()).chain(built_in) {
+        let change = StageChange { stage: Stage::Live, reason: "simulated".to_owned(), by: "simulation".to_owned() };
         let digest = library.find(name, None).expect("known").digest;
         library.set_stage(name, &digest, change).await.expect("promoted");
     }
@@ -121,12 +160,13 @@ impl Engine {
         let library = Library::new(store.clone(), sandbox.clone(), config.clone());
         library.start().await.map_err(|error| error.to_string())?;
         let brakes = Brakes {
-            per_runbook_target: rate(6, 600_000),
-            per_host: rate(40, 600_000),
+            per_runbook_target: rate(3, 600_000),
+            per_host: rate(14, 600_000),
             settle_ms: 20_000,
             ..Brakes::default()
         };
-        let rule = sim.lock().law.rule;
+        let (rule, unbraked) = (sim.lock().law.rule, sim.lock().law.unbraked);
+        let brakes = if unbraked { Brakes::default() } else { brakes };
         let parts = Parts::new(
             store.clone(),
             sandbox.clone(),
@@ -140,8 +180,8 @@ impl Engine {
         );
         let hosts = vec![HostMatch { name: "local".to_owned(), matchers: Vec::new() }];
         let runner = Runner::new(parts, library.clone(), hosts, WORKERS, QUEUE_MAX);
-        let intake = Intake::new(store.clone(), library, runner.clone(), Vec::new());
-        Ok(Engine { store, runner, intake })
+        let intake = Intake::new(store.clone(), library.clone(), runner.clone(), Vec::new());
+        Ok(Engine { store, library, runner, intake })
     }
 
     /// The policy in force from now on.

@@ -40,9 +40,9 @@ pub struct Brake {
 
 /// The brakes of the simulation: the engine's (see `engine`) and the manifests' (see `books`).
 pub const BRAKES: &[Brake] = &[
-    Brake { runbook: None, by_subject: true, by_runbook: true, count: 6, window_ms: 600_000 },
-    Brake { runbook: None, by_subject: false, by_runbook: false, count: 40, window_ms: 600_000 },
-    Brake { runbook: Some("sim-restart"), by_subject: true, by_runbook: true, count: 3, window_ms: 600_000 },
+    Brake { runbook: None, by_subject: true, by_runbook: true, count: 3, window_ms: 600_000 },
+    Brake { runbook: None, by_subject: false, by_runbook: false, count: 14, window_ms: 600_000 },
+    Brake { runbook: Some("sim-restart"), by_subject: true, by_runbook: true, count: 2, window_ms: 600_000 },
     Brake { runbook: Some("sim-bounce"), by_subject: true, by_runbook: true, count: 4, window_ms: 600_000 },
     Brake { runbook: Some("restart-exited"), by_subject: true, by_runbook: true, count: 3, window_ms: 3_600_000 },
     Brake { runbook: Some("restart-unhealthy"), by_subject: true, by_runbook: true, count: 3, window_ms: 3_600_000 },
@@ -72,6 +72,8 @@ pub struct Law {
     /// Run and slot of questions that were answered with yes.
     pub approved: BTreeSet<(String, u32)>,
     pub stopped: bool,
+    /// The engine has no brakes of its own.
+    pub unbraked: bool,
     /// Wall clock until when everything is paused.
     pub paused_until: u64,
     pub acknowledged: BTreeSet<Acknowledged>,
@@ -82,6 +84,7 @@ pub struct Law {
     executed: BTreeMap<(String, u32), Vec<(u32, &'static str)>>,
     keys: BTreeMap<(String, u32), String>,
     attempts: Vec<Attempted>,
+    rearmed: BTreeMap<String, usize>,
     appended: HashMap<String, Option<Vec<Record>>>,
     disk: HashMap<String, Vec<Record>>,
     finals: HashMap<String, (State, Option<Outcome>)>,
@@ -139,19 +142,36 @@ impl Law {
 
     /// An attempt of a change was counted.
     pub fn counted(&mut self, attempted: Attempted) {
+        if self.unbraked {
+            return;
+        }
         for brake in BRAKES.iter().filter(|brake| brake.runbook.is_none_or(|name| name == attempted.runbook)) {
+            let key = if brake.by_subject {
+                format!("{} on {}", attempted.runbook, attempted.subject)
+            } else {
+                attempted.host.clone()
+            };
+            let counts_from = self.rearmed.get(&key).copied().unwrap_or(0);
             let alike = |other: &&Attempted| {
                 other.host == attempted.host
                     && (!brake.by_subject || other.subject == attempted.subject)
                     && (!brake.by_runbook || other.runbook == attempted.runbook)
                     && other.at > attempted.at.saturating_sub(brake.window_ms)
             };
-            let count = self.attempts.iter().filter(alike).count() + 1;
+            let count = self.attempts[counts_from..].iter().filter(alike).count() + 1;
             self.holds(count <= brake.count, || {
-                format!("{count} attempts of {} on {} within {} ms", attempted.runbook, attempted.subject, brake.window_ms)
+                format!(
+                    "{count} attempts of {} on {} within {} ms",
+                    attempted.runbook, attempted.subject, brake.window_ms
+                )
             });
         }
         self.attempts.push(attempted);
+    }
+
+    /// A person re-armed a brake: what was attempted before no longer counts for it.
+    pub fn rearms(&mut self, key: &str) {
+        self.rearmed.insert(key.to_owned(), self.attempts.len());
     }
 
     /// A permit reached the driver.

@@ -31,8 +31,8 @@ const SEEDS_DEFAULT: u64 = 2_000;
 const THREADS: usize = 2;
 /// Lines of a trace that a failure shows.
 const LINES_SHOWN: usize = 150;
-/// Failing seeds after which no more are played.
-const FAILURES_MAX: usize = 3;
+/// Failing seeds after which no more are played; the first is shown with its trace.
+const FAILURES_MAX: usize = 40;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -42,9 +42,9 @@ fn number(variable: &str) -> Option<u64> {
 fn show(played: &Played, lines: usize) -> String {
     let from = played.trace.len().saturating_sub(lines);
     format!(
-        "seed {}\n{}\n  {}\nplay it again: SANDBOOK_SEED={} cargo test -p sandbook-tests --test simulation seeds -- --nocapture",
-        played.seed,
+        "{}\nseed {} violates:\n  {}\n  again: SANDBOOK_SEED={} cargo test -p sandbook-tests --test simulation seeds -- --nocapture",
         played.trace[from..].join("\n"),
+        played.seed,
         played.violations.join("\n  "),
         played.seed,
     )
@@ -97,7 +97,8 @@ fn seeds_obey_every_law() {
         counts.checks,
         began.elapsed().as_secs_f64(),
     );
-    let shown: Vec<String> = failed.iter().map(|played| show(played, LINES_SHOWN)).collect();
+    let lines = |index| if index == 0 { LINES_SHOWN } else { 0 };
+    let shown: Vec<String> = failed.iter().enumerate().map(|(index, played)| show(played, lines(index))).collect();
     assert!(failed.is_empty(), "{}", shown.join("\n\n"));
 }
 
@@ -132,9 +133,8 @@ fn broken_engines_are_noticed() {
         (Broken::IgnoresStop, "although everything is stopped"),
     ];
     for (broken, words) in broken {
-        let noticed = (0..400).find(|seed| {
-            play(*seed, broken, &sandbox).violations.iter().any(|violation| violation.contains(words))
-        });
+        let noticed = (0..400)
+            .find(|seed| play(*seed, broken, &sandbox).violations.iter().any(|violation| violation.contains(words)));
         let noticed = noticed.unwrap_or_else(|| panic!("{broken:?} is not noticed in 400 seeds"));
         println!("simulation: {broken:?} is noticed at seed {noticed}");
     }

@@ -76,12 +76,7 @@ pub fn play_these(
 }
 
 /// One incarnation. True when all is over.
-fn live(
-    sim: &Shared,
-    dir: &Path,
-    left: &mut std::collections::VecDeque<Happening>,
-    sandbox: &Arc<Sandbox>,
-) -> bool {
+fn live(sim: &Shared, dir: &Path, left: &mut std::collections::VecDeque<Happening>, sandbox: &Arc<Sandbox>) -> bool {
     let runtime = runtime();
     let over = runtime.block_on(async {
         sim.lock().switch_on();
@@ -128,6 +123,7 @@ async fn incarnation(
     }
     calm_down(sim, &engine).await;
     settle(sim, &engine).await;
+    judge(sim, &engine);
     true
 }
 
@@ -195,7 +191,8 @@ async fn send(sim: &Shared, engine: &Engine, sent: &[Sent], with_nonsense: bool)
 }
 
 fn alert_of(sim: &Shared, sent: &Sent) -> Value {
-    let text = |ms: u64| jiff::Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(0)).unwrap_or_default().to_string();
+    let text =
+        |ms: u64| jiff::Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(0)).unwrap_or_default().to_string();
     let ends_at = if sent.resolved { text(sim.lock().now().unix_ms) } else { "0001-01-01T00:00:00Z".to_owned() };
     json!({
         "status": if sent.resolved { "resolved" } else { "firing" },
@@ -211,7 +208,8 @@ async fn answer(sim: &Shared, engine: &Engine, yes: bool) {
     for question in open {
         let at = sim.lock().now().unix_ms;
         let kind = if yes { ApprovalEnd::Approved } else { ApprovalEnd::Denied };
-        let decision = ApprovalDecision { kind, by: "somebody".to_owned(), reason: "simulated".to_owned(), at };
+        let decision =
+            ApprovalDecision { kind, by: "somebody".to_owned(), reason: "simulated".to_owned(), answer: None, at };
         let decided = engine.store.answer_approval(&question.id, decision).await;
         if let Ok(Decided::Done(approval)) = decided
             && let Ok(Some(row)) = engine.store.run(&approval.run).await
@@ -270,7 +268,7 @@ fn all_runs(engine: &Engine) -> Vec<RunRow> {
 }
 
 /// Waits until nothing is left to do, and holds every law against what is there then.
-async fn settle(sim: &Shared, engine: &Engine) {
+pub async fn settle(sim: &Shared, engine: &Engine) {
     let until = sim.lock().boot_ms() + QUIET_MS_MAX;
     loop {
         let rows = all_runs(engine);
@@ -285,7 +283,6 @@ async fn settle(sim: &Shared, engine: &Engine) {
         sim.lock().sync();
         pass(LOOK_MS).await;
     }
-    judge(sim, engine);
 }
 
 fn judge(sim: &Shared, engine: &Engine) {
@@ -317,7 +314,8 @@ fn judge(sim: &Shared, engine: &Engine) {
         sim.law.holds(episode.is_some(), || format!("{told:?} was acknowledged and is not there"));
     }
     for episode in &episodes {
-        let mut books: Vec<&str> = episode.runs.iter().map(|run| run.runbook.as_str()).collect();
+        let own = rows.iter().filter(|row| row.episode.as_ref() == Some(&episode.id));
+        let mut books: Vec<&str> = own.map(|row| row.runbook.as_str()).collect();
         let all = books.len();
         books.sort_unstable();
         books.dedup();

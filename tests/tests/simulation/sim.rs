@@ -9,8 +9,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sandbook_core::effect::{Class, Effect};
-use sandbook_core::error::Error;
+use sandbook_core::error::{Error, ErrorKind};
 use sandbook_core::gate::{HORIZON_MARGIN_MS, Now};
+use sandbook_core::journal::Record;
 use sandbook_core::target::Resolved;
 use sandbook_core::world::World;
 use serde_json::Value;
@@ -21,6 +22,8 @@ use crate::law::Law;
 
 /// Lines of a trace that are kept for people; the hash covers all of them.
 const TRACE_KEPT_MAX: usize = 4_000;
+/// How long a program goes on that nobody waits for any more.
+const PROGRAM_GOES_ON_MS: u64 = 10_000;
 
 /// A deliberately broken behaviour: what the laws must notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,6 +122,14 @@ pub enum Fate {
     Go { die: bool },
 }
 
+/// The world at a moment.
+#[derive(Clone)]
+pub struct Snapshot {
+    world: World,
+    boot_ms: u64,
+    programs: HashMap<String, (u64, i32)>,
+}
+
 /// One seed's state.
 pub struct Sim {
     pub seed: u64,
@@ -143,6 +154,10 @@ pub struct Sim {
     points: u64,
     crash_at: u64,
     late: Vec<Late>,
+    /// The world at each record of a run, when somebody wants it.
+    pub snapshots: Option<Vec<Snapshot>>,
+    /// Programs that were started, until when they run, and their exit codes, by the id they were started under.
+    programs: HashMap<String, (u64, i32)>,
     names: HashMap<String, String>,
     trace: Vec<String>,
     hash: DefaultHasher,
@@ -174,6 +189,8 @@ impl Shared {
             points: 0,
             crash_at: u64::MAX,
             late: Vec::new(),
+            snapshots: None,
+            programs: HashMap::new(),
             names: HashMap::new(),
             trace: Vec::new(),
             hash: DefaultHasher::new(),
@@ -261,7 +278,9 @@ impl Sim {
     /// Brings the world up to the present, and what dockerd still had in hand.
     pub fn sync(&mut self) {
         let now = self.boot_ms();
-        while let Some(index) = (0..self.late.len()).filter(|index| self.late[*index].at <= now).min_by_key(|index| self.late[*index].at) {
+        while let Some(index) =
+            (0..self.late.len()).filter(|index| self.late[*index].at <= now).min_by_key(|index| self.late[*index].at)
+        {
             let late = self.late.remove(index);
             self.world.advance(late.at.saturating_sub(self.world.now_ms));
             let done = self.world.perform(&late.effect, late.resolved.as_ref());
@@ -276,9 +295,40 @@ impl Sim {
         self.late.push(Late { at, effect, resolved, act });
     }
 
-    /// Whether dockerd runs a program whose client is gone.
-    pub fn runs_late(&self, exec: &str) -> bool {
-        self.late.iter().any(|late| late.act.exec_id() == exec)
+    /// Records are handed to the store.
+    pub fn append(&mut self, run: &str, records: &[Record]) {
+        self.law.append(run, records);
+        if self.snapshots.is_some() {
+            self.sync();
+            let now = Snapshot { world: self.world.clone(), boot_ms: self.boot_ms(), programs: self.programs.clone() };
+            self.snapshots.get_or_insert_default().extend(records.iter().map(|_| now.clone()));
+        }
+    }
+
+    /// Puts the world back to what it was.
+    pub fn put_back(&mut self, snapshot: &Snapshot) {
+        (self.world, self.base) = (snapshot.world.clone(), snapshot.boot_ms);
+        self.programs.clone_from(&snapshot.programs);
+    }
+
+    /// What became of a program: absent when it was never started, no code while it runs.
+    pub fn program(&self, exec: &str) -> Option<Option<i32>> {
+        if self.late.iter().any(|late| late.act.exec_id() == exec) {
+            return Some(None);
+        }
+        self.programs.get(exec).map(|(until, code)| (*until <= self.boot_ms()).then_some(*code))
+    }
+
+    /// A program was started, unless the container did not let it.
+    fn started(&mut self, act: &Act, answer: &Result<Value, Error>) -> bool {
+        let (until, code) = match answer {
+            Ok(result) => (self.world.now_ms, result["exit_code"].as_i64().unwrap_or_default()),
+            // It goes on inside the container; only nobody waits any more.
+            Err(error) if error.kind == ErrorKind::Timeout => (self.world.now_ms + PROGRAM_GOES_ON_MS, 0),
+            Err(_) => return false,
+        };
+        self.programs.insert(act.exec_id(), (until, i32::try_from(code).unwrap_or(-1)));
+        true
     }
 
     /// Whether dockerd has something in hand.
@@ -296,14 +346,11 @@ impl Sim {
     }
 
     fn executed(&mut self, effect: &Effect, act: &Act, answer: &Result<Value, Error>, when: &str) {
-        let changed = match answer {
-            Ok(value) => value.get("changed").and_then(Value::as_bool).unwrap_or(true),
-            Err(_) => false,
+        let changed = match (effect, answer) {
+            (Effect::Exec(_), _) => self.started(act, answer),
+            (_, Ok(value)) => value.get("changed").and_then(Value::as_bool).unwrap_or(true),
+            (_, Err(_)) => false,
         };
-        if let (Effect::Exec(_), Ok(result)) = (effect, answer) {
-            let code = result["exit_code"].as_i64().and_then(|code| i32::try_from(code).ok());
-            self.world.execs.insert(act.exec_id(), code.unwrap_or_default());
-        }
         if matches!(effect.class(), Class::Mutate | Class::Tell) && changed {
             self.counts.executions += 1;
             self.law.executed(act, effect);

@@ -5,6 +5,8 @@
 //! that is remembered. What is on disk is what SQLite wrote.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sandbook::store::*;
 use sandbook_core::error::Error as CoreError;
@@ -22,7 +24,7 @@ pub struct SimStore {
     inner: Sqlite,
     sim: Shared,
     /// Nothing that waits is due before this time: most looks for it need no database.
-    quiet_until: std::sync::atomic::AtomicU64,
+    quiet_until: AtomicU64,
 }
 
 /// What kind of call it is.
@@ -38,15 +40,31 @@ enum Kind {
     Hold,
 }
 
+/// Wakes a thread that waits on the spot.
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 /// Waits on the spot.
 pub fn block<T>(future: impl Future<Output = T>) -> T {
-    futures::executor::block_on(tokio::task::unconstrained(future))
+    let mut future = std::pin::pin!(tokio::task::unconstrained(future));
+    let waker = std::task::Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(value) => return value,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
 }
 
 impl SimStore {
     /// Over a database that is open.
     pub fn new(inner: Sqlite, sim: Shared) -> SimStore {
-        SimStore { inner, sim, quiet_until: std::sync::atomic::AtomicU64::new(0) }
+        SimStore { inner, sim, quiet_until: AtomicU64::new(0) }
     }
 
     /// The real one, for looking from outside.
@@ -54,7 +72,7 @@ impl SimStore {
         &self.inner
     }
 
-    fn call<'a, T: Send + 'a>(
+    fn call<'a, T: Send + Sync + 'a>(
         &'a self,
         (name, kind, run): (&'static str, Kind, Option<&str>),
         work: Answer<'a, T>,
@@ -76,16 +94,20 @@ impl SimStore {
                 Fate::Go { die } => die,
             };
             let answer = block(work);
-            let mut sim = self.sim.lock();
-            let about = run.map(|run| sim.name(&run)).unwrap_or_default();
-            sim.say(&format!("store: {name} {about}: {}", if answer.is_ok() { "ok" } else { "failed" }));
-            seen(&mut sim, &answer);
-            if die {
-                sim.die();
-                drop(sim);
-                return std::future::pending().await;
+            if matches!(kind, Kind::Write | Kind::Journal) {
+                // Something may wait now that did not before.
+                self.quiet_until.store(0, Ordering::Relaxed);
             }
-            answer
+            {
+                let mut sim = self.sim.lock();
+                let about = run.map(|run| sim.name(&run)).unwrap_or_default();
+                sim.say(&format!("store: {name} {about}: {}", if answer.is_ok() { "ok" } else { "failed" }));
+                seen(&mut sim, &answer);
+                if die {
+                    sim.die();
+                }
+            }
+            if die { std::future::pending().await } else { answer }
         })
     }
 
@@ -100,26 +122,15 @@ impl SimStore {
         answer
     }
 
-    /// Something may be due now.
-    fn later_unknown(&self) {
-        self.quiet_until.store(0, std::sync::atomic::Ordering::Relaxed);
-    }
-
-    fn wakes(&self, patch: &RunPatch) {
-        if let Some(Some(at)) = patch.wake_at {
-            self.quiet_until.fetch_min(at, std::sync::atomic::Ordering::Relaxed);
-        }
-    }
-
     /// When the next waiting run is due.
     fn look_for_waiting(&self) {
         let filter = RunFilter { state: Some(sandbook_core::run::State::Waiting), ..RunFilter::default() };
         let rows = block(self.inner.runs(filter)).map(|(rows, _)| rows).unwrap_or_default();
         let next = rows.iter().filter_map(|row| row.wake_at).min().unwrap_or(u64::MAX);
-        self.quiet_until.store(next, std::sync::atomic::Ordering::Relaxed);
+        self.quiet_until.store(next, Ordering::Relaxed);
     }
 
-    fn journal<'a, T: Send + 'a>(
+    fn journal<'a, T: Send + Sync + 'a>(
         &'a self,
         name: &'static str,
         run: &str,
@@ -128,7 +139,7 @@ impl SimStore {
         taken: impl FnOnce(&T) -> bool + Send + 'a,
     ) -> Answer<'a, T> {
         let id = run.to_owned();
-        self.sim.lock().law.append(run, &records);
+        self.sim.lock().append(run, &records);
         self.call((name, Kind::Journal, Some(run)), work, move |sim, answer| match answer {
             Ok(value) if taken(value) => sim.law.intends(&id, &records),
             Ok(_) => sim.law.undone(&id, records.len()),
@@ -168,7 +179,16 @@ impl Store for SimStore {
         approval(id: &str) -> Option<Approval>;
         approvals(open_only: bool) -> Vec<Approval>;
         open_approval(run: &str, slot: u32) -> Option<Approval>;
-        approvals_of_episode(episode: &str) -> Vec<Approval>;
+        resolved_approvals(episode: Option<&str>) -> Vec<Approval>;
+        plan(id: &str) -> Option<PlanRow>;
+        plans(limit: u32, cursor: Option<String>) -> (Vec<PlanRow>, Option<String>);
+        pending_verifications() -> Vec<RunRow>;
+        tallies(since: u64, runbook: Option<String>) -> Vec<Tally>;
+        contradictions(name: &str, digest: &str, since: u64, limit: u32) -> u64;
+        speed(since: u64) -> Speed;
+        would_intend(intend: Intend) -> Intended;
+        drifts() -> Vec<Drift>;
+        drifts_of(run: &str) -> Vec<Drift>;
         pauses(now: u64) -> Vec<Pause>;
         stopped() -> Option<Stop>;
         trips(open_only: bool) -> Vec<Trip>;
@@ -182,10 +202,13 @@ impl Store for SimStore {
         put_version(version: VersionRow) -> PutVersion;
         set_stage(name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> bool;
         audit(who: &str, what: &str, subject: &str, details: Value, at: u64) -> u64;
-        put_approval(approval: Approval) -> ();
+        put_plan(plan: PlanRow) -> ();
+        apply_plan(id: &str, run: NewRun) -> bool;
         withdraw_approvals(run: &str, reason: &str, at: u64) -> u64;
         delete_pause(id: &str) -> bool;
-        rearm(id: &str, by: &str, reason: &str, at: u64) -> Rearmed;
+        set_verification(id: &str, verdict: Verdict) -> bool;
+        close_verification(id: &str) -> bool;
+        add_drift(drift: Drift) -> ();
         prune(before: u64) -> Pruned;
         backup(file: &Path) -> ();
     }
@@ -196,6 +219,7 @@ impl Store for SimStore {
                 episode: "e_lost".to_owned(),
                 kind: AcceptedKind::New,
                 runs: incoming.runs.into_iter().map(|run| run.id).collect(),
+                joined: Vec::new(),
             };
             return Box::pin(std::future::ready(Ok(incoming.into_iter().map(one).collect())));
         }
@@ -208,7 +232,6 @@ impl Store for SimStore {
     }
 
     fn update_run(&self, id: &str, patch: RunPatch) -> Answer<'_, bool> {
-        self.wakes(&patch);
         let state = patch.state;
         let name = id.to_owned();
         self.call(("update_run", Kind::Write, Some(id)), self.inner.update_run(id, patch), move |sim, answer| {
@@ -218,7 +241,7 @@ impl Store for SimStore {
     }
 
     fn start_run(&self, id: &str, patch: RunPatch, begun: Record) -> Answer<'_, ()> {
-        self.sim.lock().law.append(id, std::slice::from_ref(&begun));
+        self.sim.lock().append(id, std::slice::from_ref(&begun));
         self.call(("start_run", Kind::Hold, Some(id)), self.inner.start_run(id, patch, begun), |_, _| {})
     }
 
@@ -226,11 +249,19 @@ impl Store for SimStore {
         self.journal("flush", run, Vec::new(), self.inner.flush(run), |()| true)
     }
 
+    /// Asked all the time: no place for a crash, and no line in the trace.
+    fn due_verifications(&self, now: u64) -> Answer<'_, Vec<Due>> {
+        if self.sim.lock().dead {
+            return Box::pin(std::future::pending());
+        }
+        Box::pin(async move { block(self.inner.due_verifications(now)) })
+    }
+
     fn due_waiting(&self, now: u64) -> Answer<'_, Vec<RunRow>> {
         if self.sim.lock().dead {
             return Box::pin(std::future::pending());
         }
-        if now < self.quiet_until.load(std::sync::atomic::Ordering::Relaxed) {
+        if now < self.quiet_until.load(Ordering::Relaxed) {
             return Box::pin(std::future::ready(Ok(Vec::new())));
         }
         self.look_for_waiting();
@@ -242,7 +273,7 @@ impl Store for SimStore {
         if durable {
             return self.journal("append", run, records, work, |()| true);
         }
-        self.sim.lock().law.append(run, &records);
+        self.sim.lock().append(run, &records);
         let id = run.to_owned();
         self.call(("append held", Kind::Hold, Some(run)), work, move |sim, answer| {
             if answer.is_err() {
@@ -252,7 +283,6 @@ impl Store for SimStore {
     }
 
     fn checkpoint(&self, run: &str, checkpoint: Checkpoint) -> Answer<'_, bool> {
-        self.wakes(&checkpoint.patch);
         let records = checkpoint.records.clone();
         let state = format!("{:?} {:?}", checkpoint.patch.state, checkpoint.patch.outcome);
         let name = self.sim.lock().name(run);
@@ -287,7 +317,7 @@ impl Store for SimStore {
         } else {
             work
         };
-        self.sim.lock().law.append(run, std::slice::from_ref(&record));
+        self.sim.lock().append(run, std::slice::from_ref(&record));
         let records = vec![record];
         self.call(("intend", Kind::Journal, Some(run)), work, move |sim, answer| match answer {
             Ok(Intended::Taken) => {
@@ -345,7 +375,7 @@ impl Store for SimStore {
         let (sim, id) = (self.sim.clone(), run.to_owned());
         let watched: RecordOf = Box::new(move |put| {
             let record = record(put);
-            sim.lock().law.append(&id, std::slice::from_ref(&record));
+            sim.lock().append(&id, std::slice::from_ref(&record));
             record
         });
         let work = self.inner.memory_compare_and_put(run, runbook, key, expected, value, watched);
@@ -359,7 +389,6 @@ impl Store for SimStore {
 
     fn answer_approval(&self, id: &str, decision: ApprovalDecision) -> Answer<'_, Decided> {
         let yes = decision.kind == ApprovalEnd::Approved;
-        self.later_unknown();
         let work = self.inner.answer_approval(id, decision);
         self.call(("answer_approval", Kind::Write, None), work, move |sim, answer| {
             if let Ok(Decided::Done(approval)) = answer {
@@ -368,6 +397,14 @@ impl Store for SimStore {
                 if yes {
                     sim.law.approved.insert((approval.run.clone(), approval.slot));
                 }
+            }
+        })
+    }
+
+    fn rearm(&self, id: &str, by: &str, reason: &str, at: u64) -> Answer<'_, Rearmed> {
+        self.call(("rearm", Kind::Write, None), self.inner.rearm(id, by, reason, at), |sim, answer| {
+            if let Ok(Rearmed::Done(trip)) = answer {
+                sim.law.rearms(&trip.key);
             }
         })
     }

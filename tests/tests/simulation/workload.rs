@@ -121,7 +121,7 @@ fn any(dice: &mut Dice, firing: &mut Vec<Sent>, at: u64) -> What {
         0..50 => message(dice, firing, at),
         50..57 => What::Policy(dice.one(&[Rule::Allow, Rule::Allow, Rule::Ask, Rule::Forbid])),
         57..70 => What::Answer { yes: dice.percent(70) },
-        70..74 => What::Stop(dice.percent(50)),
+        70..74 => What::Stop(dice.percent(70)),
         74..77 => What::Pause(dice.within(1_000, 60_000)),
         77..81 => What::Jump(jump(dice)),
         81..86 => What::Hurt { container: container(dice), ends: dice.percent(50) },

@@ -33,6 +33,7 @@ fn header(requests: &[&str], mode: Mode) -> Header {
         requests: requests.iter().map(|name| (*name).to_owned()).collect(),
         limits: Limits::default(),
         seed: 1,
+        bound: None,
         at: NOW.unix_ms,
     }
 }

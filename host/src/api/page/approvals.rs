@@ -78,7 +78,8 @@ fn form(question: &ApprovalView, session: &Session) -> Markup {
         form method="post" action={ "/approvals/" (question.id) } {
             input type="hidden" name=(WORD_FIELD) value=(session.word);
             label for="reason" { "Why (stands in the run and in the audit)" }
-            input id="reason" name="reason" maxlength=(REASON_BYTES_MAX) autocomplete="off";
+            // No input: Enter in one would press the first button.
+            textarea id="reason" name="reason" rows="2" maxlength=(REASON_BYTES_MAX) autocomplete="off" {}
             div class="choices" {
                 @for option in &question.options { button class="yes" name="answer" value=(option) { (option) } }
                 @if question.options.is_empty() { button class="yes" name="decision" value="approve" { "Approve" } }

@@ -96,6 +96,18 @@ fn touched() -> Metrics {
         counters.with_label_values(&["x", "y"]);
     }
     metrics.runs.with_label_values(&["x", "y", "z"]);
+    let alerting = &metrics.alerting;
+    for gauges in [&alerting.up, &alerting.success] {
+        gauges.with_label_values(&["x"]);
+    }
+    for gauges in [&alerting.silences, &alerting.watchdog_up, &alerting.watchdog_heard] {
+        gauges.with_label_values::<&str>(&[]);
+    }
+    alerting.failures.with_label_values(&["x"]);
+    alerting.missed.with_label_values::<&str>(&[]);
+    for counters in [&metrics.false_positives, &metrics.demotions, &metrics.brake_trips] {
+        counters.with_label_values(&["x"]);
+    }
     metrics.effect_seconds.with_label_values(&["x"]);
     metrics.run_seconds.with_label_values(&["x"]);
     metrics
@@ -112,6 +124,7 @@ fn table(text: &mut String, metrics: &BTreeMap<String, Metric>, labels: impl Fn(
 async fn the_page_of_metrics_is_committed() {
     let own = metrics_of(&touched().encode());
     let source = include_str!("../../metrics.rs").split("#[cfg(test)]").next().unwrap_or_default();
+    let source = format!("{source}{}", include_str!("../../metrics/alerting.rs"));
     assert_eq!(source.matches("\"sandbook_").count(), own.len(), "a metric is missing in `touched`");
     let mut watched = String::new();
     Watcher::start(&Hosts::new()).write_metrics(&mut watched);

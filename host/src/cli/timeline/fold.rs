@@ -35,6 +35,8 @@ pub(super) struct Story {
     pub(super) labels: Vec<(String, String)>,
     /// The container a person or a Docker event named.
     pub(super) reference: String,
+    /// The plan it applies, and who does.
+    pub(super) applied: Option<(String, String)>,
     /// What Docker said happened, where that is known.
     pub(super) event: String,
     pub(super) parameters: Value,
@@ -101,7 +103,7 @@ impl Story {
         let name =
             Some(target(&run["target"])).filter(|name| !name.is_empty()).unwrap_or_else(|| target(&header["target"]));
         let (outcome, said) = (last("outcome"), last("sentence"));
-        // Nothing of the guest ran in shadow, so the sentence is the engine's.
+        // In shadow the sentence is the engine's, around the runbook's own.
         let shadow = raw["mode"] == "shadow";
         let engine = shadow || matches!(outcome.as_str(), "refused" | "limited");
         let sentence = if engine { without_suggestion(&said).to_owned() } else { said.clone() };
@@ -124,6 +126,7 @@ impl Story {
             alert: named.unwrap_or_else(|| field(alert, "name")),
             labels,
             reference: field(hint, "reference"),
+            applied: header["bound"].is_object().then(|| (field(&header["bound"], "plan"), field(&header["bound"], "by"))),
             event: event(run),
             parameters: parameters.clone(),
             target: Some(name).filter(|name| !name.is_empty()),

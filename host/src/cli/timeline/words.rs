@@ -145,7 +145,8 @@ pub(super) fn record(record: &Value) -> String {
     }
 }
 
-fn of_effect(effect: &str, value: &Value) -> String {
+/// What an effect answered, in a few words.
+pub(in crate::cli) fn of_effect(effect: &str, value: &Value) -> String {
     let list = |thing: &str| value.as_array().map_or_else(String::new, |items| count(items.len(), thing));
     match effect {
         "docker.inspect-container" => state(&value["state"]),
@@ -190,6 +191,7 @@ fn of_effect(effect: &str, value: &Value) -> String {
         _ if effect.starts_with("net.") || effect.starts_with("http.") => of_network(effect, value),
         "notify.send" => format!("told {}", field(value, "channel")),
         "clock.sleep" => "waited".to_owned(),
+        "human.ask" => format!("{} said {}", field(value, "by"), field(value, "option")),
         "state.put" => "kept".to_owned(),
         "state.get" if value.is_null() => "not set".to_owned(),
         _ => fallback(value),

@@ -1,7 +1,7 @@
 //! A breaker a host: an engine that does not answer is left in peace, and nobody waits for it in vain.
 //!
 //! After some unanswered calls in a row every call fails at once, saying since when and why; a ping in the background
-//! finds out when the engine is back. An answer that says no is an answer. Deliberately not here: what a call that failed
+//! finds out when the engine is back: the first one at once, so that a few calls hanging on one container close nothing for long. An answer that says no is an answer. Deliberately not here: what a call that failed
 //! means for a run (it waits), and events that stay away (the watcher pings).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,8 @@ use tokio::sync::watch;
 
 /// Unanswered calls in a row that open it: one is a slow disk, two a busy engine.
 pub const UNANSWERED_MAX: u32 = 3;
+/// What an engine is pinged with: an engine that hangs on its containers goes on to answer `/_ping`.
+pub(super) const PING: &str = "/containers/json?limit=1";
 /// How often a silent engine is pinged. With the time runs take to look again it is far below half a minute.
 pub(super) const PING_EVERY: Duration = Duration::from_secs(5);
 /// How long a ping may take: an engine that needs longer for nothing would hang on everything else.

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
 
-use super::breaker::{Breaker, Call, PING_EVERY, PING_WITHIN};
+use super::breaker::{Breaker, Call, PING, PING_EVERY, PING_WITHIN};
 
 /// How long connecting may take when the configuration does not say: a socket answers at once or is dead.
 pub const CONNECT_MS_DEFAULT: u64 = 5_000;
@@ -273,7 +273,9 @@ impl Wire {
                 inner.breaker.answered();
                 call.end();
             }
-            Err(Fault::IOError { err }) if err.kind() == std::io::ErrorKind::NotConnected => call.fail(&err.to_string()),
+            Err(Fault::IOError { err }) if err.kind() == std::io::ErrorKind::NotConnected => {
+                call.fail(&err.to_string())
+            }
             // A cut connection says neither that it is there nor that it is not.
             Err(_) => call.end(),
         }
@@ -290,10 +292,9 @@ impl Wire {
         let inner = Arc::downgrade(&self.inner);
         runtime.spawn(async move {
             loop {
-                tokio::time::sleep(PING_EVERY).await;
                 let Some(inner) = inner.upgrade() else { return };
                 let wire = Wire { inner };
-                let ping = tokio::time::timeout(PING_WITHIN, wire.transmit(get("/_ping"))).await;
+                let ping = tokio::time::timeout(PING_WITHIN, wire.transmit(get(PING))).await;
                 if matches!(ping, Ok(Ok(answer)) if answer.status().is_success()) {
                     tracing::info!(host = wire.inner.host, "docker host answers again");
                     wire.forget().await;
@@ -302,6 +303,8 @@ impl Wire {
                 if wire.inner.breaker.silence().is_none() {
                     return;
                 }
+                drop(wire);
+                tokio::time::sleep(PING_EVERY).await;
             }
         });
     }

@@ -110,7 +110,8 @@ impl Host {
 
     async fn find_own(&self) -> Result<Known, Error> {
         let at = Instant::now();
-        let labelled_ones = self.summaries(true, vec![LABEL_SELF.to_owned()]).await.map_err(Trouble::into_read_error)?;
+        let labelled_ones =
+            self.summaries(true, vec![LABEL_SELF.to_owned()]).await.map_err(Trouble::into_read_error)?;
         let is_labelled = |node: &Node| labelled(&node.labels, LABEL_SELF);
         let mut any = labelled_ones.iter().any(|one| labelled(&convert::sorted(one.labels.as_ref()), LABEL_SELF));
         for id in self.own_ids.iter() {

@@ -6,16 +6,18 @@
 //! Deliberately not here: how often to look, and what follows.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use sandbook_core::effect::docker::{
     ContainerDetails, ContainerFilter, ContainerState, ContainerSummary, Health, InspectContainer, ListContainers,
     Status,
 };
 use sandbook_core::effect::metrics::{Query, Sample};
-use sandbook_core::effect::{Effect, Op};
-use sandbook_core::journal::{Header, Record};
+use sandbook_core::effect::{Class, Effect, Op};
+use sandbook_core::error::Error;
+use sandbook_core::gate::Session;
+use sandbook_core::journal::{Header, Journal, Record};
 use sandbook_core::manifest::Condition;
 use sandbook_core::run::Outcome;
 use sandbook_core::target::{Kind, Target};
@@ -23,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::execute::input;
+use super::super::ledger::{Ledger, Rehearsed};
 use super::super::perform::{Attempt, Why};
 use super::super::{Parts, Runner};
 use crate::guest::{Call, Code, Ended, Entry, Perform as _};
@@ -61,7 +64,7 @@ enum What {
 
 impl Runner {
     /// What tells whether a run helped.
-    pub(super) async fn lookout(&self, row: &RunRow, package: Option<&Package>) -> Result<Lookout> {
+    pub(super) async fn lookout(&self, row: &RunRow, package: Option<&Package>) -> anyhow::Result<Lookout> {
         let records = self.parts.store.records_after(&row.id, None).await?;
         let Some((_, Record::Begun { header })) = records.into_iter().next() else {
             anyhow::bail!("its journal has no header")
@@ -123,6 +126,28 @@ impl Lookout {
                     "the runbook's `verify` was stopped".to_owned()
                 }
             }),
+        }
+    }
+}
+
+impl Attempt {
+    /// An attempt that may only observe and is kept nowhere.
+    fn observing(parts: Arc<Parts>, header: Header) -> Arc<Attempt> {
+        let session = Session::new(Journal::new(header));
+        let ledger = Ledger::Memory(Rehearsed::default());
+        let attempt = Attempt::over(parts, ledger, session, Vec::new(), Instant::now(), Default::default());
+        attempt.observing.store(true, Ordering::Release);
+        attempt
+    }
+}
+
+/// Refuses what a look may not do.
+pub(in crate::runner) fn only_observes(effect: &Effect) -> Result<(), Error> {
+    match effect.class() {
+        Class::Ambient | Class::Note | Class::Observe => Ok(()),
+        Class::State | Class::Wait | Class::Egress | Class::Tell | Class::Mutate => {
+            let class = effect.class().name();
+            Err(Error::denied(format!("`verify` may only observe; {} is of class {class}", effect.name())))
         }
     }
 }

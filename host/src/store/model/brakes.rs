@@ -111,14 +111,12 @@ pub struct Intend {
     pub policy: Vec<String>,
     /// How many subjects of the host may be touched; absent: any number.
     pub storm: Option<Storm>,
-    /// Asks only: nothing is counted and nothing trips.
-    pub dry: bool,
 }
 
 /// What became of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intended {
-    /// It is counted, unless it was dry, and its record is on disk.
+    /// It is counted and its record is on disk; only asked, it would be.
     Taken,
     /// Something holds it back; its record is not there.
     Limited {

@@ -19,7 +19,6 @@ pub(super) fn intend(runbook: &str, subject: &str, at: u64, windows: Vec<Window>
         windows,
         policy: vec!["policy0".to_owned()],
         storm: None,
-        dry: false,
     }
 }
 
@@ -228,25 +227,33 @@ async fn a_storm_trips_for_the_whole_host_and_one_subject_may_go_on_before() {
 }
 
 #[tokio::test]
-async fn asking_dry_counts_nothing_and_trips_nothing() {
+async fn asking_counts_nothing_and_trips_nothing() {
     let store = with_run(memory()).await;
-    let dry = |intend: Intend| Intend { dry: true, ..intend };
-    let next = |at| intend("a", "local/x", at, vec![window(Scope::Subject, 1, 1_000)]);
+    let next = || intend("a", "local/x", T, vec![window(Scope::Subject, 1, 1_000)]);
+    let asked = |intend| async {
+        match store.would_intend(intend).await.expect("read") {
+            Intended::Taken => Ok(()),
+            Intended::Limited { error, tripped } => Err((error.message, tripped.map(|trip| *trip))),
+        }
+    };
     for _ in 0..3 {
-        attempt(&store, dry(next(T))).await.expect("room");
+        asked(next()).await.expect("room");
     }
     assert_eq!(store.attempts(AttemptFilter::default()).await, Ok(vec![]));
-    assert_eq!(store.records("r").await.expect("read").len(), 3, "what is not refused is recorded");
-    attempt(&store, next(T)).await.expect("the only place");
-    for intend in [next(T), Intend { windows: vec![], ..storm("local/y", T, 1) }] {
-        let (why, tripped) = attempt(&store, dry(intend)).await.expect_err("full");
+    assert_eq!(store.records("r").await, Ok(vec![]));
+    attempt(&store, next()).await.expect("the only place");
+    for intend in [next(), storm("local/y", T, 1)] {
+        let (why, tripped) = asked(intend).await.expect_err("full");
         assert!(why.contains("would trip") && tripped.is_none(), "{why}");
     }
     assert_eq!(store.trips(false).await, Ok(vec![]));
-    // What holds a live attempt back holds a dry one back in the same words.
-    let (live, _) = attempt(&store, next(T)).await.expect_err("trips");
-    assert_eq!(attempt(&store, dry(next(T))).await, Err((live, None)));
-    assert_eq!(store.records("r").await.expect("read").len(), 4);
+    // What holds an attempt back holds one that is only asked for back in the same words.
+    let (held, _) = attempt(&store, next()).await.expect_err("trips");
+    assert_eq!(asked(next()).await, Err((held, None)));
+    let stop = Stop { by: "dana".to_owned(), reason: "enough".to_owned(), at: T };
+    store.set_stop(Some(stop)).await.expect("set");
+    let (stopped, _) = attempt(&store, next()).await.expect_err("stopped");
+    assert_eq!(asked(next()).await, Err((stopped, None)));
 }
 
 #[tokio::test]

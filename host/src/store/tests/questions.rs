@@ -94,16 +94,19 @@ async fn an_answer_is_in_the_journal_the_audit_and_the_runs_state_at_once() {
 }
 
 #[tokio::test]
-async fn the_questions_of_an_episode_are_those_of_its_runs_that_are_open() {
+async fn questions_are_withdrawn_once_their_alert_resolved_and_not_before() {
     let store = memory();
-    for (id, episode) in [("a_1", Some("e_1")), ("a_2", Some("e_1")), ("a_3", Some("e_2")), ("a_4", None)] {
-        asked(&store, id, episode).await;
-    }
-    store.answer_approval("a_2", said(ApprovalEnd::Denied, T + 1)).await.expect("answered");
-    let ids: Vec<String> =
-        store.approvals_of_episode("e_1").await.expect("read").into_iter().map(|approval| approval.id).collect();
-    assert_eq!(ids, ["a_1"]);
+    let alert = |status, at| incoming(status, "f1", T, at);
+    let episode = store.accept(vec![alert(Status::Firing, T)]).await.expect("taken").remove(0).episode;
+    asked(&store, "a_1", Some(&episode)).await;
+    asked(&store, "a_2", Some("e_other")).await;
+    assert_eq!(store.resolved_approvals(Some(&episode)).await, Ok(Vec::new()), "it still fires");
+    store.accept(vec![alert(Status::Resolved, T + 1)]).await.expect("taken");
+    let found = store.resolved_approvals(Some(&episode)).await.expect("read");
+    assert_eq!(found, [question("a_1", "r_a_1")]);
+    assert_eq!(store.resolved_approvals(None).await, Ok(found));
     store.answer_approval("a_1", said(ApprovalEnd::Withdrawn, T + 2)).await.expect("withdrawn");
+    assert_eq!(store.resolved_approvals(None).await, Ok(Vec::new()));
     let records = store.records("r_a_1").await.expect("read");
     assert!(matches!(records[..], [Record::Answered { approved: false, withdrawn: true, .. }]), "{records:?}");
     assert_eq!(store.audit_rows(None, 1, None).await.expect("listed").0[0].what, "withdraw");

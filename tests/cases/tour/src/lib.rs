@@ -2,7 +2,7 @@
 
 use sandbook_sdk::docker::{self, ContainerFilter, EventFilter, ExecOptions, KillOptions, Resources, StopOptions};
 use sandbook_sdk::log::{self, Level};
-use sandbook_sdk::{Answer, Input, Value, clock, done, http, logs, metrics, net, notify, random, runbook, state};
+use sandbook_sdk::{Answer, Input, Value, clock, done, http, human, logs, metrics, net, notify, random, runbook, state};
 
 fn run(input: Input) -> Answer {
     let c = input.target.as_ref().map(|target| target.handle.as_str()).unwrap_or_default();
@@ -49,6 +49,8 @@ fn run(input: Input) -> Answer {
         severity: Some(notify::Severity::Warning),
         dedup_key: None,
     })?;
+    let settings = human::AskSettings { fallback: Some("no".into()), ..Default::default() };
+    human::ask("Go on?", &["yes".to_owned(), "no".to_owned()], &settings)?;
     log::progress("nearly there", Some(99));
     log::attach_evidence("image", &details.image);
     done("seen everything")

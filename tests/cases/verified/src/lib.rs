@@ -1,7 +1,7 @@
 //! The twin of main.rhai: a runbook that says itself whether it helped. Change both.
 
-use sandbook_sdk::docker::{self, Health, StopOptions};
-use sandbook_sdk::{Answer, Error, Input, fixed, runbook};
+use sandbook_sdk::docker::{self, StopOptions};
+use sandbook_sdk::{Answer, Error, HealthStatus, Input, fixed, runbook};
 
 fn run(input: Input) -> Answer {
     docker::restart_container(container(&input), StopOptions::default())?;
@@ -9,7 +9,7 @@ fn run(input: Input) -> Answer {
 }
 
 fn verify(input: Input) -> Result<bool, Error> {
-    Ok(docker::inspect_container(container(&input))?.state.health == Health::Healthy)
+    Ok(matches!(docker::inspect_container(container(&input))?.state.health, HealthStatus::Healthy))
 }
 
 fn container(input: &Input) -> &str {
