@@ -25,6 +25,7 @@ use crate::state::App;
 mod alerts;
 mod approvals;
 mod audit;
+mod backtests;
 mod backup;
 mod brakes;
 mod document;
@@ -41,6 +42,7 @@ mod page;
 mod pauses;
 mod plans;
 mod record;
+mod replay;
 mod runbooks;
 mod runs;
 mod session;
@@ -74,6 +76,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs::start))
         .routes(routes!(plans::make))
         .routes(routes!(plans::shadow))
+        .routes(routes!(backtests::make))
         // Plans.
         .routes(routes!(plans::list, plans::make_of))
         .routes(routes!(plans::show))
@@ -82,6 +85,8 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(runs::journal))
+        .routes(routes!(replay::export))
+        .routes(routes!(replay::replay))
         .routes(routes!(drift::list))
         .routes(routes!(events::of_run))
         .routes(routes!(settle::cancel))

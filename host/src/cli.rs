@@ -18,6 +18,7 @@ use clap::{CommandFactory as _, Parser as _};
 mod act;
 mod args;
 mod author;
+mod backtest;
 mod brakes;
 mod client;
 mod diagnostics;
@@ -27,6 +28,7 @@ mod local;
 mod look;
 mod plan;
 mod reference;
+mod replay;
 mod rules;
 mod runs;
 mod screen;
@@ -86,12 +88,14 @@ impl Cli {
         Some(match &self.command {
             Command::New(args) => author::new(screen, args),
             Command::Check(args) => Box::pin(author::check(screen, args)).await,
+            Command::Test(args) if args.from_run.is_none() => Box::pin(author::test(screen, args)).await,
             Command::Inspect(args) => Box::pin(author::inspect(screen, args)).await,
             Command::Effects(args) => local::effects(screen, args),
             Command::Explain(args) => local::explain(screen, args),
             Command::Config(command) => local::config(screen, &self.global, command),
             Command::Policy(command) => local::policy(screen, &self.global, command),
             Command::Completions(args) => Ok(local::completions(screen, args)),
+            Command::Replay(args) if replay::is_file(args) => Box::pin(replay::of_file(screen, args)).await,
             _ => return None,
         })
     }
@@ -105,6 +109,10 @@ impl Cli {
             Command::Runbooks(args) => look::runbooks(client, screen, args).await,
             Command::Targets => look::targets(client, screen).await,
             Command::Push(args) => author::push(client, screen, args).await,
+            Command::Test(args) => {
+                let run = args.from_run.as_deref().unwrap_or_default();
+                Box::pin(author::from_run(client, screen, args, run)).await
+            }
             Command::Promote(args) => act::promote(client, screen, args).await,
             Command::Demote(args) => act::demote(client, screen, args).await,
             Command::Rollback(args) => act::rollback(client, screen, args).await,
@@ -117,6 +125,8 @@ impl Cli {
             Command::Runs(args) => runs::runs(client, screen, args).await,
             Command::Show(args) => runs::show(client, screen, args).await,
             Command::Journal(args) => runs::journal(client, screen, args).await,
+            Command::Replay(args) => replay::of_run(client, screen, args).await,
+            Command::Backtest(args) => backtest::backtest(client, screen, args).await,
             Command::Watch(args) => watch::watch(client, screen, args).await,
             Command::Cancel(args) => act::cancel(client, screen, args).await,
             Command::Resume(args) => act::resume(client, screen, args).await,

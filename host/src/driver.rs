@@ -102,10 +102,12 @@ impl Live {
     async fn call(&self, call: Call<'_>, steps: &dyn Steps) -> Result<Value, Error> {
         let info = call.effect.info();
         let now = boot_ms();
-        let Some(left_ms) = call.not_after_boot_ms.checked_sub(now).filter(|left| *left > 0) else {
+        // Its whole time must be left: what is begun late could still happen after its intent's horizon.
+        let left_ms = call.not_after_boot_ms.saturating_sub(now);
+        if left_ms < call.deadline_ms {
             return Err(Error::failed(format!("{}: the permit is too old, nothing was done", info.name)));
-        };
-        let budget = Duration::from_millis(call.deadline_ms.min(left_ms));
+        }
+        let budget = Duration::from_millis(call.deadline_ms);
         let mut answer = match tokio::time::timeout(budget, Box::pin(self.dispatch(call, steps))).await {
             Ok(answer) => answer,
             Err(_) => Err(late(call.effect, budget)),
@@ -204,6 +206,21 @@ impl Live {
     /// The metrics source. Errors: `not-found` without one.
     pub fn prometheus(&self) -> Result<&metrics::Prometheus, Error> {
         self.metrics.as_ref().ok_or_else(|| Error::not_found("no metrics source is configured; set [prometheus] url"))
+    }
+
+    /// Answers a query of metrics as of then, in milliseconds since 1970. Errors: as the effects, `timeout`.
+    pub async fn metrics_at(&self, permit: &Permit, at_ms: u64) -> Result<Value, Error> {
+        let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let effect = permit.effect();
+        let asked = async {
+            match effect {
+                Effect::Query(op) => json(self.prometheus()?.query(op, at).await?),
+                Effect::QueryRange(op) => json(self.prometheus()?.query_range(op, at).await?),
+                other => Err(Error::failed(format!("{} is no query of metrics", other.name()))),
+            }
+        };
+        let budget = Duration::from_millis(effect.deadline_ms());
+        tokio::time::timeout(budget, asked).await.unwrap_or_else(|_| Err(late(effect, budget)))
     }
 
     /// Everything there is to know of a container now. Errors: `not-found`, `failed`, `timeout`.

@@ -31,6 +31,7 @@ mod wasi;
 pub use audit::{Audit, Import};
 pub use compile::{COMPONENT_BYTES_MAX, Compiler, compile_worker};
 pub use engine::Sandbox;
+pub use invoke::exceeded;
 pub use link::parse_wit;
 
 /// The guest contract: the only copy of the WIT, embedded.

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use sandbook_core::alert::{Alert, ParseError, Status, parse_message};
 use sandbook_core::journal::AlertInput;
+use sandbook_core::manifest::Manifest;
 use sandbook_core::matching::{Candidate, Choice, Route, Via, choose, choose_event};
 use sandbook_core::run::Stage;
 use sandbook_core::target::Target;
@@ -121,6 +122,17 @@ pub struct Choosing {
     pub target: Option<Target>,
     /// Why there is none, or which label named it.
     pub target_why: String,
+}
+
+/// How an alert would start a package.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// How it would be aimed.
+    pub hint: Hint,
+    /// Those of the operator's route.
+    pub parameters: BTreeMap<String, String>,
+    /// By which route or trigger.
+    pub why: String,
 }
 
 /// A runbook that would not.
@@ -383,6 +395,25 @@ impl Intake {
         let target_from = route.map(|route| route.target_from.clone()).unwrap_or_default();
         let parameters = route.map(|route| route.parameters.clone()).unwrap_or_default();
         (Hint { labels: alert.labels.clone(), target_from, ..Hint::default() }, parameters)
+    }
+
+    /// Whether an alert would start a package, were it the only one: by which route or trigger, how it would be aimed and
+    /// with which parameters; or why not.
+    pub fn would_start(&self, alert: &Alert, manifest: &Manifest) -> Result<Start, String> {
+        if about_us::about(&alert.labels).is_some() {
+            return Err("it is about this engine itself, which heals nothing of its own".to_owned());
+        }
+        let choice = choose(alert, &self.routes, &[Candidate { name: &manifest.name, manifest }]);
+        let Some(chosen) = choice.chosen.into_iter().next() else {
+            let own = |one: &&sandbook_core::matching::Considered| one.runbook == manifest.name;
+            let why = choice.considered.iter().find(own).map(|one| one.why.clone());
+            return Err(why.unwrap_or_else(|| "it has no trigger for alerts".to_owned()));
+        };
+        let route = self.route(&chosen.via);
+        let target_from = route.map(|route| route.target_from.clone()).unwrap_or_default();
+        let parameters = route.map(|route| route.parameters.clone()).unwrap_or_default();
+        let hint = Hint { labels: alert.labels.clone(), target_from, ..Hint::default() };
+        Ok(Start { hint, parameters, why: chosen.why })
     }
 
     /// Which runbooks and targets an alert means, and why not the others. Changes nothing.

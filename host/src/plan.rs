@@ -33,7 +33,7 @@ pub mod compare;
 mod tests;
 mod view;
 
-pub use view::{EffectView, NoteView, Summary, acts, effects};
+pub use view::{EffectView, NoteView, Summary, acts, effects, notes};
 
 /// How long a plan can be applied, in milliseconds: who reviews it longer than this reviews another world.
 pub const EXPIRES_MS: u64 = 30 * 60_000;
@@ -250,9 +250,9 @@ impl Planner {
         target: Option<(Target, String)>,
     ) -> Result<Header, Error> {
         let manifest = &request.package.manifest;
-        let parameters = manifest.parameters_from(&request.parameters).map_err(|problems| {
-            Error::Invalid(format!("the parameters do not fit: {}", problems.join("; ")))
-        })?;
+        let parameters = manifest
+            .parameters_from(&request.parameters)
+            .map_err(|problems| Error::Invalid(format!("the parameters do not fit: {}", problems.join("; "))))?;
         let parameters = parameters.into_iter();
         let parameters = parameters.map(|(name, value)| (name, serde_json::to_value(value).unwrap_or_default()));
         let run = Planned { id: plan, now, host, target, parameters: parameters.collect() };
@@ -335,9 +335,9 @@ impl Planned<'_> {
             parameters: self.parameters,
             limits,
             // It says nothing about which changes: those are what it is to find out.
-            bound: request.to_apply.then(|| {
-                Box::new(Bound { plan: self.id.to_owned(), by: request.by.clone(), acts: Vec::new() })
-            }),
+            bound: request
+                .to_apply
+                .then(|| Box::new(Bound { plan: self.id.to_owned(), by: request.by.clone(), acts: Vec::new() })),
             at: self.now,
             ..crate::runner::execute::pinned(package)
         }

@@ -34,7 +34,9 @@ mod person;
 mod questions;
 mod recover;
 pub mod rehearse;
+pub mod replay;
 mod shadow;
+pub mod snapshot;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -51,8 +53,6 @@ pub const WORKERS_DEFAULT: usize = 32;
 const AIMING_MAX: usize = 16;
 /// Attempts that crashed the daemon before a run is left to a person.
 const CRASHES_MAX: u32 = 3;
-/// How long a run is left alone whose state could not be written: a full disk is not full for milliseconds.
-const TAKEN_UP_AFTER: Duration = Duration::from_secs(5);
 /// How often a daemon that ends looks whether its runs have stopped.
 const CLOSE_LOOK: Duration = Duration::from_millis(10);
 /// How long after the store failed a run is tried again, in milliseconds: a full disk stays full for a while.

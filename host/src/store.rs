@@ -19,6 +19,7 @@ use tokio::sync::broadcast;
 
 mod approvals;
 mod audit;
+mod backtests;
 mod brakes;
 mod dir;
 mod drifts;
@@ -208,6 +209,11 @@ pub trait Store: Send + Sync {
     /// Queues the run that applies a plan and says so of the plan, in one transaction. False, and nothing happened, when
     /// another run does.
     fn apply_plan(&self, id: &str, run: NewRun) -> Answer<'_, bool>;
+
+    /// Keeps a backtest; of all of them the newest few hundred stay.
+    fn put_backtest(&self, backtest: BacktestRow) -> Answer<'_, ()>;
+    /// The newest of a version, by its whole digest.
+    fn newest_backtest(&self, digest: &str) -> Answer<'_, Option<BacktestRow>>;
 
     /// Adds a pause; its globs must be valid.
     fn add_pause(&self, pause: Pause) -> Answer<'_, ()>;

@@ -282,6 +282,12 @@ impl State {
                 &json!({"ID": "FAKE", "Name": "fake", "ServerVersion": "20.10.24", "Containers": self.containers.len()}),
             ),
             ("GET", ["containers", "json"]) => reply(200, &self.containers.iter().map(Model::listed).collect()),
+            (_, ["exec", id, rest]) => {
+                match self.containers.iter_mut().find(|model| exec_id(&model.name) == *id) {
+                    Some(model) => model.answer_exec(rest),
+                    None => reply(404, &json!({"message": format!("No such exec instance: {id}")})),
+                }
+            }
             (_, ["containers", reference, rest @ ..]) => {
                 match self.containers.iter_mut().find(|model| model.is(reference)) {
                     Some(model) => model.answer(method, rest),
@@ -293,6 +299,11 @@ impl State {
     }
 }
 
+/// One program a container.
+fn exec_id(name: &str) -> String {
+    format!("{name:f>64}")
+}
+
 impl Model {
     fn is(&self, reference: &str) -> bool {
         self.name == reference || self.id.starts_with(reference)
@@ -302,7 +313,7 @@ impl Model {
         match (method, rest) {
             ("GET", ["json"]) => reply(200, &self.inspected()),
             ("GET", ["logs"]) => framed("started\n"),
-            ("POST", ["exec"]) => reply(201, &json!({"Id": format!("{:f>64}", self.name)})),
+            ("POST", ["exec"]) => reply(201, &json!({"Id": exec_id(&self.name)})),
             ("POST", ["start"]) if self.running => plain(304, String::new()),
             ("POST", ["stop"]) if !self.running => plain(304, String::new()),
             ("POST", ["kill"]) if !self.running => {
@@ -323,6 +334,21 @@ impl Model {
                 plain(204, String::new())
             }
             (_, _) => reply(404, &json!({"message": "page not found"})),
+        }
+    }
+
+    /// A program that was started has ended well at once.
+    fn answer_exec(&mut self, rest: &str) -> Response<Body> {
+        match rest {
+            "start" => {
+                self.changes += 1;
+                plain(200, String::new())
+            }
+            "json" => {
+                let code = (self.changes > 0).then_some(0);
+                reply(200, &json!({"ID": exec_id(&self.name), "Running": false, "ExitCode": code}))
+            }
+            _ => reply(404, &json!({"message": "page not found"})),
         }
     }
 

@@ -65,6 +65,8 @@ codes! {
     "SB0217" = "a trigger contradicts itself",
     "SB0218" = "a runbook's name is used twice",
     "SB0219" = "a folder's package cannot be kept",
+    "SB0220" = "a scenario cannot be read",
+    "SB0221" = "a scenario names something that is not there",
     // Policy.
     "SB0301" = "a policy cannot be read",
     "SB0302" = "a policy is not Cedar",

@@ -22,6 +22,7 @@ mod asking;
 mod bound;
 mod bounds;
 mod permit;
+mod replay;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,10 @@ pub use step::{Claim, Next, Now, PolicyLimit, Recovered, Step, Verdict};
 /// After a drive's deadline, how long the world may still be finishing what a lost client asked for, beyond the effect's
 /// own waiting: measured on dockerd, a restart whose client was cut happened at its full grace plus 0.2 s.
 pub const HORIZON_MARGIN_MS: u64 = 5_000;
+
+/// Attempts of one slot whose answer was lost and that proved not done: an engine that loses every answer is not helped
+/// by asking it for ever, and further attempts count in no brake.
+pub const ATTEMPTS_MAX: u32 = 3;
 
 enum Phase {
     Idle,
@@ -107,7 +112,8 @@ impl Session {
             }
             return self.reopen(slot, effect, now);
         }
-        if self.journal.header.mode == Mode::Replay {
+        // What goes beyond the effects of a run took no slot when it was recorded either.
+        if self.journal.header.mode == Mode::Replay && slot < self.journal.header.limits.effects {
             return Next::end(Fault::JournalExhausted { slot, asked: Box::new(request(&effect)) });
         }
         if let Err(refusal) = self.counts.admit(&self.journal.header.limits) {
@@ -256,6 +262,7 @@ impl Session {
             attempt: self.attempt(pending.slot) + 1,
             policy: pending.policy.clone(),
             horizon_at: now.unix_ms + pending.effect.deadline_ms() + HORIZON_MARGIN_MS,
+            boot_ms: Some(now.boot_ms),
             at: now.unix_ms,
         })
     }
@@ -271,7 +278,13 @@ impl Session {
                     return Next::end(Fault::Journal(error));
                 }
                 let attempt = self.attempt(pending.slot);
-                self.drive(pending, attempt, Vec::new(), now)
+                // The permit counts from the intent, however long writing it took: nothing begun with it can outlive
+                // the intent's horizon.
+                let since = match self.journal.slots.get(pending.slot as usize).and_then(|slot| slot.intended) {
+                    Some((_, Some(boot_ms))) => Now { boot_ms, ..now },
+                    Some((_, None)) | None => now,
+                };
+                self.drive(pending, attempt, Vec::new(), since)
             }
             Err(error) => self.conclude(pending, Decision::Limited, Err(error), now),
         }
@@ -360,6 +373,11 @@ impl Session {
         };
         match how {
             Recovered::Done(value) => self.conclude(pending, Decision::Allow, Ok(value), now),
+            Recovered::NotDone if self.attempt(pending.slot) >= ATTEMPTS_MAX => {
+                let asked = Box::new(request(&pending.effect));
+                let reason = format!("it was tried {ATTEMPTS_MAX} times, each answer was lost and nothing came of it");
+                Next::end(Fault::NeedsAttention { slot: pending.slot, asked, reason })
+            }
             Recovered::NotDone => self.advance(Pending::new(pending.slot, pending.effect), now),
             Recovered::Unknown(reason) => {
                 let asked = Box::new(request(&pending.effect));
@@ -414,11 +432,11 @@ impl Session {
     }
 
     fn note(&mut self, effect: &Effect, now: Now) -> Next {
-        let number = self.next_note;
-        self.next_note += 1;
         if let Err(error) = effect.validate() {
             return Next::answer(Err(error));
         }
+        let number = self.next_note;
+        self.next_note += 1;
         if number < self.journal.notes {
             return Next::answer(Ok(Value::Null));
         }

@@ -106,6 +106,9 @@ pub enum Record {
         /// When it is certain that nothing of it can still happen.
         horizon_at: u64,
         at: u64,
+        /// The same moment on the boot clock, which never jumps: the horizon has passed on both clocks or not at all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_ms: Option<u64>,
     },
     /// A sub-step inside a slot: what recovery needs to know.
     Step { slot: u32, data: Value, at: u64 },
@@ -289,6 +292,8 @@ pub struct Slot {
     pub until: Option<u64>,
     pub expires_at: Option<u64>,
     pub horizon_at: Option<u64>,
+    /// When its last attempt was intended, on both clocks.
+    pub intended: Option<(u64, Option<u64>)>,
     pub attempt: u32,
     pub steps: Vec<Value>,
     pub answer: Option<Answer>,
@@ -411,6 +416,7 @@ impl Slot {
             until: None,
             expires_at: None,
             horizon_at: None,
+            intended: None,
             attempt: 0,
             steps: Vec::new(),
             answer: None,
@@ -442,7 +448,8 @@ impl Slot {
                 });
             }
             Record::Waiting { until, .. } => self.until = Some(*until),
-            Record::Intended { resolved, attempt, policy, horizon_at, .. } => {
+            Record::Intended { resolved, attempt, policy, horizon_at, at, boot_ms, .. } => {
+                self.intended = Some((*at, *boot_ms));
                 // Sub-steps belong to one attempt.
                 self.steps.clear();
                 self.resolved.clone_from(resolved);

@@ -83,9 +83,9 @@ pub struct World {
     pub notifications: Vec<Notification>,
     /// HTTP requests made, oldest first; at most [`SENT_KEPT_MAX`].
     pub requests: Vec<RequestMade>,
-    /// Exit codes of programs that ran inside containers, by the id they were started with.
+    /// Exit codes of programs that ran inside containers, by the id they were started with; none while one runs.
     #[serde(skip)]
-    pub execs: BTreeMap<String, i32>,
+    pub execs: BTreeMap<String, Option<i32>>,
 }
 
 /// One Docker host.

@@ -58,6 +58,8 @@ pub const PLAN_APPLIED: &str = "SB0521";
 pub const PLAN_CHANGED: &str = "SB0522";
 /// The version of a plan is not stored.
 pub const PLAN_GONE: &str = "SB0523";
+/// A version goes live only after a backtest.
+pub const NO_BACKTEST: &str = "SB0530";
 /// The data directory cannot be written.
 const READ_ONLY: &str = "SB0602";
 /// The disk is full.
@@ -135,6 +137,11 @@ impl Error {
             "something happened in the daemon that must not happen",
             "the daemon's log has the cause; report it with the log lines of this moment",
         )
+    }
+
+    /// As it stands in a stream, whose status went out before.
+    pub fn to_json(&self) -> Value {
+        serde_json::json!({"code": self.code, "message": self.message, "fix": self.fix, "details": self.details})
     }
 
     /// The same with details.

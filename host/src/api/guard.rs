@@ -28,7 +28,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// An upload is compiled, for two minutes at the most; a backup copies the database.
 const SLOW_ANSWER_MAX: Duration = Duration::from_secs(150);
 /// Paths that may take that long.
-const SLOW: [&str; 3] = ["/v1/runbooks", "/v1/backup", "/v1/plans"];
+const SLOW: [&str; 5] = ["/v1/runbooks", "/v1/backup", "/v1/plans", "/v1/runs/{id}/replay", "/v1/backtests"];
 
 /// Bounds of all requests together.
 pub(super) struct Limits {

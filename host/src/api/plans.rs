@@ -124,13 +124,7 @@ pub(super) async fn make_of(State(app): State<Arc<App>>, caller: Caller, request
     planned(&app, &caller, ask, Arc::new(package), Stage::Draft).await
 }
 
-async fn planned(
-    app: &App,
-    caller: &Caller,
-    ask: Ask,
-    package: Arc<Package>,
-    stage: Stage,
-) -> Result<Answer<Plan>> {
+async fn planned(app: &App, caller: &Caller, ask: Ask, package: Arc<Package>, stage: Stage) -> Result<Answer<Plan>> {
     if ask.scenario.is_some() {
         return Err(Error::invalid(
             "a scenario cannot be planned here yet",
@@ -283,10 +277,13 @@ fn not_made(error: plan::Error) -> Error {
         }
         plan::Error::Expired { .. } => conflict(error::PLAN_EXPIRED, "make a new one with `sandbook plan`"),
         plan::Error::Applied { .. } => conflict(error::PLAN_APPLIED, "make a new one to do it once more"),
-        plan::Error::Changed { .. } => conflict(error::PLAN_CHANGED, "nothing was done; make a new one with `sandbook plan`"),
-        plan::Error::Gone { .. } => {
-            conflict(error::PLAN_GONE, "push exactly what was planned (`sandbook push PATH --stage draft`) and apply again")
+        plan::Error::Changed { .. } => {
+            conflict(error::PLAN_CHANGED, "nothing was done; make a new one with `sandbook plan`")
         }
+        plan::Error::Gone { .. } => conflict(
+            error::PLAN_GONE,
+            "push exactly what was planned (`sandbook push PATH --stage draft`) and apply again",
+        ),
         plan::Error::Store(error) => error.into(),
     }
 }

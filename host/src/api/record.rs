@@ -206,6 +206,7 @@ mod tests {
             attempt: 1,
             policy: vec!["p".into()],
             horizon_at: 9,
+            boot_ms: None,
             at: 1,
         };
         let settled = Record::Settled {

@@ -395,6 +395,9 @@ pub(super) struct StageSetView {
     stage: &'static str,
     /// Why it is less than what was asked for.
     why: Option<String>,
+    /// The newest backtest of exactly this version, without its lines; absent when there is none.
+    #[schema(value_type = Option<Object>)]
+    backtest: Option<Value>,
 }
 
 /// Sets how far a version is trusted
@@ -413,10 +416,23 @@ pub(super) async fn set_stage(
     if wanted.reason.trim().is_empty() {
         return Err(Error::invalid("`reason` is empty", "say why; it stands in the audit"));
     }
+    if stage == Stage::Live && app.config.runbooks.backtest_required {
+        let of = match wanted.digest.as_str() {
+            "" => app.library.newest(&name),
+            digest => app.library.find(&name, Some(digest)),
+        };
+        let of = of.map_err(of_library)?;
+        backtested(&app, &of.name, &of.digest).await?;
+    }
     let change = StageChange { stage, reason: wanted.reason, by: caller.who().to_owned() };
     let set = app.library.set_stage(&name, &wanted.digest, change).await.map_err(of_library)?;
     let why = (set.stage != set.set)
         .then(|| format!("the configuration says less for {}; see `stages` under [runbooks]", set.name));
+    let backtest = app.store.newest_backtest(&set.digest).await?.map(|row| {
+        let mut view = row.view;
+        view.as_object_mut().map(|view| view.remove("lines"));
+        view
+    });
     Ok(Answer(StageSetView {
         name: set.name,
         version: set.version,
@@ -425,5 +441,16 @@ pub(super) async fn set_stage(
         set: set.set.name(),
         stage: set.stage.name(),
         why,
+        backtest,
     }))
+}
+
+/// Refuses a version that was never tested against what was recorded.
+async fn backtested(app: &App, name: &str, digest: &str) -> Result<()> {
+    if app.store.newest_backtest(digest).await?.is_some() {
+        return Ok(());
+    }
+    let message = format!("{name} ({digest}) has no backtest, and `backtest_required` under [runbooks] wants one");
+    let fix = format!("sandbook backtest {name}@{digest} --since 30d");
+    Err(Error::new(StatusCode::CONFLICT, error::NO_BACKTEST, message, fix))
 }

@@ -67,6 +67,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     // A plan changes nothing, but its code reads the real world.
     ("POST", "/v1/runbooks/{name}/plan", AUTHOR),
     ("GET", "/v1/runbooks/{name}/shadow", VIEWER),
+    ("POST", "/v1/backtests", AUTHOR),
     ("GET", "/v1/plans", VIEWER),
     ("POST", "/v1/plans", AUTHOR),
     ("GET", "/v1/plans/{id}", VIEWER),
@@ -75,7 +76,10 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/drift", VIEWER),
     ("GET", "/v1/runs/{id}", VIEWER),
     ("GET", "/v1/runs/{id}/journal", VIEWER),
+    ("GET", "/v1/runs/{id}/export", VIEWER),
     ("GET", "/v1/runs/{id}/events", VIEWER),
+    // A replay touches nothing, but its code may be new.
+    ("POST", "/v1/runs/{id}/replay", AUTHOR),
     ("POST", "/v1/runs/{id}/cancel", OPERATOR),
     ("POST", "/v1/runs/{id}/resume", OPERATOR),
     ("GET", "/v1/events", VIEWER),

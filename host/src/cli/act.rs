@@ -88,6 +88,14 @@ async fn set_stage(
         let why = if why.is_empty() { "the configuration or an automatic demotion says less".to_owned() } else { why };
         screen.line(&format!("not {stage}: {}", clean(&why)));
     }
+    match &answer["backtest"] {
+        Value::Null if stage == "live" => screen.line("no backtest of it was made: sandbook backtest says what it would have done"),
+        Value::Null => {}
+        backtest => {
+            let said = super::backtest::totals(&backtest["totals"]);
+            screen.line(&format!("backtest of {}: {}", clean(&field(backtest, "at")), clean(&said)));
+        }
+    }
     let step = match effective.as_str() {
         "draft" | "shadow" => format!("sandbook runs --runbook {} shows what it would have matched", shell(name)),
         _ => format!("sandbook grants {} shows what it may change", shell(name)),

@@ -8,13 +8,17 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sandbook_core::duration::Rate;
 
-use super::author::{NewArgs, PathArgs, PushArgs};
+use super::author::{NewArgs, PathArgs, PushArgs, TestArgs};
 
 mod hold;
 mod plan;
+mod runs;
+mod replay;
 
 pub(super) use hold::{ApproveArgs, DecideArgs, PauseArgs, PausesArgs, RearmArgs, StopAllArgs};
 pub(super) use plan::{ApplyArgs, PlanArgs};
+pub(super) use runs::{CancelArgs, JournalArgs, ResumeArgs, RunArgs, RunsArgs, ShowArgs, WatchArgs};
+pub(super) use replay::{BacktestArgs, ReplayArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failed, 2 usage, 3 refused, 4 diverged, 5 would ask, 6 daemon unreachable,
@@ -85,6 +89,13 @@ pub enum Command {
     /// Find every mistake in a package, without running it and without a daemon
     #[command(after_help = "Examples:\n  sandbook check ./restart-predictor\n  sandbook check one-file.rhai --json")]
     Check(PathArgs),
+    /// Play a package's scenarios in a simulated world, without a daemon, and say what is not as expected
+    #[command(
+        after_help = "Examples:\n  sandbook test ./restart-predictor\n  sandbook test runbooks --json\n  \
+                            sandbook test ./restart-predictor --scenario heals --update\n  \
+                            sandbook test ./restart-predictor --from-run last"
+    )]
+    Test(TestArgs),
     /// State a package's maximum power: what it can read, change and send, and what it cannot
     Inspect(PathArgs),
     /// Upload a package; it enters stage shadow
@@ -145,6 +156,16 @@ pub enum Command {
     /// A run's records as they are kept
     #[command(after_help = "Examples:\n  sandbook journal last\n  sandbook journal last --export run.json")]
     Journal(JournalArgs),
+    /// Execute a run again from its journal alone
+    #[command(
+        after_help = "Examples:\n  sandbook replay last\n  sandbook replay run.json\n  sandbook replay r_01jd8z0q --path ./restart-unhealthy"
+    )]
+    Replay(ReplayArgs),
+    /// What a draft would have done about the alerts of the last days
+    #[command(
+        after_help = "Examples:\n  sandbook backtest ./restart-unhealthy --since 30d\n  sandbook backtest restart-unhealthy@3f2a"
+    )]
+    Backtest(BacktestArgs),
     /// Follow a run, or everything
     Watch(WatchArgs),
     /// End a run
@@ -342,87 +363,6 @@ pub struct MatchArgs {
     /// An alert, or a message of alerts whose first is taken; `-` is stdin
     #[arg(long, value_name = "FILE|-", conflicts_with = "labels")]
     pub alert: Option<PathBuf>,
-}
-
-/// `run`.
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// Name or unique prefix
-    pub runbook: String,
-    /// A container, `host/container` or `host/project/service`, then parameters
-    #[arg(value_name = "TARGET|NAME=VALUE")]
-    pub words: Vec<String>,
-    /// Follow it to its end
-    #[arg(long)]
-    pub watch: bool,
-}
-
-/// `runs`.
-#[derive(Debug, Args)]
-pub struct RunsArgs {
-    /// Only in this state
-    #[arg(long, value_parser = ["queued", "running", "waiting", "succeeded", "failed", "cancelled", "needs-attention"])]
-    pub state: Option<String>,
-    /// Only of this runbook
-    #[arg(long)]
-    pub runbook: Option<String>,
-    /// Only on this target
-    #[arg(long)]
-    pub target: Option<String>,
-    /// Only since then: a duration back or a time
-    #[arg(long, value_name = "1d|TIME")]
-    pub since: Option<String>,
-    /// How many at the most
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub limit: u32,
-    /// The page after: what the page before named
-    #[arg(long)]
-    pub cursor: Option<String>,
-}
-
-/// `show`.
-#[derive(Debug, Args)]
-pub struct ShowArgs {
-    /// Which; `last` is the newest
-    #[arg(default_value = "last")]
-    pub run: String,
-    /// Whole arguments, results and evidence
-    #[arg(long)]
-    pub full: bool,
-}
-
-/// `journal`.
-#[derive(Debug, Args)]
-pub struct JournalArgs {
-    /// Which; `last` is the newest
-    pub run: String,
-    /// Write run and records as JSON into a file; `-` is stdout
-    #[arg(long, value_name = "FILE")]
-    pub export: Option<PathBuf>,
-}
-
-/// `watch`.
-#[derive(Debug, Args)]
-pub struct WatchArgs {
-    /// Which; without it, everything
-    pub run: Option<String>,
-}
-
-/// `cancel`.
-#[derive(Debug, Args)]
-pub struct CancelArgs {
-    /// Which; `last` is the newest
-    pub run: String,
-}
-
-/// `resume`.
-#[derive(Debug, Args)]
-pub struct ResumeArgs {
-    /// Which; `last` is the newest
-    pub run: String,
-    /// What a look at the world says about the change it stopped at
-    #[arg(long = "as", value_parser = ["done", "not-done"])]
-    pub settled_as: String,
 }
 
 /// `effects`.

@@ -1,6 +1,6 @@
-//! What a runbook's author does at their own desk: start one, check it, see its maximum power, upload it.
+//! What a runbook's author does at their own desk: start one, check it, test it, see its maximum power, upload it.
 //!
-//! Nothing here runs a runbook's code: scripts are parsed by the interpreter inside the sandbox, components are compiled
+//! Only `test` runs a runbook's code, in a simulated world; for the rest scripts are parsed by the interpreter inside the sandbox, components are compiled
 //! and their imports read. Deliberately not here: what makes a package sound, see [`crate::library`].
 
 use std::path::{Path, PathBuf};
@@ -21,6 +21,10 @@ use crate::guest::{Compiler, Options, Report, Sandbox};
 use crate::library::{Package, Upload};
 
 mod start;
+mod test;
+
+pub use test::TestArgs;
+pub(super) use test::{from_run, test};
 
 /// `check` and `inspect`.
 #[derive(Debug, Args)]
@@ -108,12 +112,12 @@ pub(super) fn new(screen: &Screen, args: &NewArgs) -> Result<Exit, Failure> {
             clean(&args.name.join(file).display().to_string())
         ));
     }
-    screen.next(&format!("edit main.rhai, then sandbook check {folder}, then sandbook push {folder}"));
+    screen.next(&format!("edit main.rhai, then sandbook check {folder}, sandbook test {folder} and sandbook push {folder}"));
     Ok(Exit::Ok)
 }
 
 /// A sandbox with the user's own compile cache: the second check of a script takes milliseconds.
-fn sandbox() -> Result<std::sync::Arc<Sandbox>, Failure> {
+pub(super) fn sandbox() -> Result<std::sync::Arc<Sandbox>, Failure> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache"))).map(|dir| dir.join("sandbook"));
     let program = std::env::current_exe()
@@ -150,6 +154,7 @@ async fn examine(path: &Path) -> Result<(Vec<Problem>, Option<(Package, Report)>
     let sandbox = sandbox()?;
     let (more, report) = package.examine(&sandbox).await;
     problems.extend(more);
+    problems.extend(crate::scenario::of(&package).1);
     Ok((problems, Some((package, report))))
 }
 

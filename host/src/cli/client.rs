@@ -111,10 +111,20 @@ impl Client {
 
     /// An answer that goes on for as long as its reader likes.
     pub(super) async fn stream(&self, path: &str, headers: &[(&str, String)]) -> Result<reqwest::Response, Failure> {
-        let mut request = self.request(Method::GET, path)?.timeout(Duration::from_secs(30 * 86_400));
+        let mut request = self.request(Method::GET, path)?;
         for (name, value) in headers {
             request = request.header(*name, value);
         }
+        self.streamed(request, path).await
+    }
+
+    /// The same to something with a body.
+    pub(super) async fn send_stream(&self, path: &str, body: &Value) -> Result<reqwest::Response, Failure> {
+        self.streamed(self.request(Method::POST, path)?.json(body), path).await
+    }
+
+    async fn streamed(&self, request: reqwest::RequestBuilder, path: &str) -> Result<reqwest::Response, Failure> {
+        let request = request.timeout(Duration::from_secs(30 * 86_400));
         let response = request.send().await.map_err(|error| self.lost(&error))?;
         if response.status().is_success() {
             return Ok(response);

@@ -253,8 +253,9 @@ async fn runbook(client: &Client, screen: &Screen, prefix: &str) -> Result<Exit,
     let name = super::act::runbook_name(client, prefix).await?;
     let path = format!("/v1/runbooks/{}", segment(&name));
     let (runbook, versions) = (client.get(&path, &[]).await?, client.get(&format!("{path}/versions"), &[]).await?);
+    let shadow = client.get(&format!("{path}/shadow"), &[]).await?;
     if screen.json {
-        screen.value(&json!({"runbook": runbook, "versions": versions["versions"]}));
+        screen.value(&json!({"runbook": runbook, "versions": versions["versions"], "shadow": shadow}));
         return Ok(Exit::Ok);
     }
     let stage = field(&runbook, "stage");
@@ -275,6 +276,9 @@ async fn runbook(client: &Client, screen: &Screen, prefix: &str) -> Result<Exit,
     }
     for (title, said) in helped(&runbook) {
         screen.line(&format!("  {}  {}", screen.ink.paint(Paint::Dim, title), clean(&said)));
+    }
+    for said in super::plan::compared(&shadow) {
+        screen.line(&format!("  {}  {}", screen.ink.paint(Paint::Dim, "in shadow"), clean(&said)));
     }
     let now = Timestamp::now();
     let mut table = Table::new(&["VERSION", "DIGEST", "STAGE", "FROM", "BY", "SINCE"]);

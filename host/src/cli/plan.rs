@@ -48,7 +48,7 @@ pub(super) async fn plan(client: &Client, screen: &Screen, args: &PlanArgs) -> R
 }
 
 /// Whether a word is the path of a package and not the name of a runbook, which has none of these characters.
-fn is_path(word: &str) -> bool {
+pub(super) fn is_path(word: &str) -> bool {
     word.contains('/') || word.starts_with('.') || PACKAGE_ENDINGS.iter().any(|ending| word.ends_with(ending))
 }
 
@@ -93,8 +93,9 @@ fn body(args: &PlanArgs) -> Result<Value, Failure> {
 }
 
 fn alert_in(path: &Path) -> Result<Value, Failure> {
-    serde_json::from_slice(&read(path)?)
-        .map_err(|error| Failure::failed(format!("{}: {error}", path.display()), "an alert, or a message of alerts, as json"))
+    serde_json::from_slice(&read(path)?).map_err(|error| {
+        Failure::failed(format!("{}: {error}", path.display()), "an alert, or a message of alerts, as json")
+    })
 }
 
 /// The command as it was typed, for lines that repeat it with a little more.
@@ -102,7 +103,8 @@ fn typed(args: &PlanArgs) -> String {
     let mut line = format!("sandbook plan {}", shell(&args.runbook));
     args.words.iter().for_each(|word| line.push_str(&format!(" {}", shell(word))));
     let alert = args.alert.as_ref().map(|path| path.display().to_string());
-    for (name, value) in [("alert", &alert), ("episode", &args.episode), ("host", &args.host), ("digest", &args.digest)] {
+    for (name, value) in [("alert", &alert), ("episode", &args.episode), ("host", &args.host), ("digest", &args.digest)]
+    {
         if let Some(value) = value {
             line.push_str(&format!(" --{name} {}", shell(value)));
         }
@@ -132,6 +134,27 @@ fn exit(plan: &Value, detailed: bool) -> Exit {
     } else {
         Exit::Ok
     }
+}
+
+/// Episodes whose difference is shown of a runbook; the API has more.
+const DIFFERENCES_SHOWN: usize = 3;
+
+/// What its version in shadow would have done, beside the one that acts: a count, and the newest differences.
+pub(super) fn compared(answer: &Value) -> Vec<String> {
+    let episodes = answer["episodes"].as_array().map_or(&[][..], Vec::as_slice);
+    let (Some(first), Some(same)) = (episodes.first(), answer["same"].as_u64()) else { return Vec::new() };
+    let version = field(&first["shadow"], "version");
+    let mut lines = vec![format!("{version} would have done the same in {same} of {} episodes", episodes.len())];
+    let said = |side: &Value| {
+        let changes: Vec<&str> = side["changes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if changes.is_empty() { "nothing".to_owned() } else { changes.join(", then ") }
+    };
+    for one in episodes.iter().filter(|one| one["same"] == false).take(DIFFERENCES_SHOWN) {
+        let late = if one["same_world"] == true { "" } else { " (the two found different states)" };
+        let (episode, acted, shadow) = (field(one, "episode"), said(&one["acted"]), said(&one["shadow"]));
+        lines.push(format!("{episode}: did {acted}; in shadow: {shadow}{late}"));
+    }
+    lines
 }
 
 pub(super) async fn apply(client: &Client, screen: &Screen, args: &ApplyArgs) -> Result<Exit, Failure> {

@@ -10,7 +10,7 @@ use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
 use super::look::{list, paint_state, since};
 use super::screen::{Cell, Paint, Screen, Table};
-use super::text::{ago, between_ms, clean, count, field, first_field, shell, short, target, time, took};
+use super::text::{ago, between_ms, clean, field, first_field, shell, short, target, time, took};
 use super::timeline;
 
 /// The id of a run: `last` is the newest.
@@ -148,40 +148,28 @@ pub(super) async fn show(client: &Client, screen: &Screen, args: &ShowArgs) -> R
 }
 
 pub(super) async fn journal(client: &Client, screen: &Screen, args: &JournalArgs) -> Result<Exit, Failure> {
+    if let Some(path) = &args.export {
+        return super::replay::export(client, screen, &args.run, path).await;
+    }
     let (run, records) = run_and_records(client, &args.run).await?;
-    let whole = json!({"run": run, "records": records});
-    match &args.export {
-        Some(path) if path.as_os_str() == "-" => screen.value(&whole),
-        Some(path) => {
-            std::fs::write(path, format!("{whole:#}\n")).map_err(|error| {
-                Failure::failed(
-                    format!("{} cannot be written: {error}", path.display()),
-                    "check the folder and its permissions",
-                )
-            })?;
-            if screen.json {
-                screen.value(&json!({"file": path, "records": records.len()}));
-            } else {
-                screen.line(&format!("{} written to {}", count(records.len(), "record"), path.display()));
-            }
+    if screen.json {
+        screen.value(&json!({"run": run, "records": records}));
+    } else if records.is_empty() {
+        let over = run["finished_at"].is_string();
+        screen.line(if over { "nothing was recorded of it" } else { "nothing is recorded of it yet" });
+    } else {
+        let mut table = Table::new(&["AT", "SLOT", "KIND", "WHAT", ""]);
+        for record in &records {
+            let [slot, kind, what, said] = timeline::line(record);
+            table.row([
+                Cell::new(field(record, "at")).paint(Paint::Dim),
+                slot.into(),
+                kind.into(),
+                Cell::new(what).paint(Paint::Bold),
+                said.into(),
+            ]);
         }
-        None if screen.json => screen.value(&whole),
-        None if records.is_empty() && run["finished_at"].is_string() => screen.line("nothing was recorded of it"),
-        None if records.is_empty() => screen.line("nothing is recorded of it yet"),
-        None => {
-            let mut table = Table::new(&["AT", "SLOT", "KIND", "WHAT", ""]);
-            for record in &records {
-                let [slot, kind, what, said] = timeline::line(record);
-                table.row([
-                    Cell::new(field(record, "at")).paint(Paint::Dim),
-                    slot.into(),
-                    kind.into(),
-                    Cell::new(what).paint(Paint::Bold),
-                    said.into(),
-                ]);
-            }
-            screen.print(&table.render(screen.ink));
-        }
+        screen.print(&table.render(screen.ink));
     }
     Ok(Exit::Ok)
 }

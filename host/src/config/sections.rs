@@ -152,6 +152,8 @@ section! {
         stages: BTreeMap<String, StagePin> = BTreeMap::new();
         /// When a version that does not help stops acting by itself.
         demotion: Demotion = Demotion::default();
+        /// A version goes live only after a backtest of exactly it: `sandbook backtest`.
+        backtest_required: bool = false;
     }
 }
 

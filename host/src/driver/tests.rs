@@ -13,6 +13,7 @@ use serde_json::json;
 use super::*;
 use fake::{Fake, Reply};
 
+mod conformance;
 mod fake;
 mod real;
 mod standing;

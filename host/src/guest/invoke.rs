@@ -219,7 +219,8 @@ fn trapped(error: &anyhow::Error, refused_memory: bool, limits: &Limits) -> Ende
     Ended::Trap { exceeded: None, message }
 }
 
-fn exceeded(limit: Exceeded, limits: &Limits) -> Ended {
+/// How a guest ends at one of its limits.
+pub fn exceeded(limit: Exceeded, limits: &Limits) -> Ended {
     let message = match limit {
         Exceeded::Cpu => {
             format!("used more than its {} ms of CPU; raise `cpu` under [limits] if it needs more", limits.cpu_ms)

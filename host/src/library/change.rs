@@ -205,7 +205,8 @@ impl Library {
         })
     }
 
-    fn newest(&self, name: &str) -> Result<Standing> {
+    /// The version that a promotion without a digest means: the newest that is there.
+    pub fn newest(&self, name: &str) -> Result<Standing> {
         let name = self.name_of(name)?;
         let standings = self.standings();
         let newest = standings.iter().find(|standing| standing.name == name && standing.present);

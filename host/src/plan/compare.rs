@@ -10,8 +10,8 @@ use sandbook_core::journal::{Act, Journal};
 use sandbook_core::run::Mode;
 use serde::Serialize;
 
-use super::apply::first_look;
 use super::acts;
+use super::apply::first_look;
 use crate::store::{Result, RunFilter, RunRow, Store};
 
 /// Episodes compared: who wants to know more than this looks at the runs.
@@ -115,6 +115,10 @@ fn said(act: &Act) -> String {
         options.shift_remove("container");
         options.retain(|_, value| !value.is_null() && value.as_object().is_none_or(|inner| !inner.is_empty()));
     }
-    let with = if options.as_object().is_none_or(serde_json::Map::is_empty) { String::new() } else { format!(" with {options}") };
+    let with = if options.as_object().is_none_or(serde_json::Map::is_empty) {
+        String::new()
+    } else {
+        format!(" with {options}")
+    };
     format!("{} on {}{with}", act.effect, act.target)
 }

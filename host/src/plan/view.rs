@@ -116,10 +116,7 @@ fn effect(slot: &Slot, number: u32) -> EffectView {
         after: result.as_ref().and_then(|result| result.get("state").cloned()).filter(|_| changes),
         simulated: certainty != Certainty::Real,
         certainty: certainty.name().to_owned(),
-        sentence: parsed.map_or_else(
-            || request.effect.clone(),
-            |effect| sentence(&effect, slot.resolved.as_deref()),
-        ),
+        sentence: parsed.map_or_else(|| request.effect.clone(), |effect| sentence(&effect, slot.resolved.as_deref())),
         result: result.map(shortened),
         error,
     }
@@ -161,11 +158,9 @@ pub fn notes(records: &[Record]) -> Vec<NoteView> {
     let mut notes = Vec::new();
     for record in records {
         match record {
-            Record::Note { effect, data, .. } => notes.push(NoteView {
-                before_slot: slot,
-                effect: effect.clone(),
-                text: note_text(data),
-            }),
+            Record::Note { effect, data, .. } => {
+                notes.push(NoteView { before_slot: slot, effect: effect.clone(), text: note_text(data) })
+            }
             other => slot = other.slot().map_or(slot, |at| at + 1),
         }
     }

@@ -67,7 +67,8 @@ pub struct Aim {
 }
 
 impl Aim {
-    pub(super) fn new(hosts: Vec<HostMatch>) -> Aim {
+    /// Aims among those hosts.
+    pub fn new(hosts: Vec<HostMatch>) -> Aim {
         Aim { hosts }
     }
 

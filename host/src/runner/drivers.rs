@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::BoxFuture;
 use sandbook_core::effect::docker::ContainerDetails;
 use sandbook_core::effect::{Effect, Scope};
-use sandbook_core::error::Error;
+use sandbook_core::error::{Error, ErrorKind};
 use sandbook_core::gate::{Permit, Route};
 use sandbook_core::run::Certainty;
 use sandbook_core::target::{Resolved, Target};
@@ -40,6 +40,11 @@ pub trait Driver: Send + Sync {
             Route::Simulated => Certainty::Modelled,
         }
     }
+    /// A query of metrics as it would have been answered at that time, in milliseconds since 1970.
+    fn metrics_at<'a>(&'a self, permit: &'a Permit, at_ms: u64) -> BoxFuture<'a, Result<Value, Error>> {
+        let message = format!("nobody keeps metrics of {at_ms} for {}", permit.effect().name());
+        Box::pin(std::future::ready(Err(Error::not_found(message))))
+    }
     /// Drives an effect that passed the gate.
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>>;
 }
@@ -65,6 +70,9 @@ impl Driver for Live {
     }
     fn is_own<'a>(&'a self, host: &'a str, name: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(Live::is_own(self, host, name))
+    }
+    fn metrics_at<'a>(&'a self, permit: &'a Permit, at_ms: u64) -> BoxFuture<'a, Result<Value, Error>> {
+        Box::pin(Live::metrics_at(self, permit, at_ms))
     }
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
         Box::pin(Live::drive(self, permit, steps))
@@ -100,7 +108,11 @@ impl Driver for Simulated {
     }
     fn exec_state<'a>(&'a self, _host: &'a str, exec: &'a str) -> BoxFuture<'a, Result<ExecState, Error>> {
         let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = world.execs.get(exec).map_or(ExecState::NotStarted, |code| ExecState::Ended(*code));
+        let state = match world.execs.get(exec) {
+            Some(Some(code)) => ExecState::Ended(*code),
+            Some(None) => ExecState::Running,
+            None => ExecState::NotStarted,
+        };
         Box::pin(std::future::ready(Ok(state)))
     }
     fn dependents_of<'a>(&'a self, host: &'a str, id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
@@ -120,9 +132,17 @@ impl Driver for Simulated {
             }
             let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let answer = world.perform(permit.effect(), permit.resolved());
-            if let (Some(exec), Ok(result)) = (exec, &answer) {
-                let code = result["exit_code"].as_i64().and_then(|code| i32::try_from(code).ok());
-                world.execs.insert(exec, code.unwrap_or_default());
+            if let Some(exec) = exec {
+                match &answer {
+                    Ok(result) => {
+                        let code = result["exit_code"].as_i64().and_then(|code| i32::try_from(code).ok());
+                        world.execs.insert(exec, Some(code.unwrap_or_default()));
+                    }
+                    Err(error) if error.kind == ErrorKind::Timeout => {
+                        world.execs.insert(exec, None);
+                    }
+                    Err(_) => {}
+                }
             }
             answer
         })

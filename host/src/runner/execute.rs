@@ -87,6 +87,7 @@ impl Runner {
             }
             Aimed::Unreachable(error) => return self.wait_for_host(&row, &error.to_string()).await,
         };
+        self.snapshot_later(&row, target.as_ref(), subject.as_deref());
         let mut header = self.header(&row, &package, alert, target, subject, host);
         header.bound = self.bound(&hint).await?;
         Ok(Some(Prepared { row, package, journal: Journal::new(header), accepted, recorded: false, resumed }))
@@ -255,7 +256,7 @@ pub fn mode_of(stage: Stage, acting: Mode) -> Mode {
 }
 
 /// What the guest's `run` gets, in the shape of the guest contract.
-pub(super) fn input(header: &Header) -> Value {
+pub fn input(header: &Header) -> Value {
     let target = header.target.as_ref().map(|target| {
         json!({
             "handle": target.handle(),
@@ -314,7 +315,8 @@ pub fn pinned(package: &Package) -> Header {
     }
 }
 
-fn interpreter_digest() -> String {
+/// Of the interpreter that executes scripts here.
+pub fn interpreter_digest() -> String {
     use sha2::{Digest as _, Sha256};
     static DIGEST: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     DIGEST

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
-use sandbook_core::effect::docker::{ContainerDetails, ContainerSummary};
+use sandbook_core::effect::docker::{ContainerDetails, ContainerSummary, Health};
 use sandbook_core::effect::{Class, Effect, Scope};
 use sandbook_core::error::Error;
 use sandbook_core::gate::Permit;
@@ -101,8 +101,10 @@ impl Overlay {
     }
 
     fn put(&self, host: &str, name: String, details: &ContainerDetails) {
-        let container = Container::from_details(details);
-        lock(&self.world).hosts.entry(host.to_owned()).or_default().containers.insert(name, container);
+        let mut container = Container::from_details(details);
+        // Whoever has a health has a check, also where the engine keeps it in the image.
+        container.has_healthcheck |= container.health != Health::None;
+        lock(&self.world).add_container(host, Container { name, ..container });
     }
 
     async fn look_up(&self, own_host: &str, scope: &Scope<'_>) -> Result<Resolved, Error> {

@@ -99,7 +99,7 @@ impl Attempt {
         Arc::new(Attempt {
             run: header.run.clone(),
             target: header.target.as_ref().map(ToString::to_string),
-            journal_time_ms: AtomicU64::new(session.journal().now),
+            journal_time_ms: AtomicU64::new(session.time_ms()),
             replaying: AtomicBool::new(session.replaying()),
             session: tokio::sync::Mutex::new(session),
             parts,
@@ -165,9 +165,9 @@ impl Attempt {
             if !records.is_empty() {
                 self.append(records, durable).await?;
             }
-            self.journal_time_ms.store(session.journal().now, Ordering::Relaxed);
             next = match step {
                 Step::Answer(answer) => {
+                    self.journal_time_ms.store(session.time_ms(), Ordering::Relaxed);
                     self.replaying.store(session.replaying(), Ordering::Relaxed);
                     return Ok(answer);
                 }
@@ -215,6 +215,11 @@ impl Attempt {
             return Ok(next(permit, session));
         }
         self.note_before(session, &permit).await?;
+        let now = self.parts.clock.now();
+        if permit.attempt() > 0 && permit.not_after_boot_ms() < now.boot_ms + permit.deadline_ms() {
+            // The daemon stood still since its intent. Nothing was sent: the run comes back, looks, and tries again.
+            return Err(Why::Waits(now.unix_ms));
+        }
         let began = Instant::now();
         let result = match self.engine_answer(&permit, session).await? {
             Some(answer) => answer,

@@ -54,9 +54,10 @@ impl Runner {
         let slot = prepared.journal.slots.get(claim.slot as usize);
         let now = self.parts.clock.now().unix_ms;
         let resolved = slot.and_then(|slot| slot.resolved.as_deref());
-        let (kind, options, fallback) = match &claim.effect {
-            Effect::Ask(ask) => (ApprovalKind::Question, ask.options.clone(), ask.settings.fallback.as_deref()),
-            _ => (ApprovalKind::Approval, Vec::new(), None),
+        let (kind, options, fallback) = if let Effect::Ask(ask) = &claim.effect {
+            (ApprovalKind::Question, ask.options.clone(), ask.settings.fallback.as_deref())
+        } else {
+            (ApprovalKind::Approval, Vec::new(), None)
         };
         Approval {
             id: id::new("a"),

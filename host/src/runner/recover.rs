@@ -9,7 +9,8 @@
 use sandbook_core::effect::docker::{Change, ContainerState, ExecResult, Limits, UpdateResources};
 use sandbook_core::effect::{Class, Effect, Recovery};
 use sandbook_core::error::ErrorKind;
-use sandbook_core::gate::{Claim, Permit, Recovered, Session};
+use sandbook_core::gate::{Claim, Now, Permit, Recovered, Session};
+use sandbook_core::journal::Slot;
 use sandbook_core::recovery;
 use sandbook_core::target::{Resolved, Target};
 use serde_json::{Value, json};
@@ -30,8 +31,21 @@ struct Open<'a> {
     host: &'a str,
     /// What the slot's last attempt journaled inside it.
     steps: &'a [Value],
+    /// When nothing of it can happen any more, on the wall clock. Later than recorded when that clock was set forward.
     horizon_at: u64,
     now: u64,
+}
+
+/// The horizon on the wall clock, once it has passed on the boot clock too. After a reboot that one begins anew: then
+/// the wall clock alone counts until it is as late again.
+fn horizon(slot: &Slot, now: Now) -> u64 {
+    let horizon_at = slot.horizon_at.unwrap_or(now.unix_ms);
+    let Some((at, Some(boot_ms))) = slot.intended else { return horizon_at };
+    let wait = horizon_at.saturating_sub(at);
+    match now.boot_ms.checked_sub(boot_ms) {
+        Some(since) if since < wait => horizon_at.max(now.unix_ms + (wait - since)),
+        Some(_) | None => horizon_at,
+    }
 }
 
 impl Open<'_> {
@@ -65,13 +79,13 @@ impl Attempt {
     pub(super) async fn recover(&self, session: &Session, claim: &Claim, how: Recovery) -> Result<Recovered, Why> {
         let journal = session.journal();
         let slot = &journal.slots[claim.slot as usize];
-        let now = self.parts.clock.now().unix_ms;
+        let now = self.parts.clock.now();
         let open = Open {
             claim,
             host: &journal.header.host,
             steps: &slot.steps,
-            horizon_at: slot.horizon_at.unwrap_or(now),
-            now,
+            horizon_at: horizon(slot, now),
+            now: now.unix_ms,
         };
         match (how, &claim.effect) {
             (Recovery::Again | Recovery::Transaction, _) => Ok(Recovered::NotDone),
@@ -202,4 +216,41 @@ fn ended(exit_code: i32) -> Recovered {
         truncated: true,
     };
     serde_json::to_value(result).map_or_else(|error| Recovered::Unknown(error.to_string()), Recovered::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use sandbook_core::journal::{Journal, Record};
+    use serde_json::from_value;
+
+    use super::*;
+
+    fn intended(boot_ms: Option<u64>) -> Slot {
+        let text = include_str!("tests/released/format-1.jsonl");
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let mut kept = Vec::new();
+        for mut record in records {
+            let last = record["kind"] == "intended";
+            if last {
+                record["at"] = json!(1_000);
+                record["horizon_at"] = json!(11_000);
+                record["boot_ms"] = json!(boot_ms);
+            }
+            kept.push(from_value::<Record>(record).expect("a record"));
+            if last {
+                break;
+            }
+        }
+        Journal::fold(kept).expect("a journal").slots.pop().expect("the open intent")
+    }
+
+    /// A wall clock that is set forward makes nothing safe; after a reboot the boot clock says nothing until it is as late.
+    #[test]
+    fn a_horizon_passes_on_both_clocks() {
+        let at = |unix_ms, boot_ms| horizon(&intended(Some(500)), Now { unix_ms, boot_ms });
+        assert_eq!(at(11_000, 10_500), 11_000);
+        assert_eq!(at(3_600_000, 600), 3_600_000 + 9_900, "an hour forward after a tenth of a second");
+        assert_eq!(at(12_000, 100), 11_000, "rebooted");
+        assert_eq!(horizon(&intended(None), Now { unix_ms: 12_000, boot_ms: 7 }), 11_000, "of an older version");
+    }
 }

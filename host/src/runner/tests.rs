@@ -22,7 +22,9 @@ const EVERYTHING: &str = r#"
 "#;
 
 mod joins;
+mod overlay;
 mod released;
+mod replaying;
 mod verification;
 
 struct Bench {
@@ -113,11 +115,23 @@ impl Bench {
             if row.state.is_final() && row.verification != Some(Verification::Pending)
                 || row.state == State::NeedsAttention
             {
+                self.replays(&row).await;
                 return row;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("the run did not end: {:?}", self.store.run(id).await);
+    }
+
+    /// Whatever a test lets a run do, the run executes again from its journal alone and is the same.
+    async fn replays(&self, row: &RunRow) {
+        let records = self.store.records(&row.id).await.expect("readable");
+        let package = self.runner.library.package_by_digest(&row.digest).await.expect("readable");
+        let (Some(package), false) = (package, records.is_empty()) else { return };
+        let replay = crate::replay::replay(self.runner.parts(), &package, records).await.expect("a replay");
+        let so_far = row.state == State::NeedsAttention;
+        let equal = if so_far { crate::replay::Verdict::EqualSoFar } else { crate::replay::Verdict::Equal };
+        assert_eq!(replay.verdict, equal, "{row:?} does not replay: {replay:?}");
     }
 }
 
@@ -174,10 +188,14 @@ async fn a_shadow_version_does_nothing() {
         &["docker.restart-container"],
         "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }",
     );
+    let before = bench.world.lock().expect("world").clone();
     let id = bench.submit(&package, Some("shop-db-1"), Stage::Shadow).await;
     let row = bench.ended(&id).await;
     assert_eq!((row.state, row.mode), (State::Succeeded, Mode::Shadow));
-    assert!(journal(&bench, &id).await.iter().all(|record| record["kind"] != "intended"));
+    assert_eq!(before.hosts, bench.world.lock().expect("world").hosts, "nothing was done");
+    assert!(bench.store.attempts(crate::store::AttemptFilter::default()).await.expect("listed").is_empty());
+    let sentence = row.sentence.unwrap_or_default();
+    assert!(sentence.contains("it would restart container local/shop-db-1"), "{sentence}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

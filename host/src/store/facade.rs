@@ -287,6 +287,13 @@ impl Store for Sqlite {
     fn plans(&self, limit: u32, cursor: Option<String>) -> Answer<'_, (Vec<PlanRow>, Option<String>)> {
         self.readers.read(move |sql| plans::list(sql, limit, cursor)).boxed()
     }
+    fn put_backtest(&self, backtest: BacktestRow) -> Answer<'_, ()> {
+        self.write(move |tx| backtests::put(tx, &backtest)).boxed()
+    }
+    fn newest_backtest(&self, digest: &str) -> Answer<'_, Option<BacktestRow>> {
+        let digest = digest.to_owned();
+        self.readers.read(move |sql| backtests::newest(sql, &digest)).boxed()
+    }
     fn apply_plan(&self, id: &str, run: NewRun) -> Answer<'_, bool> {
         let id = id.to_owned();
         self.write(move |tx| plans::apply(tx, &id, &run)).boxed()

@@ -156,6 +156,8 @@ pub(super) fn checkpoint(
 ) -> Result<bool> {
     let Some(state) = runs::state(tx.sql, run)? else { return Err(Error::UnknownRun(run.to_owned())) };
     if !checkpoint.patch.from.is_empty() && !checkpoint.patch.from.contains(&state) {
+        // What was said before stays said.
+        append(tx, run, held.map(|held| held.records).unwrap_or_default())?;
         return Ok(false);
     }
     if let Some(held) = held {

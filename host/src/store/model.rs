@@ -178,6 +178,19 @@ pub struct PlanRow {
     pub applied: Option<String>,
 }
 
+/// What a version would have done about recorded alerts.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct BacktestRow {
+    pub id: String,
+    pub runbook: String,
+    pub digest: String,
+    pub by: String,
+    pub at: u64,
+    /// As everybody sees it.
+    pub view: Value,
+}
+
 /// Which runs; newest first.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[allow(missing_docs)]

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::{Error, Result};
 
 /// All migrations, oldest first.
-pub(super) const MIGRATIONS: &[&str] = &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS];
+pub(super) const MIGRATIONS: &[&str] = &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS, BACKTESTS];
 
 /// Alerts, runs, journals, brakes and memory.
 const RUNS: &str = "
@@ -282,6 +282,20 @@ CREATE TABLE plans (
     applied TEXT                     -- the run that applied it
 ) STRICT;
 CREATE INDEX plans_at ON plans (at, id);
+";
+
+/// What versions would have done about recorded alerts.
+const BACKTESTS: &str = "
+CREATE TABLE backtests (
+    id TEXT PRIMARY KEY NOT NULL,
+    runbook TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    by TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    view TEXT NOT NULL
+) STRICT;
+CREATE INDEX backtests_digest ON backtests (digest, at);
+CREATE INDEX backtests_at ON backtests (at, id);
 ";
 
 /// Brings a file up to date. A crash leaves it at one of the versions in between.

@@ -12,6 +12,8 @@
 //!   files, clocks that jump, a process that stands still; `waiting`: ten thousand runs that wait
 //! - `brakes`: what is done often enough is held back until a person has looked
 //! - `person`: what people did or own is left alone; `silence`: an engine that hangs
+//! - `plan`: what a runbook would do, and letting it do that and nothing else
+//! - `replay`: runs executed again from their journals, and drafts tried on recorded alerts
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
@@ -35,8 +37,11 @@ mod kills;
 mod machine;
 mod monitoring;
 mod newcomer;
+mod orderly;
 mod people;
 mod person;
+mod plan;
+mod replay;
 mod silence;
 mod tidy;
 mod waiting;

@@ -165,7 +165,10 @@ impl Engine {
             settle_ms: 20_000,
             ..Brakes::default()
         };
-        let (rule, unbraked) = (sim.lock().law.rule, sim.lock().law.unbraked);
+        let (rule, unbraked) = {
+            let sim = sim.lock();
+            (sim.law.rule, sim.law.unbraked)
+        };
         let brakes = if unbraked { Brakes::default() } else { brakes };
         let parts = Parts::new(
             store.clone(),

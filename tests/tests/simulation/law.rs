@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use sandbook_core::effect::{Class, Effect};
 use sandbook_core::journal::{Journal, Record};
 use sandbook_core::run::{Outcome, State};
-use sandbook_core::world::NOW_MS_DEFAULT;
 
 use crate::sim::Act;
 
@@ -272,9 +271,4 @@ impl Law {
 fn kinds(records: &[Record]) -> Vec<String> {
     let slot = |record: &Record| record.slot().map_or_else(String::new, |slot| format!(" {slot}"));
     records.iter().map(|record| format!("{}{}", record.kind(), slot(record))).collect()
-}
-
-/// Milliseconds since the world began, for messages.
-pub fn since_begin(at: u64) -> u64 {
-    at.saturating_sub(NOW_MS_DEFAULT)
 }

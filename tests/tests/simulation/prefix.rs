@@ -164,7 +164,6 @@ fn every_prefix_comes_to_the_same_end() {
     let mut cuts = 0;
     let cases = all_cases();
     for case in &cases {
-        eprintln!("DBG {} {:?}", case.runbook, std::time::Instant::now());
         let recorded = record(case, &sandbox);
         assert!(recorded.row.state.is_final(), "{}: {:?}", case.runbook, recorded.row);
         for cut in 1..recorded.records.len() {
@@ -172,10 +171,11 @@ fn every_prefix_comes_to_the_same_end() {
             let settles = matches!(recorded.records[cut], Record::Settled { .. });
             let happened = (open && settles).then(|| &recorded.worlds[cut]);
             for world in std::iter::once(&recorded.worlds[cut - 1]).chain(happened) {
-                let (ended, _, twice) = resume(&recorded, cut, world, &sandbox);
-                cuts += 1; eprintln!("DBG  cut {cut} {:?} {}", std::time::Instant::now(), ended.state);
+                let (ended, after, twice) = resume(&recorded, cut, world, &sandbox);
+                cuts += 1;
                 let place = format!("{} cut after {cut}, {:?}", case.runbook, recorded.records[cut - 1]);
                 assert!(twice.is_empty(), "{place}: {twice:?}");
+                assert_eq!(world.changes + after, recorded.changes, "{place}: changes made in all");
                 assert_eq!(
                     (ended.state, ended.outcome),
                     (recorded.row.state, recorded.row.outcome),

@@ -125,6 +125,8 @@ pub enum Fate {
 /// The world at a moment.
 #[derive(Clone)]
 pub struct Snapshot {
+    /// Changes made so far.
+    pub changes: u64,
     world: World,
     boot_ms: u64,
     programs: HashMap<String, (u64, i32)>,
@@ -132,7 +134,6 @@ pub struct Snapshot {
 
 /// One seed's state.
 pub struct Sim {
-    pub seed: u64,
     pub dice: Dice,
     pub chances: Chances,
     pub broken: Broken,
@@ -171,7 +172,6 @@ impl Shared {
     /// A seed's state before anything happens.
     pub fn new(seed: u64, chances: Chances, world: World) -> Shared {
         let mut sim = Sim {
-            seed,
             dice: Dice::new(seed, 1),
             chances,
             broken: Broken::Nothing,
@@ -300,7 +300,12 @@ impl Sim {
         self.law.append(run, records);
         if self.snapshots.is_some() {
             self.sync();
-            let now = Snapshot { world: self.world.clone(), boot_ms: self.boot_ms(), programs: self.programs.clone() };
+            let now = Snapshot {
+                changes: self.counts.executions,
+                world: self.world.clone(),
+                boot_ms: self.boot_ms(),
+                programs: self.programs.clone(),
+            };
             self.snapshots.get_or_insert_default().extend(records.iter().map(|_| now.clone()));
         }
     }
@@ -352,7 +357,7 @@ impl Sim {
             (_, Err(_)) => false,
         };
         if matches!(effect.class(), Class::Mutate | Class::Tell) && changed {
-            self.counts.executions += 1;
+            self.counts.executions += u64::from(effect.class() == Class::Mutate);
             self.law.executed(act, effect);
             let run = self.name(&act.run);
             self.say(&format!("world: {} of {run} slot {} attempt {} {when}", effect.name(), act.slot, act.attempt));

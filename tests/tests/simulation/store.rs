@@ -182,6 +182,7 @@ impl Store for SimStore {
         resolved_approvals(episode: Option<&str>) -> Vec<Approval>;
         plan(id: &str) -> Option<PlanRow>;
         plans(limit: u32, cursor: Option<String>) -> (Vec<PlanRow>, Option<String>);
+        newest_backtest(digest: &str) -> Option<BacktestRow>;
         pending_verifications() -> Vec<RunRow>;
         tallies(since: u64, runbook: Option<String>) -> Vec<Tally>;
         contradictions(name: &str, digest: &str, since: u64, limit: u32) -> u64;
@@ -203,6 +204,7 @@ impl Store for SimStore {
         set_stage(name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> bool;
         audit(who: &str, what: &str, subject: &str, details: Value, at: u64) -> u64;
         put_plan(plan: PlanRow) -> ();
+        put_backtest(backtest: BacktestRow) -> ();
         apply_plan(id: &str, run: NewRun) -> bool;
         withdraw_approvals(run: &str, reason: &str, at: u64) -> u64;
         delete_pause(id: &str) -> bool;

@@ -131,7 +131,8 @@ fn any(dice: &mut Dice, firing: &mut Vec<Sent>, at: u64) -> What {
     }
 }
 
-/// What a time service corrects in one step: see the law of horizons in `main` for what more would mean.
+/// What a time service corrects in one step. Horizons are kept on the wall clock, so a step of more than their margin
+/// between an intent and its look could make one pass too early.
 fn jump(dice: &mut Dice) -> i64 {
     let ms = i64::try_from(dice.within(1, 400)).unwrap_or(0);
     if dice.percent(50) { ms } else { -ms }

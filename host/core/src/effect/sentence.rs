@@ -24,13 +24,11 @@ pub fn sentence(effect: &Effect, resolved: Option<&Resolved>) -> String {
     }
     let name = effect.name();
     let (domain, function) = name.split_once('.').unwrap_or(("", name));
-    let mut words = match name {
-        "docker.exec" => "run a program in".to_owned(),
-        _ => function.replace('-', " "),
-    };
+    let runs = name == "docker.exec";
+    let mut words = if runs { "run a program in".to_owned() } else { function.replace('-', " ") };
     match effect.scope() {
         Scope::Container(written) => {
-            if name == "docker.exec" {
+            if runs {
                 words.push_str(" container");
             } else if !words.ends_with("container") {
                 words.push_str(" of container");
@@ -78,15 +76,16 @@ fn arguments(effect: &Effect) -> String {
 }
 
 fn argument(key: &str, value: &Value) -> Option<String> {
-    let number = value.as_u64();
-    let (key, shown) = match (key.strip_suffix("_ms"), key.strip_suffix("_bytes"), number) {
+    if value.is_null() {
+        return None;
+    }
+    let text = || value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let (key, mut shown) = match (key.strip_suffix("_ms"), key.strip_suffix("_bytes"), value.as_u64()) {
         (Some(key), _, Some(ms)) if ms % 1_000 == 0 => (key, format!("{} s", ms / 1_000)),
         (Some(key), _, Some(ms)) => (key, format!("{ms} ms")),
         (None, Some(key), Some(bytes)) => (key, Bytes(bytes).to_string()),
-        _ if value.is_null() => return None,
-        _ => (key, value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+        (_, _, None) | (None, None, Some(_)) => (key, text()),
     };
-    let mut shown = shown;
     if shown.len() > VALUE_BYTES_MAX {
         truncate_at_char(&mut shown, VALUE_BYTES_MAX);
         shown.push('…');

@@ -3,7 +3,8 @@
 //! Every change takes a little virtual time, so that two starts never show the same time. Deliberately not here: what
 //! follows by itself (`life`).
 
-use super::life::KILLED;
+use super::life::{KILLED, START_FAILED};
+use super::moment::rfc3339;
 use super::{Container, Seat, World};
 use crate::effect::docker::{Change, Exec, ExecResult, Health, Limits, Resources, Status};
 use crate::error::{Error, truncate_at_char};
@@ -42,14 +43,20 @@ impl World {
 
     /// `docker restart`.
     pub(super) fn restart(&mut self, seat: &Seat, grace_ms: Option<u64>) -> Result<Change, Error> {
+        self.seated(seat)?;
+        // Docker wraps whatever went wrong, so that its kind is lost.
+        self.end_and_begin(seat, grace_ms).map_err(|error| Error::failed(error.message))?;
+        self.note_event(seat, "restart", None);
+        self.change(seat, true)
+    }
+
+    fn end_and_begin(&mut self, seat: &Seat, grace_ms: Option<u64>) -> Result<(), Error> {
         match self.seated(seat)?.status {
             Status::Removing | Status::Dead => return Err(conflict(seat, "it is marked for removal")),
             Status::Running | Status::Paused | Status::Restarting => drop(self.end(seat, grace_ms)?),
             Status::Created | Status::Exited => {}
         }
-        self.begin(seat)?;
-        self.note_event(seat, "restart", None);
-        self.change(seat, true)
+        self.begin(seat)
     }
 
     /// `docker stop`.
@@ -59,11 +66,18 @@ impl World {
     }
 
     fn begin(&mut self, seat: &Seat) -> Result<(), Error> {
-        self.check_shared_network(seat)?;
-        self.advance(START_MS);
+        let joined = self.check_shared_network(seat);
         let container = self.seated(seat)?;
-        container.stopped_by_hand = false;
+        // What is started on request begins to count anew.
+        container.restart_count = 0;
         container.backoff_ms = 0;
+        if let Err(error) = joined {
+            container.error.clone_from(&error.message);
+            container.exit_code = Some(START_FAILED);
+            return Err(error);
+        }
+        self.advance(START_MS);
+        self.seated(seat)?.stopped_by_hand = false;
         self.start_now(seat).map_err(|error| Error::failed(format!("{}/{}: {error}", seat.host, seat.name)))
     }
 
@@ -85,6 +99,7 @@ impl World {
     fn end(&mut self, seat: &Seat, grace_ms: Option<u64>) -> Result<bool, Error> {
         let container = self.seated(seat)?;
         let (grace_ms, stopping) = (grace_ms.unwrap_or(container.stop_grace_ms), container.stopping.clone());
+        let paused = container.status == Status::Paused;
         match container.status {
             Status::Created | Status::Exited | Status::Dead => return Ok(false),
             Status::Removing => return Err(conflict(seat, "it is marked for removal")),
@@ -93,11 +108,13 @@ impl World {
                 self.note_event(seat, "stop", None);
                 return Ok(true);
             }
-            Status::Paused => self.thaw(seat)?,
-            Status::Running => {}
+            Status::Paused | Status::Running => {}
         }
         self.seated(seat)?.stopped_by_hand = true;
         self.note_event(seat, "kill", None);
+        if paused {
+            self.thaw(seat)?;
+        }
         let obeys = !stopping.ignores_term && !stopping.cannot_be_killed && stopping.takes_ms <= grace_ms;
         self.advance(if obeys { stopping.takes_ms } else { grace_ms });
         if self.seated(seat)?.status == Status::Running {
@@ -119,7 +136,7 @@ impl World {
             return Err(Error::failed(format!("{}/{}: {text}", seat.host, seat.name)));
         }
         self.advance(SIGNAL_MS);
-        if self.seated(seat)?.status == Status::Running {
+        if matches!(self.seated(seat)?.status, Status::Running | Status::Paused) {
             self.exit_now(seat, KILLED, false);
         }
         Ok(())
@@ -130,6 +147,10 @@ impl World {
         container.due.clear();
         container.stopped_by_hand = true;
         container.status = Status::Exited;
+        self.advance(SIGNAL_MS);
+        // Only now Docker writes down when it ended.
+        let now_ms = self.now_ms;
+        self.seated(seat)?.finished_at = Some(rfc3339(now_ms));
         Ok(())
     }
 
@@ -138,8 +159,7 @@ impl World {
         let signal = read_signal(signal.unwrap_or("KILL"))?;
         let container = self.seated(seat)?;
         match container.status {
-            Status::Running => {}
-            Status::Paused => self.thaw(seat)?,
+            Status::Running | Status::Paused => {}
             Status::Restarting => {
                 self.cancel_restart(seat)?;
                 return self.change(seat, true);
@@ -150,8 +170,11 @@ impl World {
         }
         let container = self.seated(seat)?;
         container.stopped_by_hand = true;
-        let stopping = container.stopping.clone();
+        let (stopping, paused) = (container.stopping.clone(), container.status == Status::Paused);
         self.note_event(seat, "kill", None);
+        if paused && !matches!(signal, Signal::Kill) {
+            self.thaw(seat)?;
+        }
         match signal {
             Signal::Kill => self.kill_process(seat)?,
             Signal::Ends(code) if !stopping.ignores_term && !stopping.cannot_be_killed => {
@@ -170,7 +193,8 @@ impl World {
     pub(super) fn pause(&mut self, seat: &Seat) -> Result<Change, Error> {
         match self.seated(seat)?.status {
             Status::Running => {}
-            Status::Paused => return Err(conflict(seat, "it is already paused")),
+            // To Docker a conflict; the driver looks and finds it already so.
+            Status::Paused => return self.change(seat, false),
             Status::Restarting => return Err(conflict(seat, "it is restarting, wait until it is running")),
             Status::Created | Status::Removing | Status::Exited | Status::Dead => {
                 return Err(conflict(seat, "it is not running"));
@@ -193,8 +217,13 @@ impl World {
 
     /// `docker unpause`.
     pub(super) fn unpause(&mut self, seat: &Seat) -> Result<Change, Error> {
-        if self.seated(seat)?.status != Status::Paused {
-            return Err(conflict(seat, "it is not paused"));
+        match self.seated(seat)?.status {
+            Status::Paused => {}
+            Status::Running => return self.change(seat, false),
+            Status::Created | Status::Restarting | Status::Removing | Status::Exited | Status::Dead => {
+                // Docker gives it no kind of its own.
+                return Err(Error::failed(format!("container {}/{}: it is not paused", seat.host, seat.name)));
+            }
         }
         self.advance(SIGNAL_MS);
         self.thaw(seat)?;
@@ -245,14 +274,11 @@ impl World {
         }
         let found = container.programs.iter().find(|program| op.argv.starts_with(&program.argv)).cloned();
         let argv = op.argv.join(" ");
-        self.note_event(seat, &format!("exec_create: {argv}"), None);
-        self.note_event(seat, &format!("exec_start: {argv}"), None);
         let Some(program) = found else {
             let stdout = format!(
                 "OCI runtime exec failed: exec failed: exec: \"{}\": executable file not found in $PATH: unknown",
                 op.argv.first().map_or("", String::as_str)
             );
-            self.note_event(seat, "exec_die", Some(126));
             return Ok(ExecResult { exit_code: 126, stdout, stderr: String::new(), truncated: false });
         };
         let timeout_ms = op.options.timeout_ms.unwrap_or(10_000);
@@ -264,7 +290,6 @@ impl World {
         // Whoever ends the container ends the program.
         let alive = self.seated(seat)?.status == Status::Running;
         let exit_code = if alive { program.exit_code } else { KILLED };
-        self.note_event(seat, "exec_die", Some(exit_code));
         let (mut stdout, mut stderr) = (program.stdout, program.stderr);
         let bytes = stdout.len().max(stderr.len());
         truncate_at_char(&mut stdout, crate::effect::docker::EXEC_STREAM_BYTES_MAX);
@@ -293,15 +318,16 @@ fn updated(seat: &Seat, mut limits: Limits, wanted: &Resources) -> Result<Limits
     }
     if let Some(swap) = wanted.memory_swap_bytes.filter(|swap| *swap != 0) {
         if limits.memory_bytes == 0 && swap != -1 {
-            return Err(Error::invalid("memory_swap_bytes needs a memory limit: name memory_bytes, too"));
+            return Err(Error::failed("memory_swap_bytes needs a memory limit: name memory_bytes, too"));
         }
         if swap != -1 && i128::from(swap) < i128::from(limits.memory_bytes) {
-            return Err(Error::invalid("memory_swap_bytes must not be below memory_bytes: it counts both together"));
+            return Err(Error::failed("memory_swap_bytes must not be below memory_bytes: it counts both together"));
         }
         limits.memory_swap_bytes = swap;
     }
     limits.cpus = wanted.cpus.unwrap_or(limits.cpus);
-    limits.pids = wanted.pids.unwrap_or(limits.pids);
+    // Docker writes "no limit" as 0 or -1.
+    limits.pids = wanted.pids.map_or(limits.pids, |pids| pids.max(0));
     Ok(limits)
 }
 
@@ -323,6 +349,6 @@ fn read_signal(text: &str) -> Result<Signal, Error> {
         "HUP" | "1" | "ABRT" | "6" | "USR1" | "10" | "USR2" | "12" | "PIPE" | "13" | "ALRM" | "14" | "CHLD" | "17"
         | "CONT" | "18" | "STOP" | "19" | "TSTP" | "20" | "TTIN" | "21" | "TTOU" | "22" | "URG" | "23" | "WINCH"
         | "28" | "IO" | "29" | "PWR" | "30" => Ok(Signal::Ignored),
-        _ => Err(Error::invalid(format!("invalid signal: {text}"))),
+        _ => Err(Error::failed(format!("invalid signal: {text}"))),
     }
 }

@@ -29,7 +29,7 @@ pub const TABLE: &[Line] = &[
     line(
         "docker.inspect-container",
         "state, last 5 probes, configuration, limits",
-        "values of environment variables; any field no runbook sees",
+        "values of environment variables; any field no runbook sees; an out-of-memory kill that Docker fails to notice",
     ),
     line(
         "docker.container-stats",
@@ -49,13 +49,14 @@ pub const TABLE: &[Line] = &[
     line(
         "docker.recent-events",
         "Docker's words and order for everything done here; 256 a host; time and container filters",
-        "events of images, networks, volumes and the daemon; attributes beside the exit code",
+        "events of images, networks, volumes and the daemon; execs, which the driver leaves out but which take room \
+         among Docker's 256; an `oom` that comes after its `die`; attributes beside the exit code",
     ),
     line(
         "docker.start-container",
-        "already running or restarting: unchanged; paused and removing: conflict; start errors; sharers of a \
-         stopped network refuse",
-        "image, mount and port checks; the reset of the restart count (here it stays)",
+        "already running or restarting: unchanged; paused and removing: conflict; start errors, which stay in the state; \
+         sharers of a stopped network refuse; the restart count begins anew",
+        "image, mount and port checks; exit codes other than 128 of a failed start",
     ),
     line(
         "docker.stop-container",
@@ -65,35 +66,36 @@ pub const TABLE: &[Line] = &[
     ),
     line(
         "docker.restart-container",
-        "stop then start in one, running or not; new start time, health back to starting; restart count unchanged",
-        "the reset of the restart count that Docker 20.10's source has on manual starts",
+        "stop then start in one, running or not; new start time, health back to starting; the restart count begins \
+         anew; whatever goes wrong: failed",
+        "stop signals other than TERM; a daemon that finishes after its client left",
     ),
     line(
         "docker.kill-container",
         "KILL ends with 137; TERM, INT, QUIT end it unless ignored; other signals leave it; not running: \
-         conflict; rests the restart policy",
-        "what a program does on HUP or USR1; STOP as freezing",
+         conflict; a paused one goes on unless killed; rests the restart policy",
+        "how soon a program gives in; what it does on HUP or USR1; STOP as freezing",
     ),
     line(
         "docker.pause-container",
-        "only running, else conflict; the future waits; health becomes unhealthy without an event",
+        "only running, already paused: unchanged, else conflict; the future waits; health becomes unhealthy without an event",
         "time-outs of others who wait for it",
     ),
     line(
         "docker.unpause-container",
-        "only paused, else conflict; the future goes on; healthy again at the next probe",
+        "only paused, running: unchanged, else failed; the future goes on; healthy again at the next probe",
         "the health check's own interval: 5 seconds always",
     ),
     line(
         "docker.exec",
         "listed programs by the beginning of their arguments; unknown ones exit 126 as in 20.10; timeouts; \
          conflict unless running",
-        "users and directories; what a program changes; 127 of later engines",
+        "users and directories; what a program changes; 127 of later engines and the engine's words for it",
     ),
     line(
         "docker.update-resources",
-        "memory above the swap limit: conflict (also with no swap limit, as Docker does); swap rules; cpus; pids; \
-         applies to stopped ones too",
+        "memory above the swap limit: conflict (also with no swap limit, as Docker does); swap rules, else failed; \
+         cpus; pids; applies to stopped ones too",
         "kernels that refuse a limit below present use; effect on speed",
     ),
     line(
@@ -103,7 +105,7 @@ pub const TABLE: &[Line] = &[
     ),
     line(
         "logs.search-container",
-        "pattern, age, page, context, cursor; oldest first",
+        "pattern, age, page, context, cursor (a full page always has one); oldest first",
         "drivers that cannot be read; rotation while paging beyond 10,000 lines",
     ),
     line("metrics.query", "a table by the query's text, changing at given times; unknown: empty", "PromQL"),
@@ -135,7 +137,11 @@ pub const TABLE: &[Line] = &[
     line("log.log", "accepted", "kept by the engine, not the world"),
     line("log.progress", "accepted", "kept by the engine, not the world"),
     line("log.attach-evidence", "accepted", "kept by the engine, not the world"),
-    line("human.ask", "the answer listed for the question, else the fallback, else the first option", "people; waiting, denying"),
+    line(
+        "human.ask",
+        "the answer listed for the question, else the fallback, else the first option",
+        "people; waiting, denying",
+    ),
 ];
 
 #[cfg(test)]

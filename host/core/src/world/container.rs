@@ -340,10 +340,12 @@ impl Container {
 
     /// Its state as a runbook sees it.
     pub fn state(&self) -> ContainerState {
+        // Of a running container Docker shows no code that says anything about its last exit.
+        let exited = self.finished_at.is_some() && !matches!(self.status, Status::Running | Status::Paused);
         ContainerState {
             status: self.status,
             health: self.health,
-            exit_code: self.exit_code,
+            exit_code: self.exit_code.filter(|_| exited),
             oom_killed: self.oom_killed,
             error: self.error.clone(),
             started_at: self.started_at.clone(),

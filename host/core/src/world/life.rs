@@ -17,7 +17,7 @@ const RAN_WELL_MS: u64 = 10_000;
 /// Exit code of a process killed by SIGKILL.
 pub(super) const KILLED: i32 = 137;
 /// What Docker records when a container could not be started.
-const START_FAILED: i32 = 128;
+pub(super) const START_FAILED: i32 = 128;
 
 /// A restart policy, read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,15 +130,14 @@ impl World {
             container.exit_code = Some(START_FAILED);
             if container.status != Status::Created {
                 container.status = Status::Exited;
-                container.finished_at = Some(rfc3339(now_ms));
+                container.finished_at.get_or_insert_with(|| rfc3339(now_ms));
             }
             return Err(error);
         }
         container.status = Status::Running;
         container.error.clear();
         container.oom_killed = false;
-        // Docker shows the code 0 while a container runs that exited before.
-        container.exit_code = container.exit_code.map(|_| 0);
+        container.exit_code = None;
         container.started_at = Some(rfc3339(now_ms));
         if container.has_healthcheck {
             container.health = Health::Starting;

@@ -70,7 +70,7 @@ impl World {
             if expression.is_match(&line.line) {
                 let context = context(logs, index, around);
                 bytes += line.line.len() + context.iter().map(String::len).sum::<usize>();
-                if page.found.len() >= limit || (bytes > PAGE_BYTES_MAX && !page.found.is_empty()) {
+                if bytes > PAGE_BYTES_MAX && !page.found.is_empty() {
                     page.cursor = Some(format!("line:{}", container.logs_forgotten + index as u64));
                     break;
                 }
@@ -78,6 +78,11 @@ impl World {
                 page.found.push(Match { at: rfc3339(line.at.ms(self.now_ms)), line: text, context });
             }
             page.scanned += 1;
+            // A full page does not look whether there is more.
+            if page.found.len() >= limit {
+                page.cursor = Some(format!("line:{}", container.logs_forgotten + index as u64 + 1));
+                break;
+            }
         }
         Ok(page)
     }

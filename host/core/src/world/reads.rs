@@ -8,8 +8,8 @@ use super::container::Container;
 use super::moment::parse_rfc3339;
 use super::{Seat, World, settle};
 use crate::effect::docker::{
-    ContainerDetails, ContainerFilter, ContainerSummary, Dependent, EVENTS_DEFAULT,
-    EVENTS_SINCE_MS_DEFAULT, Event, EventFilter, Health, PROCESSES_MAX, Processes, Stats, Status,
+    ContainerDetails, ContainerFilter, ContainerSummary, Dependent, EVENTS_DEFAULT, EVENTS_SINCE_MS_DEFAULT, Event,
+    EventFilter, Health, PROCESSES_MAX, Processes, Stats, Status,
 };
 use crate::error::Error;
 

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Container, Seat, World};
+use super::{Container, Seat, World, settle};
 use crate::depend::{self, Node};
 use crate::effect::Scope;
 use crate::error::Error;
 use crate::target::{Kind, LABEL_SELF, Reference, Resolved, Target, labelled};
 
-/// Digits of an id that are enough to name a container.
-const ID_PREFIX_MIN: usize = 6;
+/// Digits of an id that are enough to name a container: what `docker ps` prints.
+const ID_PREFIX_MIN: usize = 12;
 
 impl World {
     /// What a scope means for a run whose own Docker host is `own_host`. Containers carry their facts, and their state
@@ -63,17 +63,20 @@ impl World {
         self.of_service(own_host, first, &reference.name)?.ok_or_else(lost)
     }
 
-    /// By id, name or the beginning of an id, in Docker's order.
+    /// By id, name, the beginning of an id, or the name of a service of any project, in that order.
     fn on_host(&self, host: &str, name: &str) -> Result<Option<(&str, &Container)>, Error> {
         let Some((host, of)) = self.hosts.get_key_value(host) else { return Ok(None) };
+        settle::check_name("container", name).map_err(Error::invalid)?;
         let all = || of.containers.values();
         if let Some(found) = all().find(|c| c.id == name).or_else(|| of.containers.get(name)) {
             return Ok(Some((host, found)));
         }
-        if name.len() < ID_PREFIX_MIN {
-            return Ok(None);
+        let begins = |c: &&Container| name.len() >= ID_PREFIX_MIN && c.id.starts_with(name);
+        let meant: Vec<&Container> = all().filter(begins).collect();
+        if !meant.is_empty() {
+            return one(host, name, meant);
         }
-        one(host, name, all().filter(|c| c.id.starts_with(name)).collect())
+        one(host, name, all().filter(|c| c.facts().service.as_deref() == Some(name)).collect())
     }
 
     fn of_service(&self, host: &str, project: &str, service: &str) -> Result<Option<(&str, &Container)>, Error> {

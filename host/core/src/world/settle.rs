@@ -23,7 +23,7 @@ pub(super) struct Problem {
 }
 
 /// Docker's rule for container names, and ours for host names.
-fn check_name(what: &str, name: &str) -> Result<(), String> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), String> {
     let good = !name.is_empty()
         && name.len() <= 255
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -165,7 +165,8 @@ fn fill_health(c: &mut Container) {
     c.has_healthcheck |= c.health != Health::None;
     if c.has_healthcheck && c.health == Health::None {
         c.health = match c.status {
-            Status::Created => Health::Starting,
+            // Docker begins to speak of health at the first start.
+            Status::Created => Health::None,
             Status::Running => Health::Healthy,
             Status::Paused | Status::Restarting | Status::Removing | Status::Exited | Status::Dead => Health::Unhealthy,
         };

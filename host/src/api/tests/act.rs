@@ -107,6 +107,7 @@ async fn a_change_that_nobody_could_look_up_is_settled_as_a_person_says() {
             attempt: 1,
             policy: Vec::new(),
             horizon_at: 5_000,
+            boot_ms: None,
             at: 2_000,
         };
         let patch = RunPatch { state: Some(State::NeedsAttention), ..RunPatch::default() };

@@ -11,7 +11,7 @@ const CHANGES_ITS_MIND: &str = r#"//! name = "changes-its-mind"
 //! [target]
 //! kind = "container"
 //! [parameters.note]
-//! type = "bool"
+//! type = "flag"
 //! default = false
 //! [requests]
 //! effects = ["docker.restart-container", "docker.stop-container"]
@@ -35,6 +35,21 @@ fn run(input) {
     escalate("it does not answer")
 }
 "#;
+
+/// The plan that the command line's own test shows.
+fn golden(plan: &Value) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan/golden.json");
+    let text = format!("{plan:#}\n");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, text).expect("written");
+        return;
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == text,
+        "src/plan/golden.json is not what a plan says; run UPDATE=1 cargo test -p sandbook --lib plans\n{text}"
+    );
+}
 
 async fn plan(daemon: &Daemon, runbook: &str, body: Value) -> Value {
     let path = format!("/v1/runbooks/{runbook}/plan");
@@ -118,7 +133,7 @@ async fn a_plan_says_everything_and_changes_nothing() {
     assert_eq!(daemon.get(&format!("/v1/plans/{}", &id[..id.len() - 2])).await.1, planned);
     let (_, plans) = daemon.get("/v1/plans?limit=1").await;
     assert_eq!((&plans["plans"][0]["plan"], plans["next_cursor"].is_string()), (&json!(id), true), "{plans}");
-    document::compare_at("host/src/plan/golden.json", &format!("{:#}\n", told(planned)));
+    golden(&told(planned));
 }
 
 #[tokio::test]
@@ -145,6 +160,21 @@ async fn applying_does_what_was_planned_once_and_is_audited() {
     assert!(again["error"]["message"].as_str().is_some_and(|message| message.contains(id)), "{again}");
     let (_, shown) = daemon.get(&format!("/v1/plans/{}", planned["plan"].as_str().expect("an id"))).await;
     assert_eq!(shown["applied"], run["run"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_apply_at_once_start_one_run() {
+    let daemon = daemon().await;
+    let planned = plan(&daemon, "restart-unhealthy", json!({"target": WEB, "to_apply": true})).await;
+    let answers = futures::future::join_all((0..8).map(|_| apply(&daemon, &planned))).await;
+    let started = answers.iter().filter(|(status, _)| *status == StatusCode::ACCEPTED).count();
+    assert_eq!(started, 1, "{answers:?}");
+    for (_, answer) in answers.iter().filter(|(status, _)| *status != StatusCode::ACCEPTED) {
+        // Whoever looks late may find the world changed by the one that was first.
+        assert!(matches!(code(answer), "SB0521" | "SB0522"), "{answer}");
+    }
+    let (_, runs) = daemon.get("/v1/runs").await;
+    assert_eq!(runs["runs"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]
@@ -321,7 +351,10 @@ async fn a_version_in_shadow_is_compared_with_the_one_that_acts() {
             .replace("changes-its-mind", "compared")
             .replace("version = \"1.0.0\"", &format!("version = \"{version}\""))
             .replace("//! [target]", "//! [[trigger]]\n//! alert = [\"Ill\"]\n//! [target]")
-            .replace("if input.parameters.note {", &format!("{line} return done(\"x\");\n    if input.parameters.note {{"))
+            .replace(
+                "if input.parameters.note {",
+                &format!("{line} return done(\"x\");\n    if input.parameters.note {{"),
+            )
     };
     upload(&daemon, &script("1.0.0", "docker::restart_container(input.target);")).await;
     let stage = json!({"stage": "live", "reason": "tested"});

@@ -84,6 +84,35 @@ fn keep_evidence(container) {
 }
 "#;
 
+const SCENARIO: &str = r#"# A world, what starts the runbook, and what must come of it: `sandbook test .` plays it in milliseconds.
+# Change the script, then let `sandbook test . --update` write what came of it, and read the difference.
+summary = "A sick container is restarted and is well five seconds later"
+
+[alert]
+labels = { alertname = "ContainerUnhealthy", name = "web-1" }
+
+# What is left out is as it usually is: policy permits whatever the manifest requests.
+[world.hosts.local.containers.web-1]
+image = "nginx:1.27"
+health = "unhealthy"
+logs = ["GET / 500"]
+
+# What happens after a start, in milliseconds from it.
+[[world.hosts.local.containers.web-1.lives]]
+healthy_after_ms = 5000
+
+[expect]
+outcome = "fixed"
+sentence = "restarted web-1, healthy after about"
+effects = [
+    { effect = "docker.restart-container", target = "local/web-1", arguments = { options = { grace_ms = 10000 } } },
+]
+
+[expect.containers."local/web-1"]
+status = "running"
+health = "healthy"
+"#;
+
 const README: &str = "# NAME
 
 **Meaning.** What the alert means, in a sentence.
@@ -105,6 +134,7 @@ sandbook grant NAME docker.restart-container --container 'web-*' --limit 3/1h
 
 ```
 sandbook check .
+sandbook test .
 sandbook push .
 sandbook match alertname=ContainerUnhealthy name=web-1
 sandbook promote NAME ask --reason \"first week\"
@@ -112,7 +142,7 @@ sandbook promote NAME ask --reason \"first week\"
 ";
 
 /// Writes the package into a new folder; the names of its files.
-pub(super) fn write(folder: &Path) -> Result<[&'static str; 3], Failure> {
+pub(super) fn write(folder: &Path) -> Result<[&'static str; 4], Failure> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if name.is_empty() || name.len() > 63 || !name.bytes().all(fits) || name.starts_with('-') {
@@ -130,7 +160,9 @@ pub(super) fn write(folder: &Path) -> Result<[&'static str; 3], Failure> {
         std::fs::create_dir_all(above).map_err(fail)?;
     }
     std::fs::create_dir(folder).map_err(fail)?;
-    let files = [("runbook.toml", MANIFEST), ("main.rhai", SCRIPT), ("README.md", README)];
+    std::fs::create_dir(folder.join("scenarios")).map_err(fail)?;
+    let files =
+        [("runbook.toml", MANIFEST), ("main.rhai", SCRIPT), ("scenarios/heals.toml", SCENARIO), ("README.md", README)];
     for (file, text) in files {
         std::fs::write(folder.join(file), text.replace("NAME", name)).map_err(fail)?;
     }
@@ -154,6 +186,11 @@ mod tests {
         let options = Options { cache_dir: dir.path().join("cache"), compiler: Compiler::InProcess };
         let sandbox = Sandbox::new(options).expect("a sandbox");
         assert_eq!(package.check(&sandbox).await, []);
+        let (scenarios, problems) = crate::scenario::of(&package);
+        assert_eq!((scenarios.len(), problems), (1, Vec::new()));
+        let played = crate::scenario::Bench::new(sandbox).expect("a bench").play(&package, &scenarios[0].1).await;
+        let expect = scenarios[0].1.expect.as_ref().expect("it expects something");
+        assert_eq!(crate::scenario::judge(expect, &played), []);
     }
 
     #[test]

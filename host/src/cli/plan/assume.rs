@@ -74,7 +74,9 @@ fn in_a_word(effect: &str, word: &str) -> Option<Value> {
             json!({"status": status.parse::<u16>().ok()?, "headers": {}, "body": "", "truncated": false})
         }
         ("metrics.query", "empty") => json!([]),
-        ("metrics.query", number) => json!([{"labels": {}, "value": number.parse::<f64>().ok()?, "at": "1970-01-01T00:00:00Z"}]),
+        ("metrics.query", number) => {
+            json!([{"labels": {}, "value": number.parse::<f64>().ok()?, "at": "1970-01-01T00:00:00Z"}])
+        }
         (_, _) => return None,
     })
 }

@@ -18,6 +18,9 @@ const INDENT: usize = 4;
 /// Where what belongs to it begins.
 const BELOW: usize = 6;
 
+/// What stands before a person's name in the place of a policy.
+const APPLIED: &str = "applied by ";
+
 /// How it is shown.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options<'a> {
@@ -61,7 +64,11 @@ impl Page<'_> {
         let room = self.options.width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(20));
         for (number, part) in wrapped(&text, room).into_iter().enumerate() {
             let lead = if number == 0 && !sign.is_empty() {
-                format!("{:>width$} ", self.paint(paint, sign), width = indent - 1 + self.paint(paint, sign).len() - sign.len())
+                format!(
+                    "{:>width$} ",
+                    self.paint(paint, sign),
+                    width = indent - 1 + self.paint(paint, sign).len() - sign.len()
+                )
             } else {
                 " ".repeat(indent)
             };
@@ -119,7 +126,9 @@ impl Page<'_> {
             self.line(BELOW, "", Paint::Plain, &format!("{name:<13} {before} → {after}"));
         }
         let policy: Vec<&str> = effect["policy"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let policy = policy.join(", ");
+        let said =
+            |id: &&str| id.strip_prefix(APPLIED).map_or((*id).to_owned(), |who| format!("{who}, by applying it"));
+        let policy = policy.iter().map(said).collect::<Vec<_>>().join(", ");
         match sign {
             "~" if !policy.is_empty() => self.line(BELOW, "", Paint::Dim, &format!("permitted by {policy}")),
             "?" if policy.is_empty() => self.line(BELOW, "", Paint::Warn, "would ask a person"),
@@ -150,10 +159,21 @@ impl Page<'_> {
             self.line(2, "", Paint::Dim, &at);
         }
         for (effect, words) in assumed(plan) {
-            self.line(0, "", Paint::Warn, &format!("assumed: {effect} answers {words}; nobody can know it after a change"));
+            self.line(
+                0,
+                "",
+                Paint::Warn,
+                &format!("assumed: {effect} answers {words}; nobody can know it after a change"),
+            );
             let typed = self.options.typed;
-            if let Some(other) = other_branch(&effect, &words).filter(|_| !typed.contains(&format!("--assume {effect}"))) {
-                self.text.push_str(&format!("  {} {} --assume {effect}={other}\n", self.paint(Paint::Dim, "the other branch:"), clean(typed)));
+            if let Some(other) =
+                other_branch(&effect, &words).filter(|_| !typed.contains(&format!("--assume {effect}")))
+            {
+                self.text.push_str(&format!(
+                    "  {} {} --assume {effect}={other}\n",
+                    self.paint(Paint::Dim, "the other branch:"),
+                    clean(typed)
+                ));
             }
         }
         self.text.push_str(&format!("\n{}\n", summary(plan)));
@@ -228,7 +248,9 @@ fn said(effect: &Value) -> String {
 fn answer(effect: &Value) -> Option<String> {
     let class = effect["class"].as_str().unwrap_or_default();
     let result = effect.get("result").filter(|result| !result.is_null())?;
-    let told = matches!(class, "observe" | "egress" | "state") || effect["effect"] == "docker.exec" || effect["effect"] == "human.ask";
+    let told = matches!(class, "observe" | "egress" | "state")
+        || effect["effect"] == "docker.exec"
+        || effect["effect"] == "human.ask";
     let words = of_effect(&field(effect, "effect"), result);
     Some(words).filter(|words| told && !words.is_empty())
 }
@@ -277,10 +299,34 @@ fn assumed(plan: &Value) -> Vec<(String, String)> {
 /// What to assume to see the other branch.
 fn other_branch(effect: &str, words: &str) -> Option<&'static str> {
     Some(match effect {
-        "net.http-probe" => if words.starts_with("ok") { "fail" } else { "ok" },
-        "net.tcp-check" => if words.starts_with("open") { "closed" } else { "open" },
-        "docker.exec" => if words.starts_with("exit code 0") { "1" } else { "0" },
-        "http.get" | "http.request" => if words.starts_with("200") { "500" } else { "200" },
+        "net.http-probe" => {
+            if words.starts_with("ok") {
+                "fail"
+            } else {
+                "ok"
+            }
+        }
+        "net.tcp-check" => {
+            if words.starts_with("open") {
+                "closed"
+            } else {
+                "open"
+            }
+        }
+        "docker.exec" => {
+            if words.starts_with("exit code 0") {
+                "1"
+            } else {
+                "0"
+            }
+        }
+        "http.get" | "http.request" => {
+            if words.starts_with("200") {
+                "500"
+            } else {
+                "200"
+            }
+        }
         _ => return None,
     })
 }

@@ -169,6 +169,8 @@ async fn a_restart_goes_on_with_what_was_pending() {
     let package = book("p", "", RESTART);
     let id = before.submit(&package, Some("shop-web-1"), Stage::Live).await;
     before.ended(&id).await;
+    // Its own verification has had its last word.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     // As the end of the run left it, before anybody looked.
     let aftermath = Aftermath { verify_until: Some(before.now()), ..Aftermath::default() };
     let patch =

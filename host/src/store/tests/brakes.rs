@@ -187,6 +187,7 @@ async fn a_further_attempt_of_a_slot_is_counted_once_and_still_held_back_by_peop
         attempt,
         policy: Vec::new(),
         horizon_at: T,
+        boot_ms: None,
         at: T,
     };
     let next = || intend("a", "local/x", T, vec![window(Scope::Subject, 1, 1_000)]);
