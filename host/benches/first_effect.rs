@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use sandbook::clock::System;
 use sandbook::config::Config;
 use sandbook::driver::Steps;
+use sandbook::driver::docker::ExecState;
 use sandbook::guest::{Compiler, Options, Sandbox};
 use sandbook::intake::Intake;
 use sandbook::library::{Library, StageChange};
@@ -20,10 +21,11 @@ use sandbook::runner::drivers::{Driver, Simulated};
 use sandbook::runner::{Brakes, HostMatch, Parts, Runner};
 use sandbook::store::{Sqlite, Store};
 use sandbook_core::effect::Scope;
+use sandbook_core::effect::docker::ContainerDetails;
 use sandbook_core::error::Error;
 use sandbook_core::gate::Permit;
 use sandbook_core::run::{Mode, Stage};
-use sandbook_core::target::Resolved;
+use sandbook_core::target::{Resolved, Target};
 use sandbook_core::world::World;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -47,6 +49,12 @@ impl Driver for Told {
     }
     fn population<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<u32>> {
         self.inner.population(host)
+    }
+    fn details<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<ContainerDetails, Error>> {
+        self.inner.details(target)
+    }
+    fn exec_state<'a>(&'a self, host: &'a str, exec: &'a str) -> BoxFuture<'a, Result<ExecState, Error>> {
+        self.inner.exec_state(host, exec)
     }
     fn dependents_of<'a>(&'a self, host: &'a str, id: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         self.inner.dependents_of(host, id)

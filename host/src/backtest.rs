@@ -290,13 +290,15 @@ async fn judged(runner: &Runner, intake: &Intake, request: &Request, episode: Ep
     };
     let parameters = match manifest.parameters_from(&start.parameters) {
         Ok(parameters) => parameters,
-        Err(problems) => return Some(line(Verdict::Failed, format!("its parameters do not fit: {}", problems.join("; ")))),
+        Err(problems) => {
+            return Some(line(Verdict::Failed, format!("its parameters do not fit: {}", problems.join("; "))));
+        }
     };
     let snapshot: Option<Snapshot> = serde_json::from_value(episode.snapshot.clone()).ok();
-    let past = Arc::new(Past::over(world(snapshot.as_ref(), episode.first_heard), Some((
-        runner.parts().driver.clone(),
-        episode.first_heard,
-    ))));
+    let past = Arc::new(Past::over(
+        world(snapshot.as_ref(), episode.first_heard),
+        Some((runner.parts().driver.clone(), episode.first_heard)),
+    ));
     let aimed = runner.aim().find(&*past, &manifest.target, &start.hint).await;
     let (host, target) = match aimed {
         Aimed::Nothing { host } => (host, None),

@@ -13,8 +13,10 @@ use sandbook_core::error::Error;
 use serde_json::Value;
 
 mod alerting;
+mod outcomes;
 
 pub use alerting::Alerting;
+pub use outcomes::Outcomes;
 
 /// Everything the daemon counts.
 pub struct Metrics {
@@ -43,14 +45,8 @@ pub struct Metrics {
     pub store_up: IntGauge,
     /// Time of the last heartbeat, in seconds since 1970: the dead man's switch.
     pub heartbeat: IntGauge,
-    /// Verifications, by result.
-    pub verifications: IntCounterVec,
-    /// Runs that changed what was well.
-    pub false_positives: IntCounterVec,
-    /// Versions demoted for not helping.
-    pub demotions: IntCounterVec,
-    /// Mean time to repair, in seconds; computed when it is asked for.
-    pub mttr_seconds: IntGauge,
+    /// Whether acting helped.
+    pub outcomes: Outcomes,
     /// Policy reloads and package reloads that failed.
     pub reload_failures: IntCounterVec,
     /// Brakes tripped, by scope.
@@ -135,29 +131,7 @@ impl Metrics {
                 "sandbook_heartbeat_timestamp_seconds",
                 "Time of the last heartbeat in seconds since 1970; a dead man's switch.",
             )?,
-            verifications: counters(
-                &r,
-                "sandbook_verifications_total",
-                "Verified runs, by result: confirmed, contradicted, unknown. One that is confirmed first and contradicted later counts as both.",
-                &["runbook", "result"],
-            )?,
-            false_positives: counters(
-                &r,
-                "sandbook_false_positives_total",
-                "Runs that changed something which was well in the look just before, by runbook.",
-                &["runbook"],
-            )?,
-            demotions: counters(
-                &r,
-                "sandbook_demotions_total",
-                "Versions demoted to shadow because acting did not help, by runbook.",
-                &["runbook"],
-            )?,
-            mttr_seconds: gauge(
-                &r,
-                "sandbook_mttr_seconds",
-                "Mean time from an alert's first message to its resolution over the last 7 days, where a run acted; 0 before the first.",
-            )?,
+            outcomes: Outcomes::new(&r)?,
             reload_failures: counters(
                 &r,
                 "sandbook_reload_failures_total",

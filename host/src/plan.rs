@@ -29,6 +29,7 @@ use crate::store::{PlanRow, id};
 
 mod apply;
 pub mod compare;
+mod simulate;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -191,6 +192,11 @@ impl Planner {
     /// # Errors
     /// When the request makes no sense, the target's host does not answer, or there are too many.
     pub async fn make(&self, request: Request) -> Result<Plan, Error> {
+        self.in_turn(Box::pin(self.made(request))).await
+    }
+
+    /// One of those that are made at once, and within the time for one.
+    async fn in_turn(&self, make: impl Future<Output = Result<Plan, Error>>) -> Result<Plan, Error> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Error::Busy);
@@ -200,7 +206,7 @@ impl Planner {
         let made = async {
             let place = self.places.acquire().await;
             drop(waiting);
-            let made = self.made(request).await;
+            let made = make.await;
             drop(place);
             made
         };

@@ -22,8 +22,8 @@ use crate::library::Package;
 use crate::plan::EffectView;
 use crate::policy::{Policy, load::Source};
 use crate::runner::drivers::Simulated;
-use crate::runner::{Brakes, Parts};
 use crate::runner::replay::{Again, Recording};
+use crate::runner::{Brakes, Parts};
 use crate::store::Sqlite;
 
 pub mod export;

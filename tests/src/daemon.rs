@@ -384,29 +384,36 @@ const REPLAYED_MAX: usize = 25;
 
 impl Daemon {
     /// Whatever a test had a daemon run executes again from its journal alone and is the same.
-    fn replays(&self) {
-        let Ok(token) = std::fs::read_to_string(self.data("admin-token")) else { return };
+    fn replays(&self) -> Result<(), String> {
+        let Ok(token) = std::fs::read_to_string(self.data("admin-token")) else { return Ok(()) };
         let api = self.anonymous().with_token(token.trim());
         // A daemon that a test broke or stopped answers nothing, and that is not what is looked at here.
         let listed = api.send("GET", &format!("/v1/runs?limit={REPLAYED_MAX}"), &[], "");
-        let Some(listed) = listed.ok().filter(|answer| answer.status == 200) else { return };
+        let Some(listed) = listed.ok().filter(|answer| answer.status == 200) else { return Ok(()) };
         for run in listed.json()["runs"].as_array().into_iter().flatten().filter(|run| !run["finished_at"].is_null()) {
             let id = run["run"].as_str().unwrap_or_default();
-            let Ok(answer) = api.send("POST", &format!("/v1/runs/{id}/replay"), &[], "") else { return };
+            let Ok(answer) = api.send("POST", &format!("/v1/runs/{id}/replay"), &[], "") else { return Ok(()) };
             // It ended before its runbook began, or its version is gone.
             if matches!(answer.status, 404 | 409) {
                 continue;
             }
             let replay = answer.json();
-            assert!(replay["verdict"] == "equal", "{run} does not replay: {replay}\n{}", self.log_tail());
+            if replay["verdict"] != "equal" {
+                return Err(format!("{run} does not replay: {replay}\n{}", self.log_tail()));
+            }
         }
+        Ok(())
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
         if !std::thread::panicking() && self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None))) {
-            self.replays();
+            let replayed = self.replays();
+            self.kill();
+            if let Err(why) = replayed {
+                panic!("{why}");
+            }
         }
         self.kill();
     }

@@ -27,7 +27,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, &'sta
     match app.store.speed(since).await {
         Ok(speed) => {
             let mean_ms = speed.repair.map_or(0, |mean| mean.mean_ms);
-            metrics.mttr_seconds.set(i64::try_from(mean_ms.div_ceil(1_000)).unwrap_or(i64::MAX));
+            metrics.outcomes.mttr_seconds.set(i64::try_from(mean_ms.div_ceil(1_000)).unwrap_or(i64::MAX));
         }
         Err(error) => tracing::warn!("the mean time to repair cannot be read: {error}"),
     }

@@ -63,7 +63,7 @@ pub(super) struct Ask {
     /// Whoever asks is going to apply it: their word stands in for policies that permit. Forbids, protection and brakes
     /// hold all the same.
     to_apply: bool,
-    /// A scenario in the place of the real world.
+    /// A scenario, as TOML, in the place of the real world; the plan is not kept. Nothing else is looked at then.
     scenario: Option<String>,
 }
 
@@ -125,11 +125,8 @@ pub(super) async fn make_of(State(app): State<Arc<App>>, caller: Caller, request
 }
 
 async fn planned(app: &App, caller: &Caller, ask: Ask, package: Arc<Package>, stage: Stage) -> Result<Answer<Plan>> {
-    if ask.scenario.is_some() {
-        return Err(Error::invalid(
-            "a scenario cannot be planned here yet",
-            "leave `scenario` out: a plan is made over the real world",
-        ));
+    if let Some(text) = &ask.scenario {
+        return simulated(app, caller, text, &package, stage).await;
     }
     let assumptions = assumptions(ask.assume)?;
     let (alert, episode) = cause(app, ask.alert, ask.episode).await?;
@@ -158,6 +155,16 @@ async fn planned(app: &App, caller: &Caller, ask: Ask, package: Arc<Package>, st
         to_apply: ask.to_apply,
     };
     Ok(Answer(app.planner.make(request).await.map_err(not_made)?))
+}
+
+/// What a runbook does in a scenario: nothing of it is kept, and it cannot be applied.
+async fn simulated(app: &App, caller: &Caller, text: &str, package: &Package, stage: Stage) -> Result<Answer<Plan>> {
+    let scenario = crate::scenario::read(text, "scenario", &package.manifest).map_err(|problems| {
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let fix = problems.into_iter().map(|problem| problem.help).find(|help| !help.is_empty());
+        Error::invalid(all.join("; "), fix.unwrap_or_else(|| "`sandbook check` reads scenarios too".to_owned()))
+    })?;
+    Ok(Answer(app.planner.simulate(package, stage, &scenario, caller.who()).await.map_err(not_made)?))
 }
 
 /// What a plan is for.

@@ -8,6 +8,8 @@ use axum::Json as Answer;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
+use sandbook_core::journal::Record;
+use sandbook_core::run::State as RunState;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -46,7 +48,7 @@ pub(super) async fn export(
 ) -> Result<([(header::HeaderName, &'static str); 1], String)> {
     let row = find(&app, &id).await?;
     let package = package_of(&app, &row).await?;
-    let records: Vec<_> = app.store.records_after(&row.id, None).await?.into_iter().map(|(_, record)| record).collect();
+    let records = records_of(&app, &row).await?;
     if records.is_empty() {
         return Err(not_replayed(&row.id, &replay::Error::Nothing));
     }
@@ -77,8 +79,7 @@ pub(super) async fn replay(
             return Err(Error::invalid("`runbook` and `package` are two versions", "send one of them"));
         }
     };
-    let records = app.store.records_after(&row.id, None).await?;
-    let records = records.into_iter().map(|(_, record)| record).collect();
+    let records = records_of(&app, &row).await?;
     let replayed = replay::replay(app.runner.parts(), &package, records).await;
     Ok(Answer(replayed.map_err(|error| not_replayed(&row.id, &error))?))
 }
@@ -89,6 +90,22 @@ fn with(headers: &HeaderMap, bytes: &[u8]) -> Result<ReplayWith> {
     }
     must_be_json(headers)?;
     parse(bytes)
+}
+
+/// What is recorded of a run. One that was cancelled while it waited was not at work to record that itself.
+async fn records_of(app: &App, row: &RunRow) -> Result<Vec<Record>> {
+    let records = app.store.records_after(&row.id, None).await?;
+    let mut records: Vec<Record> = records.into_iter().map(|(_, record)| record).collect();
+    let open = records.last().is_some_and(|last| last.kind() != "ended");
+    if open && row.state == RunState::Cancelled {
+        records.push(Record::Ended {
+            state: row.state,
+            outcome: row.outcome,
+            sentence: row.sentence.clone().unwrap_or_default(),
+            at: row.finished_at.unwrap_or(row.at),
+        });
+    }
+    Ok(records)
 }
 
 /// The package a run is pinned to.
@@ -111,17 +128,20 @@ pub(super) async fn stored(app: &App, runbook: &str) -> Result<Arc<Package>> {
 /// A package that was sent along: read, compiled and checked, and kept nowhere.
 pub(super) async fn sent(app: &App, package: &str) -> Result<Arc<Package>> {
     let bytes = base64::engine::general_purpose::STANDARD.decode(package);
-    let bytes = bytes
-        .map_err(|error| Error::invalid(format!("`package` is no base64: {error}"), "send a tar as base64"))?;
+    let bytes =
+        bytes.map_err(|error| Error::invalid(format!("`package` is no base64: {error}"), "send a tar as base64"))?;
     app.library.examine(bytes).await.map(Arc::new).map_err(refused)
 }
 
 fn not_replayed(run: &str, error: &replay::Error) -> Error {
     let message = format!("run {run} cannot be replayed: {error}");
     match error {
-        replay::Error::Nothing => {
-            Error::new(StatusCode::CONFLICT, error::TOO_LATE, message, format!("`sandbook show {run}` says why it ended"))
-        }
+        replay::Error::Nothing => Error::new(
+            StatusCode::CONFLICT,
+            error::TOO_LATE,
+            message,
+            format!("`sandbook show {run}` says why it ended"),
+        ),
         replay::Error::Journal(_) => Error::defect(&message),
         replay::Error::TookTooLong => {
             let fix = "export it with `sandbook journal RUN --export FILE` and replay it elsewhere";

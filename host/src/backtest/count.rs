@@ -48,12 +48,7 @@ struct Attempt {
 }
 
 /// Goes through the changes in the order of their times; where a window was full, the episode is braked there.
-pub(super) fn brake(
-    lines: &mut [Line],
-    runbook: &str,
-    windows: &[Window],
-    storms: &BTreeMap<String, Option<Storm>>,
-) {
+pub(super) fn brake(lines: &mut [Line], runbook: &str, windows: &[Window], storms: &BTreeMap<String, Option<Storm>>) {
     let mut attempts: Vec<Attempt> = Vec::new();
     lines.sort_by_key(|line| line.at_ms);
     for line in lines {
@@ -123,7 +118,8 @@ pub(super) fn by_target(lines: &[Line]) -> Vec<TargetLine> {
     let mut targets: BTreeMap<String, TargetLine> = BTreeMap::new();
     for line in lines {
         let name = line.target.clone().unwrap_or_default();
-        let target = targets.entry(name.clone()).or_insert_with(|| TargetLine { target: name, ..TargetLine::default() });
+        let target =
+            targets.entry(name.clone()).or_insert_with(|| TargetLine { target: name, ..TargetLine::default() });
         target.matched += 1;
         *match line.verdict {
             Verdict::Acts => &mut target.acts,

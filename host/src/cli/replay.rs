@@ -41,8 +41,9 @@ pub(super) async fn of_run(client: &Client, screen: &Screen, args: &ReplayArgs) 
         body["package"] = Value::from(base64::engine::general_purpose::STANDARD.encode(package.to_tar()));
     }
     let answer = client.send(Method::POST, &format!("/v1/runs/{}/replay", segment(&run)), Some(&body)).await?;
-    let replay: Replay = serde_json::from_value(answer)
-        .map_err(|error| Failure::failed(format!("the answer is no replay: {error}"), "is the daemon as new as this?"))?;
+    let replay: Replay = serde_json::from_value(answer).map_err(|error| {
+        Failure::failed(format!("the answer is no replay: {error}"), "is the daemon as new as this?")
+    })?;
     Ok(told(screen, &replay))
 }
 
@@ -63,9 +64,8 @@ pub(super) async fn of_file(screen: &Screen, args: &ReplayArgs) -> Result<Exit, 
     };
     let parts = replay::alone(sandbox()?)?;
     let replay = replay::replay(&parts, &package, records).await;
-    let replay = replay.map_err(|error| {
-        Failure::failed(format!("{} cannot be replayed: {error}", args.of), "export the run again")
-    })?;
+    let replay = replay
+        .map_err(|error| Failure::failed(format!("{} cannot be replayed: {error}", args.of), "export the run again"))?;
     Ok(told(screen, &replay))
 }
 
@@ -120,14 +120,23 @@ pub(super) async fn export(client: &Client, screen: &Screen, run: &str, path: &P
         return Ok(Exit::Ok);
     }
     std::fs::write(path, &bytes).map_err(|error| {
-        Failure::failed(format!("{} cannot be written: {error}", path.display()), "check the folder and its permissions")
+        Failure::failed(
+            format!("{} cannot be written: {error}", path.display()),
+            "check the folder and its permissions",
+        )
     })?;
     let written: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     if screen.json {
-        screen.value(&json!({"file": path, "bytes": bytes.len(), "run": written["run"], "checksum": written["checksum"]}));
+        screen.value(
+            &json!({"file": path, "bytes": bytes.len(), "run": written["run"], "checksum": written["checksum"]}),
+        );
     } else {
         let shown = path.display();
-        screen.line(&format!("{} with its package written to {shown}, {}", field(&written, "run"), size(bytes.len() as u64)));
+        screen.line(&format!(
+            "{} with its package written to {shown}, {}",
+            field(&written, "run"),
+            size(bytes.len() as u64)
+        ));
         screen.next(&format!("sandbook replay {}", super::text::shell(&path.display().to_string())));
     }
     Ok(Exit::Ok)

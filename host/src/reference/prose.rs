@@ -124,11 +124,23 @@ fn every_configuration_and_manifest_is_sound() {
         }
     }
     let writing = page("docs/writing-runbooks.md");
+    let mut whole: Option<Manifest> = None;
+    let (mut scenarios, head) = (0, "name = \"a\"\nversion = \"1.0.0\"\nsummary = \"A part.\"\n");
     for (start, block) in writing.blocks("toml").into_iter().filter(|(_, block)| !block.starts_with("[package]")) {
-        if let Err(problems) = Manifest::parse(&block, "runbook.toml") {
+        // A part of a manifest stands under one; a scenario is one of the first manifest.
+        let read = match &whole {
+            Some(manifest) if block.starts_with("summary") => {
+                scenarios += 1;
+                crate::scenario::read(&block, "scenario", manifest).map(drop)
+            }
+            Some(_) if block.starts_with('[') => Manifest::parse(&format!("{head}{block}"), "runbook.toml").map(drop),
+            _ => Manifest::parse(&block, "runbook.toml").map(|(manifest, _)| whole = Some(manifest)),
+        };
+        if let Err(problems) = read {
             panic!("{}: {}", writing.at(start), problems[0]);
         }
     }
+    assert_eq!(scenarios, 1, "the page shows a scenario");
 }
 
 #[test]

@@ -134,8 +134,7 @@ impl Exported {
 fn package(text: &str) -> Result<Package, Unreadable> {
     let tar = STANDARD.decode(text).map_err(|error| Unreadable::Package(error.to_string()))?;
     let read = Package::read(Upload::Bytes { bytes: &tar, content_type: Some("application/x-tar") });
-    let (package, _) = read.map_err(|problems| {
-        Unreadable::Package(problems.first().map(ToString::to_string).unwrap_or_default())
-    })?;
+    let (package, _) =
+        read.map_err(|problems| Unreadable::Package(problems.first().map(ToString::to_string).unwrap_or_default()))?;
     Ok(package)
 }

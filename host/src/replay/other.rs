@@ -52,13 +52,7 @@ pub(super) fn header(parts: &Parts, package: &Package, recorded: &Header) -> Hea
 }
 
 /// Goes on from a slot.
-pub(super) async fn go_on(
-    parts: &Parts,
-    package: &Package,
-    recording: &Recording,
-    header: Header,
-    from: u32,
-) -> On {
+pub(super) async fn go_on(parts: &Parts, package: &Package, recording: &Recording, header: Header, from: u32) -> On {
     let header = Header { mode: Mode::Plan, ..header };
     let kept = Rehearsed::alone(memory(&recording.journal, from));
     let past = Arc::new(Past::of(&recording.journal, from));
@@ -86,11 +80,7 @@ pub(super) async fn go_on(
 }
 
 /// The recorded slots before it. Notes are made again, so they are left out.
-fn prefix(
-    recording: &Recording,
-    header: Header,
-    from: u32,
-) -> Result<Journal, sandbook_core::journal::Error> {
+fn prefix(recording: &Recording, header: Header, from: u32) -> Result<Journal, sandbook_core::journal::Error> {
     let before = |record: &&Record| record.slot().is_some_and(|slot| slot < from);
     let records = recording.records.iter().filter(before).cloned();
     Journal::fold(std::iter::once(Record::Begun { header: Box::new(header) }).chain(records))

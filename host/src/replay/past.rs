@@ -67,7 +67,12 @@ impl Past {
     pub fn over(world: World, metrics: Option<(Arc<dyn Driver>, u64)>) -> Past {
         let now_ms = world.now_ms;
         let real = Arc::new(Simulated(Arc::new(Mutex::new(world))));
-        Past { overlay: Overlay::new(real, now_ms, Vec::new()), metrics, inspected: Certainty::Real, inner: Mutex::default() }
+        Past {
+            overlay: Overlay::new(real, now_ms, Vec::new()),
+            metrics,
+            inspected: Certainty::Real,
+            inner: Mutex::default(),
+        }
     }
 
     /// The simulated part, whose time is the replay's.
@@ -167,7 +172,9 @@ fn containers(journal: &Journal, from: u32) -> Vec<(String, Container)> {
                 (*was_before, *known) = (before || *was_before, container);
             }
             (Some(_), _) => {}
-            (None, container) => drop(found.insert(key, (before && container.is_some(), container.unwrap_or_else(named)))),
+            (None, container) => {
+                drop(found.insert(key, (before && container.is_some(), container.unwrap_or_else(named))))
+            }
         }
     };
     if let Some(target) = &journal.header.target {

@@ -202,7 +202,7 @@ impl Runner {
                 self.notice("acted", row, sentence);
             }
             if needless {
-                self.parts.metrics.false_positives.with_label_values(&[&row.runbook]).inc();
+                self.parts.metrics.outcomes.false_positives.with_label_values(&[&row.runbook]).inc();
             }
         }
         Ok(())

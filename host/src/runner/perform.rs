@@ -234,6 +234,8 @@ impl Attempt {
         }
         let lost = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout)
             && class == Class::Mutate
+            // An answer that is assumed was not lost.
+            && self.parts.driver.certainty(&permit) != sandbook_core::run::Certainty::Assumed
             && !outlived(permit.effect(), began.elapsed());
         let result = match lost {
             false => result,

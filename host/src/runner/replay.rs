@@ -161,7 +161,7 @@ impl Recording {
     fn judge(&self, slots: u32, reached: Option<Reached>, ended: Ended, cut: bool) -> Again {
         let again = |ended, divergence| Again { slots, ended, divergence };
         let ended = match (reached, ended) {
-            (Some(Reached::Differs(divergence)), _) => return again(None, Some(divergence)),
+            (Some(Reached::Differs(divergence)), _) => return again(None, Some(*divergence)),
             (Some(Reached::Records(_)), _) if cut => return again(None, None),
             (Some(Reached::Records(asked)), _) => {
                 let why = format!("the recorded run ended here, and this goes on with {}", asked.effect);
@@ -179,7 +179,8 @@ impl Recording {
 
     fn differs_at_the_end(&self, slots: u32, (outcome, sentence): &(Outcome, String), cut: bool) -> Option<Divergence> {
         if let Some(next) = self.journal.slots.get(slots as usize) {
-            let why = format!("the recorded run goes on with {}, and this ends: {outcome}, {sentence}", next.request.effect);
+            let why =
+                format!("the recorded run goes on with {}, and this ends: {outcome}, {sentence}", next.request.effect);
             return Some(Divergence { slot: slots, recorded: Some(next.request.clone()), asked: None, why });
         }
         let end = self.end.as_ref().filter(|_| !cut)?;
@@ -197,9 +198,9 @@ impl Recording {
 enum Reached {
     /// The record ends, and the guest asks for this.
     Records(Request),
-    Differs(Divergence),
+    Differs(Box<Divergence>),
     /// The gate ended it, as it does without looking at any world.
-    Fault(Fault),
+    Fault(Box<Fault>),
 }
 
 struct Inner {
@@ -240,9 +241,9 @@ impl Door {
             Step::End(Fault::ReplayMismatch { slot, recorded, asked }) => {
                 let why = format!("recorded is {}, and this asks for {}", said(&recorded), said(&asked));
                 let divergence = Divergence { slot, recorded: Some(*recorded), asked: Some(*asked), why };
-                return Err(Reached::Differs(divergence));
+                return Err(Reached::Differs(Box::new(divergence)));
             }
-            Step::End(fault) => return Err(Reached::Fault(fault)),
+            Step::End(fault) => return Err(Reached::Fault(Box::new(fault))),
             // The slot is open: that is where the run stood.
             Step::Resolve(_)
             | Step::Authorize(_)
@@ -272,14 +273,14 @@ impl Door {
                 return Ok(());
             }
             let why = format!("this notes what is not recorded: {}", said(&asked));
-            return Err(Reached::Differs(Divergence { slot, recorded: None, asked: Some(asked), why }));
+            return Err(Reached::Differs(Box::new(Divergence { slot, recorded: None, asked: Some(asked), why })));
         };
         if *effect == asked.effect && *data == asked.arguments {
             return Ok(());
         }
         let recorded = Request { effect: effect.clone(), arguments: data.clone() };
         let why = format!("the recorded note is {}, and this is {}", said(&recorded), said(&asked));
-        Err(Reached::Differs(Divergence { slot, recorded: Some(recorded), asked: Some(asked), why }))
+        Err(Reached::Differs(Box::new(Divergence { slot, recorded: Some(recorded), asked: Some(asked), why })))
     }
 }
 

@@ -106,7 +106,7 @@ impl Runner {
     }
 
     fn count(&self, row: &RunRow, verification: Verification) {
-        self.parts.metrics.verifications.with_label_values(&[row.runbook.as_str(), verification.name()]).inc();
+        self.parts.metrics.outcomes.verifications.with_label_values(&[row.runbook.as_str(), verification.name()]).inc();
     }
 
     /// Tells of verifications that became final and closes those whose time is over. One at a time, so that everything
@@ -145,7 +145,7 @@ impl Runner {
     async fn demote(&self, row: &RunRow) -> Result<()> {
         let Some(reason) = self.library.demote_contradicted(&row.runbook, &row.digest).await? else { return Ok(()) };
         tracing::warn!(runbook = %row.runbook, digest = %row.digest, "demoted to shadow: {reason}");
-        self.parts.metrics.demotions.with_label_values(&[&row.runbook]).inc();
+        self.parts.metrics.outcomes.demotions.with_label_values(&[&row.runbook]).inc();
         let sentence = format!(
             "{} {} is in shadow now: {reason}. Once it is mended: sandbook promote {0} live --reason \"…\"",
             row.runbook, row.version

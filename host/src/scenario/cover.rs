@@ -349,8 +349,16 @@ mod tests {
         assert_eq!(
             points(source),
             [
-                "5 fixed(…)", "6 if", "6 else", "7 catch", "9 done(…)", "9 switch arm", "9 escalate(…)", "11 if",
-                "11 else", "13 nothing_to_do(…)"
+                "5 fixed(…)",
+                "6 if",
+                "6 else",
+                "7 catch",
+                "9 done(…)",
+                "9 switch arm",
+                "9 escalate(…)",
+                "11 if",
+                "11 else",
+                "13 nothing_to_do(…)"
             ]
         );
     }

@@ -189,9 +189,10 @@ fn fits(expected: &ExpectedEffect, effect: &EffectView) -> bool {
         })
     });
     let arguments = expected.arguments.as_ref().is_none_or(|part| holds(&effect.arguments, part));
-    let error = expected.error.as_ref().is_none_or(|part| {
-        effect.error.as_ref().is_some_and(|error| error.contains(part.as_str()))
-    });
+    let error = expected
+        .error
+        .as_ref()
+        .is_none_or(|part| effect.error.as_ref().is_some_and(|error| error.contains(part.as_str())));
     expected.effect == effect.effect && decided && about && arguments && error
 }
 

@@ -91,7 +91,8 @@ pub fn recorded(run: &Value, records: &[Value]) -> Result<Recorded, String> {
     let header = header.ok_or("nothing is recorded of it: it ended before its runbook began")?;
     let now_ms = header["at"].as_u64().unwrap_or(sandbook_core::world::NOW_MS_DEFAULT);
     let mut recorder = Recorder { world: World::new(now_ms), ..Recorder::default() };
-    recorder.world.seed = header["seed"].as_u64().and_then(|seed| i64::try_from(seed).ok()).map_or(0, i64::unsigned_abs);
+    recorder.world.seed =
+        header["seed"].as_u64().and_then(|seed| i64::try_from(seed).ok()).map_or(0, i64::unsigned_abs);
     for seen in seen(records) {
         recorder.take(&seen);
     }
@@ -245,7 +246,8 @@ impl Recorder {
     fn listed(&mut self, seen: &Seen<'_>) {
         for line in seen.answer::<Vec<ContainerSummary>>().unwrap_or_default() {
             if self.world.container(&line.host, &line.name).is_none() {
-                let container = Container { id: line.id, status: line.status, ..Container::named(&line.name, &line.image) };
+                let container =
+                    Container { id: line.id, status: line.status, ..Container::named(&line.name, &line.image) };
                 self.world.add_container(&line.host, container);
             }
         }
@@ -301,7 +303,13 @@ impl Recorder {
             "net.http-probe" => {
                 let status = ok["status"].as_u64().and_then(|status| u16::try_from(status).ok());
                 let (at, reason) = (seen.argument("url").to_owned(), text(&ok["reason"]));
-                self.endpoint(Endpoint { at, reachable: status.is_some(), reason, status: status.unwrap_or(200), ..Endpoint::default() });
+                self.endpoint(Endpoint {
+                    at,
+                    reachable: status.is_some(),
+                    reason,
+                    status: status.unwrap_or(200),
+                    ..Endpoint::default()
+                });
             }
             "net.tcp-check" => {
                 let at = format!("{}:{}", seen.argument("host"), seen.arguments["port"]);
@@ -315,14 +323,17 @@ impl Recorder {
             }
             "metrics.query" => {
                 let samples = seen.answer::<Vec<MetricSample>>().or_else(|| {
-                    let sample = |value: &Value| Some(MetricSample {
-                        labels: serde_json::from_value(value["labels"].clone()).ok()?,
-                        value: value["value"].as_f64()?,
-                    });
+                    let sample = |value: &Value| {
+                        Some(MetricSample {
+                            labels: serde_json::from_value(value["labels"].clone()).ok()?,
+                            value: value["value"].as_f64()?,
+                        })
+                    };
                     ok.as_array().map(|list| list.iter().filter_map(sample).collect())
                 });
                 let promql = seen.argument("promql").to_owned();
-                let from = (!self.world.metrics.iter().all(|metric| metric.promql != promql)).then_some(Moment::At(seen.at_ms));
+                let from = (!self.world.metrics.iter().all(|metric| metric.promql != promql))
+                    .then_some(Moment::At(seen.at_ms));
                 self.world.metrics.push(Metric { promql, from, samples: samples.unwrap_or_default() });
             }
             "state.put" | "state.compare-and-put" => drop(self.written.insert(seen.argument("key").to_owned())),
@@ -361,8 +372,13 @@ impl Recorder {
             parameters.filter_map(|(name, value)| Some((name.clone(), typed(value)?))).collect();
         put(&mut document, "parameters", &parameters);
         if let Some(alert) = header["alert"].as_object() {
-            let kept = ["labels", "annotations"].iter().filter_map(|key| Some(((*key).to_owned(), alert.get(*key)?.clone())));
-            put(&mut document, "alert", &kept.filter(|(_, map)| map != &Value::Object(Map::new())).collect::<Map<_, _>>());
+            let kept =
+                ["labels", "annotations"].iter().filter_map(|key| Some(((*key).to_owned(), alert.get(*key)?.clone())));
+            put(
+                &mut document,
+                "alert",
+                &kept.filter(|(_, map)| map != &Value::Object(Map::new())).collect::<Map<_, _>>(),
+            );
         }
         let mut policy = Map::new();
         for (key, effects) in [("deny", &self.deny), ("ask", &self.ask)] {
@@ -415,10 +431,9 @@ fn spare(world: &World) -> Map<String, Value> {
             host.retain(|_, value| value != &Value::Array(Vec::new()));
         }
     }
-    for (key, default) in [
-        ("faults", serde_json::to_value(Fault::default())),
-        ("endpoints", serde_json::to_value(Endpoint::default())),
-    ] {
+    for (key, default) in
+        [("faults", serde_json::to_value(Fault::default())), ("endpoints", serde_json::to_value(Endpoint::default()))]
+    {
         let Some(list) = whole.get_mut(key).and_then(Value::as_array_mut) else { continue };
         list.iter_mut().for_each(|item| without(item, default.as_ref().ok()));
     }

@@ -148,7 +148,8 @@ async fn effects_are_compared_in_order_and_completely() {
         let found = mismatches(&format!("{SICK}{GOOD}").replace(right, wrong)).await;
         assert!(matches!(&found[..], [Mismatch::Effects { .. }]), "{wrong}: {found:?}");
     }
-    let swapped = format!("{SICK}{GOOD}").replace(restart, "").replace("effects = [\n", &format!("effects = [\n{restart}"));
+    let swapped =
+        format!("{SICK}{GOOD}").replace(restart, "").replace("effects = [\n", &format!("effects = [\n{restart}"));
     let found = mismatches(&swapped).await;
     let [Mismatch::Effects { lines }] = &found[..] else { panic!("{found:?}") };
     let signs: Vec<Sign> = lines.iter().map(|line| line.sign).collect();
@@ -169,10 +170,20 @@ async fn a_refusal_has_to_be_expected_as_one() {
 async fn people_policies_and_faults_are_part_of_it() {
     for (rules, fault, decision, outcome) in [
         ("ask = [\"docker.restart-container\"]", "", "ask", "fixed"),
-        ("ask = [\"docker.restart-container\"]\nanswers = { \"docker.restart-container\" = \"no\" }", "", "deny", "refused"),
+        (
+            "ask = [\"docker.restart-container\"]\nanswers = { \"docker.restart-container\" = \"no\" }",
+            "",
+            "deny",
+            "refused",
+        ),
         ("allow = false\nchannels = []", "", "deny", "refused"),
         ("cedar = 'permit (principal, action == Action::\"docker.stop-container\", resource);'", "", "deny", "refused"),
-        ("cedar = 'permit (principal, action, resource) when { resource has name && resource.name == \"web\" };'", "", "allow", "fixed"),
+        (
+            "cedar = 'permit (principal, action, resource) when { resource has name && resource.name == \"web\" };'",
+            "",
+            "allow",
+            "fixed",
+        ),
         ("", "\n[[world.faults]]\neffect = \"docker.restart-container\"\nmessage = \"no room\"\n", "allow", "escalate"),
     ] {
         let text = SICK.replace("[world", &format!("[policy]\n{rules}\n\n[world")) + fault;
@@ -202,7 +213,7 @@ async fn playing_twice_comes_to_the_same() {
 #[test]
 fn mistakes_have_places() {
     let broken = [
-        "summary = 1",
+        "summary = 1\n",
         "target = \"local/webb\"\n",
         "[alert]\nlabel = {}\n",
         "[world.hosts.local.containers.web]\nhealt = \"unhealthy\"\n",
@@ -223,7 +234,11 @@ fn mistakes_have_places() {
     let manifest = Manifest::parse(MANIFEST, "runbook.toml").expect("sound").0;
     let mut shown = String::new();
     for text in broken {
-        let world = if text.contains("containers.web]") { "" } else { "[world.hosts.local.containers.web]\n" };
+        let world = if text.contains("containers.web]") || text.ends_with("[expect\n") {
+            ""
+        } else {
+            "[world.hosts.local.containers.web]\n"
+        };
         let summary = if text.starts_with("summary") { "" } else { "summary = \"s\"\n" };
         let text = format!("{summary}{text}{world}");
         let problems = read(&text, "a.toml", &manifest).expect_err("a mistake");
@@ -237,7 +252,8 @@ fn mistakes_have_places() {
 #[tokio::test]
 async fn an_update_keeps_the_rest_and_is_done_once() {
     let head = format!("# kept\n{SICK}\n\n# kept too\n");
-    let (scenario, came) = played(&format!("{head}[expect]\noutcome = \"escalate\" # not kept\nnotes = [\"it is sick\", \"no\"]\n")).await;
+    let (scenario, came) =
+        played(&format!("{head}[expect]\noutcome = \"escalate\" # not kept\nnotes = [\"it is sick\", \"no\"]\n")).await;
     let text = format!("{head}[expect]\noutcome = \"escalate\"\n");
     let new = updated(&text, &expectations(&came, scenario.expect.as_ref())).expect("it is the last part");
     assert!(new.starts_with(&head), "{new}");
@@ -259,7 +275,7 @@ async fn branches_and_effects_that_nothing_reaches_are_named() {
     let sick = understood(SICK);
     coverage.add(&bench.play(&package, &sick).await, bench.branches(&package, &sick).await);
     let shown = |coverage: &Coverage| {
-        let line = |point: &&Point| format!("{} {}", point.line - 15, point.what);
+        let line = |point: &&Point| format!("{} {}", point.line as usize - MANIFEST.lines().count(), point.what);
         coverage.unreached().iter().map(line).collect::<Vec<_>>()
     };
     assert_eq!(shown(&coverage), ["5 nothing_to_do(…)", "10 catch", "11 escalate(…)", "17 escalate(…)"]);
@@ -280,7 +296,9 @@ async fn marking_changes_nothing_that_is_judged() {
 #[test]
 fn a_run_becomes_a_scenario() {
     let at = 1_767_225_600_000_u64;
-    let stamp = |ms: u64| jiff::Timestamp::from_millisecond(i64::try_from(at + ms).expect("small")).expect("a time").to_string();
+    let stamp = |ms: u64| {
+        jiff::Timestamp::from_millisecond(i64::try_from(at + ms).expect("small")).expect("a time").to_string()
+    };
     let details = |health: &str| {
         let mut world = sandbook_core::world::World::new(at);
         world.add_container("local", sandbook_core::world::Container::named("web", "nginx:1.27"));
@@ -346,14 +364,21 @@ async fn every_scenario_of_the_repository_passes_and_every_runbook_has_some() {
         for (file, scenario) in &scenarios {
             let played = bench.play(&package, scenario).await;
             match &scenario.expect {
-                Some(expect) => failures.extend(judge(expect, &played).iter().map(|one| format!("{}/{file}: {one:?}", package.name))),
+                Some(expect) => failures
+                    .extend(judge(expect, &played).iter().map(|one| format!("{}/{file}: {one:?}", package.name))),
                 None => failures.push(format!("{}/{file} expects nothing", package.name)),
             }
             coverage.add(&played, bench.branches(&package, scenario).await);
         }
-        failures.extend(coverage.unused(&package).iter().map(|effect| format!("{}: no scenario uses {effect}", package.name)));
+        failures.extend(
+            coverage.unused(&package).iter().map(|effect| format!("{}: no scenario uses {effect}", package.name)),
+        );
         let unreached = coverage.unreached();
-        failures.extend(unreached.iter().map(|point| format!("{}:{}: no scenario reaches {}", package.name, point.line, point.what)));
+        failures.extend(
+            unreached
+                .iter()
+                .map(|point| format!("{}:{}: no scenario reaches {}", package.name, point.line, point.what)),
+        );
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

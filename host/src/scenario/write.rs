@@ -19,8 +19,7 @@ pub fn expectations(played: &Played, so_far: Option<&Expect>) -> String {
     let mut text = "[expect]\n".to_owned();
     let _ = writeln!(text, "outcome = {}", quoted(played.outcome.name()));
     let _ = writeln!(text, "sentence = {}", quoted(&played.sentence));
-    let mut lines: Vec<String> =
-        played.effects.iter().filter(|effect| counted(&effect.effect)).map(effect).collect();
+    let mut lines: Vec<String> = played.effects.iter().filter(|effect| counted(&effect.effect)).map(effect).collect();
     let reads: BTreeSet<&str> = so_far
         .and_then(|expect| expect.effects.as_ref())
         .into_iter()
@@ -57,7 +56,8 @@ pub fn expectations(played: &Played, so_far: Option<&Expect>) -> String {
 
 /// Containers that were changed, and those that were looked at so far.
 fn touched(played: &Played, so_far: Option<&Expect>) -> BTreeSet<String> {
-    let changed = played.effects.iter().filter(|effect| effect.class == "mutate").filter_map(|effect| effect.target.as_ref());
+    let changed =
+        played.effects.iter().filter(|effect| effect.class == "mutate").filter_map(|effect| effect.target.as_ref());
     let known = so_far.into_iter().flat_map(|expect| expect.containers.keys().map(|name| name.get_ref().clone()));
     changed.map(ToString::to_string).chain(known).collect()
 }

@@ -29,7 +29,9 @@ pub(super) fn put(tx: &mut Tx<'_>, backtest: &BacktestRow) -> Result<()> {
         .prepare_cached("INSERT INTO backtests (id, runbook, digest, by, at, view) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(params![id, runbook, digest, by, int(*at), json(view)?])?;
     tx.sql
-        .prepare_cached("DELETE FROM backtests WHERE id NOT IN (SELECT id FROM backtests ORDER BY at DESC, id DESC LIMIT ?1)")?
+        .prepare_cached(
+            "DELETE FROM backtests WHERE id NOT IN (SELECT id FROM backtests ORDER BY at DESC, id DESC LIMIT ?1)",
+        )?
         .execute([KEPT_MAX])?;
     Ok(())
 }

@@ -14,6 +14,7 @@
 //! - `person`: what people did or own is left alone; `silence`: an engine that hangs
 //! - `plan`: what a runbook would do, and letting it do that and nothing else
 //! - `replay`: runs executed again from their journals, and drafts tried on recorded alerts
+//! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
@@ -42,6 +43,7 @@ mod people;
 mod person;
 mod plan;
 mod replay;
+mod scenarios;
 mod silence;
 mod tidy;
 mod waiting;

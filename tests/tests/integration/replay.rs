@@ -99,7 +99,8 @@ fn a_run_replays_on_a_machine_without_docker_and_says_where_another_version_diff
     write("stops.rhai", &heal("2.0.0", "docker::stop_container(input.target);\n    done(\"stopped \" + before.name)"));
     let other = replay(&["run.json", "--path", "stops.rhai"]).expect(4);
     other.says("diverges at slot 1").says("clock.sleep").says("docker.stop-container").says("stop container local/web");
-    let on_the_daemon = daemon.cli(&["replay", &run, "--path", &elsewhere.path().join("stops.rhai").display().to_string()]);
+    let on_the_daemon =
+        daemon.cli(&["replay", &run, "--path", &elsewhere.path().join("stops.rhai").display().to_string()]);
     on_the_daemon.expect(4).says("diverges at slot 1").says("stopped web");
     assert_eq!(docker.changes("web"), 1, "only the run itself restarted it");
 
@@ -118,14 +119,19 @@ fn runs_that_are_not_over_or_never_began_say_so() {
     let daemon = daemon(&docker, "");
     daemon.push_live(&Package::rhai_file("heal", &heal("1.0.0", "clock::sleep(3600000); done(\"late\")")));
     let run = daemon.run("heal", &json!({"target": "web"}));
-    wait::until("it to wait", TAKEN_WITHIN, || daemon.log_tail(), || {
-        let state = daemon.api().get(&format!("/v1/runs/{run}")).expect(200).json()["state"].clone();
-        if state == "waiting" { Ok(()) } else { Err(state.to_string()) }
-    });
+    wait::until(
+        "it to wait",
+        TAKEN_WITHIN,
+        || daemon.log_tail(),
+        || {
+            let state = daemon.api().get(&format!("/v1/runs/{run}")).expect(200).json()["state"].clone();
+            if state == "waiting" { Ok(()) } else { Err(state.to_string()) }
+        },
+    );
     daemon.cli(&["replay", &run]).expect(0).says("equal so far");
     daemon.cli(&["cancel", &run]).expect(0);
     daemon.ended(&run);
-    daemon.cli(&["replay", &run]).expect(0).says("equal");
+    daemon.cli(&["replay", &run]).expect(0).says("equal: ").says("cancelled by admin");
     let never = daemon.run("heal", &json!({"target": "nobody"}));
     assert_eq!(daemon.ended(&never)["outcome"], "no-target");
     daemon.cli(&["replay", &never]).expect(1).says("it ended before its runbook began");
@@ -146,12 +152,21 @@ fn a_draft_is_tried_on_recorded_alerts_before_it_goes_live() {
     daemon.alert(&[Alert::firing("SomethingElse")]);
     daemon.write("draft.rhai", heal("2.0.0", RESTARTS));
     // What the targets were like is written down beside the runs.
-    let made = wait::until("every target to be known", TAKEN_WITHIN, || daemon.log_tail(), || {
-        let made = daemon.cli(&["backtest", "./draft.rhai", "--since", "1d", "--json"]).expect(0).json();
-        if made["totals"]["unknown"] == 1 { Ok(made) } else { Err(made.to_string()) }
-    });
+    let made = wait::until(
+        "every target to be known",
+        TAKEN_WITHIN,
+        || daemon.log_tail(),
+        || {
+            let made = daemon.cli(&["backtest", "./draft.rhai", "--since", "1d", "--json"]).expect(0).json();
+            if made["totals"]["unknown"] == 1 { Ok(made) } else { Err(made.to_string()) }
+        },
+    );
     let totals = &made["totals"];
-    assert_eq!((&totals["episodes"], &totals["matched"], &totals["unmatched"]), (&json!(5), &json!(4), &json!(1)), "{made}");
+    assert_eq!(
+        (&totals["episodes"], &totals["matched"], &totals["unmatched"]),
+        (&json!(5), &json!(4), &json!(1)),
+        "{made}"
+    );
     // The manifest brakes the third restart within the hour.
     assert_eq!((&totals["acts"], &totals["braked"], &totals["unknown"]), (&json!(2), &json!(1), &json!(1)), "{made}");
     assert_eq!(made["targets"][0]["target"], "local/web");

@@ -92,7 +92,7 @@ fn touched() -> Metrics {
     for counters in [&metrics.alerts_received, &metrics.webhook_refused, &metrics.reload_failures] {
         counters.with_label_values(&["x"]);
     }
-    for counters in [&metrics.effects, &metrics.verifications, &metrics.notifications] {
+    for counters in [&metrics.effects, &metrics.outcomes.verifications, &metrics.notifications] {
         counters.with_label_values(&["x", "y"]);
     }
     metrics.runs.with_label_values(&["x", "y", "z"]);
@@ -105,7 +105,7 @@ fn touched() -> Metrics {
     }
     alerting.failures.with_label_values(&["x"]);
     alerting.missed.with_label_values::<&str>(&[]);
-    for counters in [&metrics.false_positives, &metrics.demotions, &metrics.brake_trips] {
+    for counters in [&metrics.outcomes.false_positives, &metrics.outcomes.demotions, &metrics.brake_trips] {
         counters.with_label_values(&["x"]);
     }
     metrics.effect_seconds.with_label_values(&["x"]);
@@ -124,7 +124,8 @@ fn table(text: &mut String, metrics: &BTreeMap<String, Metric>, labels: impl Fn(
 async fn the_page_of_metrics_is_committed() {
     let own = metrics_of(&touched().encode());
     let source = include_str!("../../metrics.rs").split("#[cfg(test)]").next().unwrap_or_default();
-    let source = format!("{source}{}", include_str!("../../metrics/alerting.rs"));
+    let (alerting, outcomes) = (include_str!("../../metrics/alerting.rs"), include_str!("../../metrics/outcomes.rs"));
+    let source = format!("{source}{alerting}{outcomes}");
     assert_eq!(source.matches("\"sandbook_").count(), own.len(), "a metric is missing in `touched`");
     let mut watched = String::new();
     Watcher::start(&Hosts::new()).write_metrics(&mut watched);

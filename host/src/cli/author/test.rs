@@ -101,7 +101,11 @@ pub(in crate::cli) async fn test(screen: &Screen, args: &TestArgs) -> Result<Exi
         };
         return Err(Failure::failed(message, "`sandbook test PATH --from-run RUN` records one from a run"));
     }
-    let but = if failed > 0 { screen.ink.paint(Paint::Bad, &format!("{failed} failed")) } else { screen.ink.paint(Paint::Good, "all passed") };
+    let but = if failed > 0 {
+        screen.ink.paint(Paint::Bad, &format!("{failed} failed"))
+    } else {
+        screen.ink.paint(Paint::Good, "all passed")
+    };
     screen.line(&format!("{}, {but}", count(played, "scenario")));
     Ok(exit)
 }
@@ -200,7 +204,9 @@ fn show(screen: &Screen, tested: &Tested) {
         for mismatch in &result.mismatches {
             show_mismatch(screen, mismatch);
         }
-        if !result.passed() && let Some((line, column)) = result.played.place {
+        if !result.passed()
+            && let Some((line, column)) = result.played.place
+        {
             screen.line(&format!("      at {line}:{column} of the script"));
         }
     }
@@ -213,7 +219,8 @@ fn show_mismatch(screen: &Screen, mismatch: &Mismatch) {
     match mismatch {
         Mismatch::Value { what, expected, actual } => {
             screen.line(&format!("      {}", clean(what)));
-            screen.line(&format!("        {}", ink.paint(Paint::Bad, &format!("- {}", cut(expected, VALUE_CHARS_MAX)))));
+            screen
+                .line(&format!("        {}", ink.paint(Paint::Bad, &format!("- {}", cut(expected, VALUE_CHARS_MAX)))));
             screen.line(&format!("        {}", ink.paint(Paint::Good, &format!("+ {}", cut(actual, VALUE_CHARS_MAX)))));
         }
         Mismatch::Effects { lines } => {
@@ -224,7 +231,10 @@ fn show_mismatch(screen: &Screen, mismatch: &Mismatch) {
                     Sign::Expected => ('-', Paint::Bad),
                     Sign::Happened => ('+', Paint::Good),
                 };
-                screen.line(&format!("        {}", ink.paint(paint, &format!("{sign} {}", cut(&line.text, VALUE_CHARS_MAX)))));
+                screen.line(&format!(
+                    "        {}",
+                    ink.paint(paint, &format!("{sign} {}", cut(&line.text, VALUE_CHARS_MAX)))
+                ));
             }
         }
     }
@@ -255,7 +265,12 @@ fn show_coverage(screen: &Screen, tested: &Tested) {
             }
             for point in unreached {
                 let line = source.lines().nth((point.line as usize).saturating_sub(1)).unwrap_or_default().trim();
-                screen.line(&format!("    {:>4}  {:18}  {}", point.line, point.what, ink.paint(Paint::Dim, &cut(line, LINE_CHARS_MAX))));
+                screen.line(&format!(
+                    "    {:>4}  {:18}  {}",
+                    point.line,
+                    point.what,
+                    ink.paint(Paint::Dim, &cut(line, LINE_CHARS_MAX))
+                ));
             }
         }
         (Code::Script(_), None) => screen.line("  its branches cannot be told apart, so they are not counted"),
@@ -298,7 +313,12 @@ fn value(tested: &Tested) -> Value {
 }
 
 /// A scenario from a run of the daemon.
-pub(in crate::cli) async fn from_run(client: &Client, screen: &Screen, args: &TestArgs, run: &str) -> Result<Exit, Failure> {
+pub(in crate::cli) async fn from_run(
+    client: &Client,
+    screen: &Screen,
+    args: &TestArgs,
+    run: &str,
+) -> Result<Exit, Failure> {
     let path = match &args.paths[..] {
         [] => None,
         [path] => Some(path),
@@ -309,7 +329,8 @@ pub(in crate::cli) async fn from_run(client: &Client, screen: &Screen, args: &Te
         .map_err(|why| Failure::failed(why, "choose a run that acted, or looked: `sandbook runs`"))?;
     let Some(path) = path else {
         screen.print(&text);
-        screen.error("without a package it expects nothing yet: save it into scenarios/, then sandbook test --update\n");
+        screen
+            .error("without a package it expects nothing yet: save it into scenarios/, then sandbook test --update\n");
         return Ok(Exit::Ok);
     };
     let Some(package) = package_at(screen, path)? else { return Ok(Exit::Failed) };
@@ -364,7 +385,11 @@ fn differences(run: &Value, records: &[Value], played: &Played) -> Vec<String> {
     let mut found = Vec::new();
     let outcome = field(run, "outcome");
     if outcome != played.outcome.name() {
-        found.push(format!("the run came to {outcome}, the scenario comes to {}: {}", played.outcome.name(), played.sentence));
+        found.push(format!(
+            "the run came to {outcome}, the scenario comes to {}: {}",
+            played.outcome.name(),
+            played.sentence
+        ));
     }
     let mut slots = BTreeSet::new();
     let real: Vec<&str> = records

@@ -43,7 +43,11 @@ fn first(replay: &Replay, ink: Ink) -> String {
         Verdict::Diverges => {
             let slot = replay.diverges.as_ref().map_or(replay.slots, |differs| differs.slot);
             let verdict = ink.paint(Paint::Bad, &format!("diverges at slot {slot}"));
-            format!("{verdict}: {run}, recorded with {}, replayed with {} {time}", named(&replay.recorded), named(&replay.with))
+            format!(
+                "{verdict}: {run}, recorded with {}, replayed with {} {time}",
+                named(&replay.recorded),
+                named(&replay.with)
+            )
         }
     }
 }

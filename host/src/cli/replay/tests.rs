@@ -23,7 +23,10 @@ fn shown(changes: &Value) -> String {
 #[test]
 fn equal_is_one_line() {
     insta::assert_snapshot!("equal", shown(&json!({})));
-    insta::assert_snapshot!("equal_so_far", shown(&json!({"verdict": "equal-so-far", "outcome": null, "sentence": null})));
+    insta::assert_snapshot!(
+        "equal_so_far",
+        shown(&json!({"verdict": "equal-so-far", "outcome": null, "sentence": null}))
+    );
 }
 
 #[test]
@@ -33,23 +36,29 @@ fn a_divergence_shows_both_sides_and_what_would_have_been_done() {
             "decision": decision, "policy": [], "before": null, "after": null, "simulated": true,
             "certainty": "modelled", "sentence": sentence, "result": null, "error": error})
     };
-    insta::assert_snapshot!("diverges", shown(&json!({
-        "verdict": "diverges", "slots": 1, "outcome": "done", "sentence": "stopped \u{1b}[2Jit", "assumed": 2,
-        "with": {"runbook": "heal", "version": "1.3.0", "digest": "sha256:fedcba9876543210"},
-        "diverges": {"slot": 1, "why": "recorded is something else",
-            "recorded": {"effect": "docker.restart-container", "arguments": {"container": "local/web"}},
-            "asked": {"effect": "docker.stop-container", "arguments": {"container": "local/web"}}},
-        "would": [effect("allow", "stop container local/web", Value::Null),
-            effect("ask", "remove container local/web", Value::Null),
-            effect("deny", "kill container local/web", json!("no policy permits it")),
-            effect("allow", "start container local/db", json!("not-found: there is none"))],
-    })));
-    insta::assert_snapshot!("ends_sooner", shown(&json!({
-        "verdict": "diverges", "slots": 1, "outcome": "nothing-to-do", "sentence": "it is well",
-        "with": {"runbook": "heal", "version": "1.3.0", "digest": "sha256:fedcba9876543210"},
-        "diverges": {"slot": 1, "why": "the recorded run goes on with docker.restart-container, and this ends: nothing-to-do, it is well",
-            "recorded": {"effect": "docker.restart-container", "arguments": {"container": "local/web"}}, "asked": null},
-    })));
+    insta::assert_snapshot!(
+        "diverges",
+        shown(&json!({
+            "verdict": "diverges", "slots": 1, "outcome": "done", "sentence": "stopped \u{1b}[2Jit", "assumed": 2,
+            "with": {"runbook": "heal", "version": "1.3.0", "digest": "sha256:fedcba9876543210"},
+            "diverges": {"slot": 1, "why": "recorded is something else",
+                "recorded": {"effect": "docker.restart-container", "arguments": {"container": "local/web"}},
+                "asked": {"effect": "docker.stop-container", "arguments": {"container": "local/web"}}},
+            "would": [effect("allow", "stop container local/web", Value::Null),
+                effect("ask", "remove container local/web", Value::Null),
+                effect("deny", "kill container local/web", json!("no policy permits it")),
+                effect("allow", "start container local/db", json!("not-found: there is none"))],
+        }))
+    );
+    insta::assert_snapshot!(
+        "ends_sooner",
+        shown(&json!({
+            "verdict": "diverges", "slots": 1, "outcome": "nothing-to-do", "sentence": "it is well",
+            "with": {"runbook": "heal", "version": "1.3.0", "digest": "sha256:fedcba9876543210"},
+            "diverges": {"slot": 1, "why": "the recorded run goes on with docker.restart-container, and this ends: nothing-to-do, it is well",
+                "recorded": {"effect": "docker.restart-container", "arguments": {"container": "local/web"}}, "asked": null},
+        }))
+    );
 }
 
 #[test]

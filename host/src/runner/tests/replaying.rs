@@ -109,11 +109,17 @@ async fn another_version_goes_on_over_what_is_recorded() {
 async fn runs_that_the_gate_or_a_limit_ended_replay_equal() {
     for (body, outcome) in [
         // Ended after its budget of denials.
-        ("fn run(input) { for i in 0..100 { try { docker::kill_container(input.target); } catch { } } done(\"x\") }", "refused"),
+        (
+            "fn run(input) { for i in 0..100 { try { docker::kill_container(input.target); } catch { } } done(\"x\") }",
+            "refused",
+        ),
         // Beyond its effects.
         ("fn run(input) { for i in 0..2000 { try { clock::now(); } catch { } } done(\"x\") }", "limited"),
         // Notes beyond their limit.
-        ("fn run(input) { let text = \"x\"; text.pad(9000, 'x'); for i in 0..300 { log::progress(text); } done(\"noted\") }", "done"),
+        (
+            "fn run(input) { let text = \"x\"; text.pad(9000, 'x'); for i in 0..300 { log::progress(text); } done(\"noted\") }",
+            "done",
+        ),
         // An error nobody handled.
         ("fn run(input) { docker::inspect_container(\"nobody\"); done(\"x\") }", "failed"),
     ] {

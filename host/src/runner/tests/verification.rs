@@ -264,7 +264,7 @@ async fn changing_what_was_well_is_counted() {
         let package = book("w", "", RESTART);
         let id = bench.submit(&package, Some(target), Stage::Live).await;
         assert_eq!(bench.ended(&id).await.aftermath.needless, needless, "{target}");
-        let counted = bench.runner.parts().metrics.false_positives.with_label_values(&["w"]).get();
+        let counted = bench.runner.parts().metrics.outcomes.false_positives.with_label_values(&["w"]).get();
         assert_eq!(counted, u64::from(needless), "{target}");
     }
 }

@@ -12,7 +12,7 @@ mod looks;
 mod policies;
 
 /// Gives in to TERM, lives through HUP, and exits with 1 once `/crash` is there.
-const OBEYS: &str = "trap 'exit 0' TERM; trap : HUP; while [ ! -e /crash ]; do sleep 0.05; done; exit 1";
+const OBEYS: &str = "trap 'exit 0' TERM; trap : HUP; echo up; while [ ! -e /crash ]; do sleep 0.05; done; exit 1";
 /// The first process of a container gets no signal it did not ask for.
 const IGNORES: &str = "exec sleep 1000";
 
@@ -22,7 +22,15 @@ fn given(name: &'static str, script: &str, inside: fn(&mut Container, u64)) -> G
 
 /// A running container that gives in.
 fn obeys(name: &'static str) -> Given {
-    given(name, OBEYS, |container, _| container.stopping = Stopping { exit_code: 0, ..Stopping::default() })
+    let inside = |container: &mut Container, now_ms| {
+        container.stopping = Stopping { exit_code: 0, ..Stopping::default() };
+        container.lives = vec![Life { logs: vec!["up".to_owned()], ..Life::default() }];
+        if container.state().started_at.is_some() {
+            container.write_line(now_ms, "up");
+        }
+    };
+    // A signal before its traps are set would not be the case in question.
+    given(name, OBEYS, inside).ready("up")
 }
 
 /// A running container that has to be killed.
@@ -49,7 +57,7 @@ fn checked(name: &'static str) -> Given {
         "Test": ["CMD-SHELL", "test -e /ok || { echo gone; exit 1; }"],
         "Interval": 500_000_000, "Timeout": 5_000_000_000_u64, "Retries": 2,
     });
-    given(name, &format!("touch /ok; {OBEYS}"), inside).with(json!({"Healthcheck": check}))
+    given(name, &OBEYS.replace("echo up", "touch /ok"), inside).with(json!({"Healthcheck": check}))
 }
 
 impl Given {
@@ -62,8 +70,12 @@ impl Given {
         self.with(json!({"HostConfig": changes}))
     }
 
+    fn ready(self, ready: &'static str) -> Given {
+        Given { ready, ..self }
+    }
+
     fn created(self) -> Given {
-        Given { started: false, ..self }
+        Given { started: false, ready: "", ..self }
     }
 
     fn known(self, inside: fn(&mut Container, u64)) -> Given {
@@ -140,6 +152,11 @@ fn events(name: &'static str) -> Step {
 
 fn list(filter: Value) -> Step {
     with("docker.list-containers", "", json!({"filter": filter}))
+}
+
+/// A program that was just started sets its traps.
+fn settles() -> Step {
+    Step::Pass(700)
 }
 
 fn until(name: &'static str, field: &'static str, wanted: Value) -> Step {

@@ -34,7 +34,7 @@ fn restarts() -> Vec<Sequence> {
         sequence(
             "restart-running",
             vec![obeys("web")],
-            vec![restart("web", 5_000), inspect("web"), restart("web", 5_000), events("web")],
+            vec![restart("web", 5_000), inspect("web"), settles(), restart("web", 5_000), events("web")],
         ),
         sequence("restart-stubborn", vec![ignores("web")], vec![restart("web", 1_000), inspect("web"), events("web")]),
         sequence(

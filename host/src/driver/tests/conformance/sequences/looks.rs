@@ -110,6 +110,7 @@ fn names() -> Vec<Sequence> {
             vec![obeys("web")],
             vec![
                 restart("web", 5_000),
+                settles(),
                 stop("web", 5_000),
                 start("web"),
                 events("web"),

@@ -1,0 +1,47 @@
+//! Figures of whether acting helped.
+
+use prometheus::{IntCounterVec, IntGauge, Registry};
+
+use super::{counters, gauge};
+
+/// What is counted.
+pub struct Outcomes {
+    /// Verifications, by result.
+    pub verifications: IntCounterVec,
+    /// Runs that changed what was well.
+    pub false_positives: IntCounterVec,
+    /// Versions demoted for not helping.
+    pub demotions: IntCounterVec,
+    /// Mean time to repair, in seconds; computed when it is asked for.
+    pub mttr_seconds: IntGauge,
+}
+
+impl Outcomes {
+    pub(super) fn new(r: &Registry) -> prometheus::Result<Outcomes> {
+        Ok(Outcomes {
+            verifications: counters(
+                r,
+                "sandbook_verifications_total",
+                "Verified runs, by result: confirmed, contradicted, unknown. One that is confirmed first and contradicted later counts as both.",
+                &["runbook", "result"],
+            )?,
+            false_positives: counters(
+                r,
+                "sandbook_false_positives_total",
+                "Runs that changed something which was well in the look just before, by runbook.",
+                &["runbook"],
+            )?,
+            demotions: counters(
+                r,
+                "sandbook_demotions_total",
+                "Versions demoted to shadow because acting did not help, by runbook.",
+                &["runbook"],
+            )?,
+            mttr_seconds: gauge(
+                r,
+                "sandbook_mttr_seconds",
+                "Mean time from an alert's first message to its resolution over the last 7 days, where a run acted; 0 before the first.",
+            )?,
+        })
+    }
+}
