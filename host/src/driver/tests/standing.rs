@@ -2,7 +2,7 @@
 //! what this process needs. One engine for all of it, started for the test and gone with it.
 
 use sandbook_core::target::{OWN, Stop};
-use sandbook_tests::docker::{Container, Dockerd};
+use sandbook_tests::docker::Dockerd;
 
 use super::*;
 use crate::watcher::Watcher;
