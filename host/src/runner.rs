@@ -373,11 +373,8 @@ impl Runner {
 
     async fn try_again(&self, id: &str) -> Result<()> {
         let Some(row) = self.parts.store.run(id).await? else { return Ok(()) };
-        let patch = RunPatch {
-            from: vec![State::Queued, State::Running],
-            state: Some(State::Queued),
-            ..RunPatch::default()
-        };
+        let patch =
+            RunPatch { from: vec![State::Queued, State::Running], state: Some(State::Queued), ..RunPatch::default() };
         if self.parts.store.update_run(id, patch).await? { self.bring_back(row).await } else { Ok(()) }
     }
 

@@ -15,7 +15,9 @@ mod tests;
 mod write;
 
 pub use cover::{MARK, Marked, Point, mark};
-pub use format::{Alert, Expect, ExpectedContainer, ExpectedEffect, HOST_DEFAULT, Rules, Scenario, UNKNOWN, UNREADABLE, read};
+pub use format::{
+    Alert, Expect, ExpectedContainer, ExpectedEffect, HOST_DEFAULT, Rules, Scenario, UNKNOWN, UNREADABLE, read,
+};
 pub use judge::{Line, Mismatch, Sign, counted, judge};
 pub use play::{Bench, Coverage, Played};
 pub use record::{Recorded, recorded};

@@ -282,12 +282,10 @@ impl State {
                 &json!({"ID": "FAKE", "Name": "fake", "ServerVersion": "20.10.24", "Containers": self.containers.len()}),
             ),
             ("GET", ["containers", "json"]) => reply(200, &self.containers.iter().map(Model::listed).collect()),
-            (_, ["exec", id, rest]) => {
-                match self.containers.iter_mut().find(|model| exec_id(&model.name) == *id) {
-                    Some(model) => model.answer_exec(rest),
-                    None => reply(404, &json!({"message": format!("No such exec instance: {id}")})),
-                }
-            }
+            (_, ["exec", id, rest]) => match self.containers.iter_mut().find(|model| exec_id(&model.name) == *id) {
+                Some(model) => model.answer_exec(rest),
+                None => reply(404, &json!({"message": format!("No such exec instance: {id}")})),
+            },
             (_, ["containers", reference, rest @ ..]) => {
                 match self.containers.iter_mut().find(|model| model.is(reference)) {
                     Some(model) => model.answer(method, rest),

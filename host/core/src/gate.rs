@@ -319,13 +319,7 @@ impl Session {
     }
 
     /// What the driver answered, and how sure that is.
-    pub fn settle_as(
-        &mut self,
-        permit: Permit,
-        certainty: Certainty,
-        result: Result<Value, Error>,
-        now: Now,
-    ) -> Next {
+    pub fn settle_as(&mut self, permit: Permit, certainty: Certainty, result: Result<Value, Error>, now: Now) -> Next {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Driving { slot } if slot == permit.slot() => {}
             Phase::Idle

@@ -228,7 +228,9 @@ async fn tell_one(app: &App, notice: &Notice) {
     let text = format!("{}\nsandbook show {}", notice.sentence, notice.run);
     let severity = match notice.event {
         "acted" => sandbook_core::effect::notify::Severity::Info,
-        "needs-attention" | "contradicted" | "demoted" | "escalated" => sandbook_core::effect::notify::Severity::Critical,
+        "needs-attention" | "contradicted" | "demoted" | "escalated" => {
+            sandbook_core::effect::notify::Severity::Critical
+        }
         _ => sandbook_core::effect::notify::Severity::Warning,
     };
     for channel in channels {

@@ -35,7 +35,9 @@ impl Access {
         match self {
             Access::Open | Access::Login => "nothing",
             Access::Alerts => "a token of role sender or admin",
-            Access::AtLeast(Role::Sender | Role::Viewer) | Access::Page(Role::Sender | Role::Viewer) => "a token of role viewer or higher",
+            Access::AtLeast(Role::Sender | Role::Viewer) | Access::Page(Role::Sender | Role::Viewer) => {
+                "a token of role viewer or higher"
+            }
             Access::AtLeast(Role::Author) | Access::Page(Role::Author) => "a token of role author or higher",
             Access::AtLeast(Role::Operator) | Access::Page(Role::Operator) => "a token of role operator or admin",
             Access::AtLeast(Role::Admin) | Access::Page(Role::Admin) => "a token of role admin",

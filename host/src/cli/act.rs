@@ -10,8 +10,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::args::{
-    ApproveArgs, BackupArgs, CancelArgs, DecideArgs, DemoteArgs, GrantArgs, MatchArgs, PauseArgs, PausesArgs, PromoteArgs,
-    ResumeArgs, RollbackArgs, RunArgs, StopAllArgs,
+    ApproveArgs, BackupArgs, CancelArgs, DecideArgs, DemoteArgs, GrantArgs, MatchArgs, PauseArgs, PausesArgs,
+    PromoteArgs, ResumeArgs, RollbackArgs, RunArgs, StopAllArgs,
 };
 use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
@@ -89,7 +89,9 @@ async fn set_stage(
         screen.line(&format!("not {stage}: {}", clean(&why)));
     }
     match &answer["backtest"] {
-        Value::Null if stage == "live" => screen.line("no backtest of it was made: sandbook backtest says what it would have done"),
+        Value::Null if stage == "live" => {
+            screen.line("no backtest of it was made: sandbook backtest says what it would have done")
+        }
         Value::Null => {}
         backtest => {
             let said = super::backtest::totals(&backtest["totals"]);

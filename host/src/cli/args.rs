@@ -12,13 +12,13 @@ use super::author::{NewArgs, PathArgs, PushArgs, TestArgs};
 
 mod hold;
 mod plan;
-mod runs;
 mod replay;
+mod runs;
 
 pub(super) use hold::{ApproveArgs, DecideArgs, PauseArgs, PausesArgs, RearmArgs, StopAllArgs};
 pub(super) use plan::{ApplyArgs, PlanArgs};
-pub(super) use runs::{CancelArgs, JournalArgs, ResumeArgs, RunArgs, RunsArgs, ShowArgs, WatchArgs};
 pub(super) use replay::{BacktestArgs, ReplayArgs};
+pub(super) use runs::{CancelArgs, JournalArgs, ResumeArgs, RunArgs, RunsArgs, ShowArgs, WatchArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failed, 2 usage, 3 refused, 4 diverged, 5 would ask, 6 daemon unreachable,
@@ -90,11 +90,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  sandbook check ./restart-predictor\n  sandbook check one-file.rhai --json")]
     Check(PathArgs),
     /// Play a package's scenarios in a simulated world, without a daemon, and say what is not as expected
-    #[command(
-        after_help = "Examples:\n  sandbook test ./restart-predictor\n  sandbook test runbooks --json\n  \
+    #[command(after_help = "Examples:\n  sandbook test ./restart-predictor\n  sandbook test runbooks --json\n  \
                             sandbook test ./restart-predictor --scenario heals --update\n  \
-                            sandbook test ./restart-predictor --from-run last"
-    )]
+                            sandbook test ./restart-predictor --from-run last")]
     Test(TestArgs),
     /// State a package's maximum power: what it can read, change and send, and what it cannot
     Inspect(PathArgs),

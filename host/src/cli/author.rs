@@ -112,7 +112,9 @@ pub(super) fn new(screen: &Screen, args: &NewArgs) -> Result<Exit, Failure> {
             clean(&args.name.join(file).display().to_string())
         ));
     }
-    screen.next(&format!("edit main.rhai, then sandbook check {folder}, sandbook test {folder} and sandbook push {folder}"));
+    screen.next(&format!(
+        "edit main.rhai, then sandbook check {folder}, sandbook test {folder} and sandbook push {folder}"
+    ));
     Ok(Exit::Ok)
 }
 

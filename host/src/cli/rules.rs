@@ -39,7 +39,8 @@ pub(super) async fn approvals(client: &Client, screen: &Screen) -> Result<Exit, 
     let first = shell(&field(&approvals[0], "id"));
     let answer = list(&approvals[0], "options").first().and_then(Value::as_str);
     let answer = answer.map_or_else(String::new, |answer| format!(" --answer {}", shell(answer)));
-    screen.next(&format!("sandbook show {}, then sandbook approve {first}{answer}", shell(&field(&approvals[0], "run"))));
+    screen
+        .next(&format!("sandbook show {}, then sandbook approve {first}{answer}", shell(&field(&approvals[0], "run"))));
     Ok(Exit::Ok)
 }
 

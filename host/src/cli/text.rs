@@ -166,7 +166,9 @@ pub(super) fn shell(word: &str) -> String {
 
 /// Where the line to type begins in a message of the engine.
 fn suggestion_at(message: &str) -> Option<usize> {
-    ["sandbook grant ", "sandbook promote ", "sandbook stop-all ", "sandbook rearm "].iter().find_map(|command| message.rfind(command))
+    ["sandbook grant ", "sandbook promote ", "sandbook stop-all ", "sandbook rearm "]
+        .iter()
+        .find_map(|command| message.rfind(command))
 }
 
 /// The `sandbook …` line a message suggests: the messages of policy, brakes and shadow runs end with it.

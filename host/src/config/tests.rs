@@ -277,7 +277,10 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[workers]\ncount = -1", "2:9 SB0404 `workers.count` is -1, it must be a whole number from 0"),
     ("[limits]\nmemory = \"1GiB\"", "2:10 SB0411 `limits.memory` is 1GiB, it must be from 1MiB to 256MiB"),
     ("[approvals]\nexpiry = \"10s\"", "2:10 SB0411 `approvals.expiry` is 10s, it must be from 1m to 7d"),
-    ("public_url = \"sandbook\"", "1:14 SB0404 `public_url` is \"sandbook\", it must be a url like \"http://127.0.0.1:9090\""),
+    (
+        "public_url = \"sandbook\"",
+        "1:14 SB0404 `public_url` is \"sandbook\", it must be a url like \"http://127.0.0.1:9090\"",
+    ),
     ("[retention]\nruns = \"1m\"", "2:8 SB0411 `retention.runs` is 1m, it must be from 1h to 366d"),
     (
         "[log]\nlevel = \"a=b=c\"",

@@ -156,7 +156,11 @@ fn forbids_protection_and_failures_win() {
     assert_eq!(verdict.reason, "policy `test.cedar:2` forbids docker.restart-container on local/web-1: ask dana");
     let fix = "recreate the container without the label sandbook.protect, or do this by hand";
     let verdict = check(&any, &on("web-1", &[("sandbook.protect", "")]), Decision::Deny, &[], fix);
-    assert!(verdict.reason.ends_with("whatever policy says: its label sandbook.protect protects it"), "{}", verdict.reason);
+    assert!(
+        verdict.reason.ends_with("whatever policy says: its label sandbook.protect protects it"),
+        "{}",
+        verdict.reason
+    );
     let fix = "do this by hand: an engine that stops itself cannot finish what it began";
     let verdict = check(&any, &on("web-1", &[("sandbook.self", "true")]), Decision::Deny, &[], fix);
     assert!(verdict.reason.ends_with("this engine runs in it"), "{}", verdict.reason);

@@ -128,7 +128,8 @@ impl Aim {
     fn host_of(&self, hint: &Hint) -> Result<&str, String> {
         if let Some(named) = &hint.host {
             let names = || self.hosts.iter().map(|host| host.name.as_str());
-            let unknown = || format!("there is no Docker host {named}; there are {}", names().collect::<Vec<_>>().join(", "));
+            let unknown =
+                || format!("there is no Docker host {named}; there are {}", names().collect::<Vec<_>>().join(", "));
             return names().find(|name| name == named).ok_or_else(unknown);
         }
         if let Some(reference) = &hint.reference {

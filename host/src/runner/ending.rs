@@ -10,8 +10,8 @@ use sandbook_core::run::{Mode, Outcome, State, Verification};
 
 use super::Runner;
 use super::execute::Prepared;
-use super::verify::aftermath;
 use super::perform::{Attempt, Why};
+use super::verify::aftermath;
 use crate::guest::{Ended, Place};
 use crate::store::{Approval, Checkpoint, RunPatch, RunRow};
 

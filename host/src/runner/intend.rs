@@ -22,9 +22,9 @@ impl Attempt {
     /// Whether it may touch a subject now: it holds the lock, or takes it without waiting.
     fn lock(&self, subject: &str) -> Result<(), Error> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        self.locks.add(&mut held, subject).map_err(|other| {
-            Error::conflict(format!("{other} is at work on {subject}; try again when it has ended"))
-        })
+        self.locks
+            .add(&mut held, subject)
+            .map_err(|other| Error::conflict(format!("{other} is at work on {subject}; try again when it has ended")))
     }
 
     pub(super) async fn authorize(&self, session: &Session, claim: &Claim) -> Result<Verdict, Why> {

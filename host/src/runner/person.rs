@@ -26,7 +26,9 @@ impl Attempt {
     /// Why an effect that would start a stopped container is not driven: somebody stopped it, and not this engine.
     pub(super) async fn left_alone(&self, session: &Session, claim: &Claim) -> Result<Option<Error>, Why> {
         let header = &session.journal().header;
-        let Some(facts) = claim.resolved.facts.as_ref().filter(|_| !BY_HAND.contains(&header.trigger.as_str())) else { return Ok(None) };
+        let Some(facts) = claim.resolved.facts.as_ref().filter(|_| !BY_HAND.contains(&header.trigger.as_str())) else {
+            return Ok(None);
+        };
         let target = claim.resolved.target.to_string();
         let Some(why) = stopped::left_alone(&claim.effect, facts, &header.runbook, &target) else { return Ok(None) };
         let started = before(&claim.resolved, "started_at");

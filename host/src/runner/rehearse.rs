@@ -70,7 +70,8 @@ pub async fn rehearse(parts: &Parts, package: &Package, journal: Journal, stage:
     let journal = attempt.session().await.journal().clone();
     let mut records = vec![Record::Begun { header: Box::new(header) }];
     records.extend(attempt.take_records());
-    let rehearsal = |outcome, sentence: String, place, fault| Rehearsal { records, journal, outcome, sentence, place, fault };
+    let rehearsal =
+        |outcome, sentence: String, place, fault| Rehearsal { records, journal, outcome, sentence, place, fault };
     match (attempt.take_why(), ended) {
         (Some(why), _) => {
             let sentence = stopped(&why);

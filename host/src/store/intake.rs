@@ -13,7 +13,9 @@ use sandbook_core::run::Mode;
 
 use super::row::{Columns, Where, cut_page, int, json, page, parse_cursor, unique};
 use super::writer::Tx;
-use super::{Accepted, AcceptedKind, EpisodeFilter, EpisodeRow, EpisodeRun, Incoming, NewRun, Result, id, outcomes, runs};
+use super::{
+    Accepted, AcceptedKind, EpisodeFilter, EpisodeRow, EpisodeRun, Incoming, NewRun, Result, id, outcomes, runs,
+};
 
 /// The newest episode of a fingerprint.
 struct Latest {
@@ -155,7 +157,8 @@ fn hear_again(sql: &Connection, id: &str, starts_at: i64, received_at: u64) -> R
 
 fn resolved(tx: &mut Tx<'_>, incoming: &Incoming, latest: Option<Latest>) -> Result<Accepted> {
     let ends_at = incoming.alert.ends_at.map(|end| end.as_millisecond());
-    let duplicate = |episode| Ok(Accepted { episode, kind: AcceptedKind::Duplicate, runs: Vec::new(), joined: Vec::new() });
+    let duplicate =
+        |episode| Ok(Accepted { episode, kind: AcceptedKind::Duplicate, runs: Vec::new(), joined: Vec::new() });
     match latest {
         // The end of an earlier firing, delivered late: the open one goes on.
         Some(latest) if latest.open && ends_at.is_some_and(|end| end < latest.starts_at) => duplicate(latest.id),
@@ -229,11 +232,10 @@ fn row(row: &Row<'_>) -> rusqlite::Result<EpisodeRow> {
 }
 
 fn runs_of(sql: &Connection, episode: &str) -> Result<Vec<EpisodeRun>> {
-    let mut statement =
-        sql.prepare_cached(
-            "SELECT id, runbook, state FROM runs
+    let mut statement = sql.prepare_cached(
+        "SELECT id, runbook, state FROM runs
              WHERE episode = ?1 OR id IN (SELECT run FROM joins WHERE episode = ?1) ORDER BY at, id LIMIT 100",
-        )?;
+    )?;
     let rows = statement.query_map([episode], |row| {
         Ok(EpisodeRun { run: row.get("id")?, runbook: row.get("runbook")?, state: row.word("state")? })
     })?;

@@ -25,7 +25,12 @@ fn from_nothing_to_a_healed_container() {
 
     type_in("sandbook status").expect(0);
     let runbooks = type_in("sandbook runbooks").expect(0);
-    runbooks.says("restart-unhealthy").says("restart-exited").says("restart-with-dependents").says("collect-evidence").says("shadow");
+    runbooks
+        .says("restart-unhealthy")
+        .says("restart-exited")
+        .says("restart-with-dependents")
+        .says("collect-evidence")
+        .says("shadow");
     type_in("sandbook targets").expect(0).says("web-1");
     assert_receiver(&daemon, type_in("sandbook config alertmanager").expect(0));
 

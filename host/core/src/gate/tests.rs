@@ -7,9 +7,9 @@ use crate::error::ErrorKind;
 use crate::journal::{FORMAT, Header, Limits};
 use crate::run::{Origin, Stage};
 
-mod lost;
 mod asking;
 mod bound;
+mod lost;
 
 const NOW: Now = Now { unix_ms: 1_767_225_600_000, boot_ms: 5_000 };
 

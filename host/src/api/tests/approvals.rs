@@ -309,7 +309,8 @@ async fn markup_from_labels_names_and_evidence_stays_text() {
         let tags =
             body.split('<').skip(1).map(|tag| tag.split([' ', '>']).next().unwrap_or_default().trim_start_matches('/'));
         for tag in tags {
-            let own = "head body header a form input textarea span button main p h1 h2 label div dl dt dd pre ul li html";
+            let own =
+                "head body header a form input textarea span button main p h1 h2 label div dl dt dd pre ul li html";
             assert!(own.split(' ').any(|known| known == tag), "{path}: <{tag}>");
         }
         let policy = page.headers["content-security-policy"].to_str().expect("text");

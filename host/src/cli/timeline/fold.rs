@@ -126,7 +126,9 @@ impl Story {
             alert: named.unwrap_or_else(|| field(alert, "name")),
             labels,
             reference: field(hint, "reference"),
-            applied: header["bound"].is_object().then(|| (field(&header["bound"], "plan"), field(&header["bound"], "by"))),
+            applied: header["bound"]
+                .is_object()
+                .then(|| (field(&header["bound"], "plan"), field(&header["bound"], "by"))),
             event: event(run),
             parameters: parameters.clone(),
             target: Some(name).filter(|name| !name.is_empty()),

@@ -139,7 +139,8 @@ fn what_holds_everything_back_names_its_own_way_out() {
 #[test]
 fn a_run_that_only_watched_says_so_once() {
     let (mut run, records) = healed();
-    let said = "in shadow: it would restart container local/web-1; nothing was done. The runbook's own words: restarted web-1";
+    let said =
+        "in shadow: it would restart container local/web-1; nothing was done. The runbook's own words: restarted web-1";
     run["mode"] = json!("shadow");
     run["outcome"] = json!("done");
     run["verification"] = Value::Null;
