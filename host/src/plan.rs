@@ -64,6 +64,8 @@ pub struct Request {
     pub assumptions: Vec<Assumption>,
     /// Who asks.
     pub by: String,
+    /// Its messages are really sent.
+    pub notify: bool,
     /// They are going to apply it, so that their word stands in for policies that permit.
     pub to_apply: bool,
 }
@@ -232,15 +234,22 @@ impl Planner {
             }
             Aimed::Unreachable(error) => return Err(Error::Unreachable(error.to_string())),
         };
-        let rehearsal = self.rehearse(&request.package, header, request.assumptions.clone()).await;
+        let rehearsal = self.rehearse(&request.package, header, request.assumptions.clone(), request.notify).await;
         let view = describe(&request, &plan, now, &rehearsal);
         self.keep(&request, now, view, rehearsal.records).await
     }
 
-    /// The rehearsal of a runbook over the real world as it is now.
-    pub async fn rehearse(&self, package: &Package, header: Header, assumptions: Vec<Assumption>) -> Rehearsal {
+    /// The rehearsal of a runbook over the real world as it is now; its messages are sent only where that is wanted.
+    async fn rehearse(
+        &self,
+        package: &Package,
+        header: Header,
+        assumptions: Vec<Assumption>,
+        notify: bool,
+    ) -> Rehearsal {
         let parts = self.runner.parts();
-        let overlay = Arc::new(Overlay::new(parts.driver.clone(), parts.clock.now().unix_ms, assumptions));
+        let overlay = Overlay::new(parts.driver.clone(), parts.clock.now().unix_ms, assumptions).telling(notify);
+        let overlay = Arc::new(overlay);
         let clock = Arc::new(Virtual(overlay.world()));
         let kept = Rehearsed::over(parts.store.clone());
         let stage = rehearse::Stage { driver: overlay, clock, policy: None, kept };

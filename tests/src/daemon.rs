@@ -379,8 +379,8 @@ impl Daemon {
     }
 }
 
-/// Runs of a test that are replayed at its end: the newest, enough for every test but those about thousands.
-const REPLAYED_MAX: usize = 25;
+/// Runs of a test that are replayed at its end: the newest page of them, which is all but in the test about ten thousand.
+const REPLAYED_MAX: usize = 1_000;
 
 impl Daemon {
     /// Whatever a test had a daemon run executes again from its journal alone and is the same.

@@ -63,6 +63,8 @@ pub(super) struct Ask {
     /// Whoever asks is going to apply it: their word stands in for policies that permit. Forbids, protection and brakes
     /// hold all the same.
     to_apply: bool,
+    /// Its messages are really sent, instead of only shown.
+    notify: bool,
     /// A scenario, as TOML, in the place of the real world; the plan is not kept. Nothing else is looked at then.
     scenario: Option<String>,
 }
@@ -152,6 +154,7 @@ async fn planned(app: &App, caller: &Caller, ask: Ask, package: Arc<Package>, st
         parameters,
         assumptions,
         by: caller.who().to_owned(),
+        notify: ask.notify,
         to_apply: ask.to_apply,
     };
     Ok(Answer(app.planner.make(request).await.map_err(not_made)?))

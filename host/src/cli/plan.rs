@@ -89,6 +89,9 @@ fn body(args: &PlanArgs) -> Result<Value, Failure> {
     if args.to_apply {
         body["to_apply"] = Value::from(true);
     }
+    if args.notify {
+        body["notify"] = Value::from(true);
+    }
     Ok(body)
 }
 
@@ -111,8 +114,10 @@ fn typed(args: &PlanArgs) -> String {
     }
     args.parameters.iter().for_each(|word| line.push_str(&format!(" --param {}", shell(word))));
     args.assume.iter().for_each(|word| line.push_str(&format!(" --assume {}", shell(word))));
-    if args.to_apply {
-        line.push_str(" --to-apply");
+    for (flag, given) in [("--to-apply", args.to_apply), ("--notify", args.notify)] {
+        if given {
+            line.push_str(&format!(" {flag}"));
+        }
     }
     line
 }

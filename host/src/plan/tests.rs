@@ -110,8 +110,8 @@ impl Bench {
         let parameters = [("moves".to_owned(), moves.to_owned())].into();
         let (package, hint) = (self.package.clone(), Hint::default());
         let (assumptions, by) = (Vec::new(), "test".to_owned());
-        let (stage, to_apply, alert, episode) = (Stage::Live, false, None, None);
-        let request = Request { package, stage, hint, alert, episode, parameters, assumptions, by, to_apply };
+        let (stage, to_apply, notify, alert, episode) = (Stage::Live, false, false, None, None);
+        let request = Request { package, stage, hint, alert, episode, parameters, assumptions, by, notify, to_apply };
         self.planner.make(request).await.expect("a plan")
     }
 
@@ -206,6 +206,7 @@ fn whoever_comes_after_too_many_is_told_to_try_again() {
             parameters: BTreeMap::new(),
             assumptions: Vec::new(),
             by: "test".to_owned(),
+            notify: false,
             to_apply: false,
         };
         assert!(matches!(bench.planner.make(request.clone()).await, Err(Error::Busy)));

@@ -47,6 +47,9 @@ pub struct EffectView {
     pub result: Option<Value>,
     /// Why it was refused or failed, and what to add.
     pub error: Option<String>,
+    /// What no compose file would know of afterwards, in a sentence.
+    #[serde(default)]
+    pub drift: Option<String>,
 }
 
 /// How many effects of which kind.
@@ -116,10 +119,21 @@ fn effect(slot: &Slot, number: u32) -> EffectView {
         after: result.as_ref().and_then(|result| result.get("state").cloned()).filter(|_| changes),
         simulated: certainty != Certainty::Real,
         certainty: certainty.name().to_owned(),
+        drift: parsed.as_ref().and_then(|effect| drift(effect, slot)),
         sentence: parsed.map_or_else(|| request.effect.clone(), |effect| sentence(&effect, slot.resolved.as_deref())),
         result: result.map(shortened),
         error,
     }
+}
+
+/// A change of a compose container that its file does not say.
+fn drift(effect: &Effect, slot: &Slot) -> Option<String> {
+    let facts = slot.resolved.as_ref()?.facts.as_ref()?;
+    let (project, service) = (facts.project.as_ref()?, facts.service.as_ref()?);
+    let changed = matches!(&slot.answer, Some(Answer::Ok(answer)) if answer["changed"] != false);
+    (changed && effect.drifts()).then(|| {
+        format!("it then differs from the compose file of {project}/{service}, until compose makes it anew")
+    })
 }
 
 fn shortened(value: Value) -> Value {

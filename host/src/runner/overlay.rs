@@ -42,6 +42,8 @@ pub struct Overlay {
     world: Arc<Mutex<World>>,
     simulated: Simulated,
     assumptions: Vec<Assumption>,
+    /// Messages are really sent.
+    tells: bool,
     inner: Mutex<Inner>,
 }
 
@@ -64,7 +66,13 @@ impl Overlay {
     pub fn new(real: Arc<dyn Driver>, now_ms: u64, assumptions: Vec<Assumption>) -> Overlay {
         let world = Arc::new(Mutex::new(World { now_ms, ..World::default() }));
         let simulated = Simulated(world.clone());
-        Overlay { real, world, simulated, assumptions, inner: Mutex::default() }
+        Overlay { real, world, simulated, assumptions, tells: false, inner: Mutex::default() }
+    }
+
+    /// Really sends messages, because whoever plans asked for it.
+    #[must_use]
+    pub fn telling(self, tells: bool) -> Overlay {
+        Overlay { tells, ..self }
     }
 
     /// The simulated part, whose time is the plan's.
@@ -138,6 +146,7 @@ impl Overlay {
             Class::Egress if effect.recovery().writes_intent() => self.assumed(effect, Ok(empty_response())),
             Class::Egress if lock(&self.inner).changed => self.probe_after_change(permit, steps).await,
             Class::Egress => self.read_real(permit, steps).await,
+            Class::Tell if self.tells => (self.real.drive(permit, steps).await, Certainty::Real),
             Class::Ambient | Class::Note | Class::State | Class::Wait | Class::Tell => {
                 self.simulate(permit, steps).await
             }

@@ -174,6 +174,8 @@ fn what_no_compose_file_knows_is_written_down() {
     let line = "docker::update_resources(input.target, #{ cpus: 0.5 });";
     daemon.push_live(&one_effect("slow-down", "update-resources", "Nothing", line));
     for target in ["shop-web-1", "plain"] {
+        let planned = daemon.cli(&["plan", "slow-down", target]).expect(0);
+        assert_eq!(format!("{planned:?}").contains("drift: it then differs"), target == "shop-web-1", "{planned:?}");
         let run = daemon.ended(&daemon.run("slow-down", &json!({"target": target})));
         assert_eq!(run["outcome"], "done", "{run}");
         let said = daemon.cli(&["show", run["run"].as_str().expect("an id")]).expect(0);

@@ -34,6 +34,9 @@ pub struct PlanArgs {
     /// Plan it as you would apply it: your word stands in for policies that permit
     #[arg(long)]
     pub to_apply: bool,
+    /// Really send its messages, instead of only showing them
+    #[arg(long)]
+    pub notify: bool,
     /// End with code 7 when it would change something
     #[arg(long)]
     pub detailed_exitcode: bool,

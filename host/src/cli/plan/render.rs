@@ -125,6 +125,9 @@ impl Page<'_> {
         for (name, before, after) in differences(effect) {
             self.line(BELOW, "", Paint::Plain, &format!("{name:<13} {before} → {after}"));
         }
+        if let Some(drift) = effect["drift"].as_str() {
+            self.line(BELOW, "", Paint::Warn, &format!("drift: {drift}"));
+        }
         let policy: Vec<&str> = effect["policy"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let said =
             |id: &&str| id.strip_prefix(APPLIED).map_or((*id).to_owned(), |who| format!("{who}, by applying it"));

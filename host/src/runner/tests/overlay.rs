@@ -92,6 +92,37 @@ fn run(input) {
 }
 "#;
 
+/// A plan may really send what it says, when whoever plans asks for it, and still does nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_sent_only_when_that_is_asked_for() {
+    let body = "fn run(input) { notify::send(#{ title: \"x\", text: \"y\" }); \
+                docker::restart_container(input.target); done(\"said\") }";
+    let package = script("tells", &["notify.send", "docker.restart-container"], body);
+    for wanted in [false, true] {
+        let bench = bench(EVERYTHING);
+        let before = bench.world.lock().expect("one at a time").clone();
+        let real = Arc::new(Simulated(bench.world.clone()));
+        let overlay = Arc::new(Overlay::new(real, before.now_ms, Vec::new()).telling(wanted));
+        let target = overlay.resolve("local", &Scope::Container("local/shop-web-1")).await.expect("it is there");
+        let header = sandbook_core::journal::Header {
+            target: Some(target.target),
+            host: "local".to_owned(),
+            stage: Stage::Live,
+            ..execute::pinned(&package)
+        };
+        let clock = Arc::new(Virtual(overlay.world()));
+        let kept = Rehearsed::over(bench.store.clone());
+        let stage = rehearse::Stage { driver: overlay, clock, policy: None, kept };
+        let rehearsal = rehearse(bench.runner.parts(), &package, Journal::new(header), stage).await;
+        assert_eq!(rehearsal.outcome, Outcome::Done, "{}", rehearsal.sentence);
+        let after = bench.world.lock().expect("one at a time").clone();
+        assert_eq!(after.notifications.len(), usize::from(wanted));
+        assert!(after.hosts == before.hosts, "no container has changed");
+        let expected = if wanted { Certainty::Real } else { Certainty::Modelled };
+        assert_eq!(rehearsal.journal.slots[0].certainty, Some(expected));
+    }
+}
+
 async fn rehearsed(assumptions: Vec<Assumption>) -> (rehearse::Rehearsal, Vec<&'static str>) {
     let bench = bench(EVERYTHING);
     let asked: Vec<&str> = Effect::ALL
