@@ -45,7 +45,6 @@ impl Planner {
             target: rehearsal.as_ref().and_then(|rehearsal| rehearsal.journal.header.target.clone()),
             alert: labels.and_then(|labels: &BTreeMap<String, String>| labels.get("alertname").cloned()),
             by: by.to_owned(),
-            notify: false,
             to_apply: false,
             expires_at: at.clone(),
             at,

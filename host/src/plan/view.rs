@@ -131,9 +131,8 @@ fn drift(effect: &Effect, slot: &Slot) -> Option<String> {
     let facts = slot.resolved.as_ref()?.facts.as_ref()?;
     let (project, service) = (facts.project.as_ref()?, facts.service.as_ref()?);
     let changed = matches!(&slot.answer, Some(Answer::Ok(answer)) if answer["changed"] != false);
-    (changed && effect.drifts()).then(|| {
-        format!("it then differs from the compose file of {project}/{service}, until compose makes it anew")
-    })
+    (changed && effect.drifts())
+        .then(|| format!("it then differs from the compose file of {project}/{service}, until compose makes it anew"))
 }
 
 fn shortened(value: Value) -> Value {

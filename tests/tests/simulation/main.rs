@@ -85,7 +85,7 @@ fn seeds_obey_every_law() {
     }
     let began = std::time::Instant::now();
     let (counts, failed) = play_all(0..number("SANDBOOK_SEEDS").unwrap_or(SEEDS_DEFAULT));
-    println!(
+    sandbook_tests::announce(&format!(
         "simulation: {} seeds, {} crashes and {} faults injected, {} effects executed in {} runs ({} left to a person), \
          {} checks of laws, in {:.0} s",
         counts.seeds,
@@ -96,7 +96,7 @@ fn seeds_obey_every_law() {
         counts.attention,
         counts.checks,
         began.elapsed().as_secs_f64(),
-    );
+    ));
     let lines = |index| if index == 0 { LINES_SHOWN } else { 0 };
     let shown: Vec<String> = failed.iter().enumerate().map(|(index, played)| show(played, lines(index))).collect();
     assert!(failed.is_empty(), "{}", shown.join("\n\n"));
@@ -136,6 +136,6 @@ fn broken_engines_are_noticed() {
         let noticed = (0..400)
             .find(|seed| play(*seed, broken, &sandbox).violations.iter().any(|violation| violation.contains(words)));
         let noticed = noticed.unwrap_or_else(|| panic!("{broken:?} is not noticed in 400 seeds"));
-        println!("simulation: {broken:?} is noticed at seed {noticed}");
+        sandbook_tests::announce(&format!("simulation: {broken:?} is noticed at seed {noticed}"));
     }
 }

@@ -187,5 +187,5 @@ fn every_prefix_comes_to_the_same_end() {
         }
         assert!(recorded.changes > 0 || recorded.records.len() > 3, "{} does nothing", case.runbook);
     }
-    println!("simulation: {cuts} cuts of {} journals come to the same end", cases.len());
+    sandbook_tests::announce(&format!("simulation: {cuts} cuts of {} journals come to the same end", cases.len()));
 }

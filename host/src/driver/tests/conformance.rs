@@ -104,13 +104,13 @@ fn the_simulated_world_answers_like_a_real_engine() {
     });
     let (differences, compared) = (differences.into_inner().expect("unpoisoned"), compared.into_inner());
     let took = began.elapsed();
-    println!(
+    sandbook_tests::announce(&format!(
         "{} sequences, {compared} comparisons, engine {} with API {}, {:.1} s",
         sequences.len(),
         version["Version"],
         version["ApiVersion"],
         took.as_secs_f32()
-    );
+    ));
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
     assert!(compared > 5 * sequences.len(), "too little is compared: {compared}");
     assert!(took < WITHIN, "it took {took:?}");

@@ -57,5 +57,5 @@ async fn journals_of_every_released_format_resume_from_every_record() {
         }
     }
     assert!(resumed > 0, "there is at least one released journal");
-    println!("released journals: resumed from {resumed} places");
+    sandbook_tests::announce(&format!("released journals: resumed from {resumed} places"));
 }
