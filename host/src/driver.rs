@@ -225,8 +225,17 @@ impl Live {
 
     /// Everything there is to know of a container now. Errors: `not-found`, `failed`, `timeout`.
     pub async fn details(&self, target: &Target) -> Result<ContainerDetails, Error> {
+        self.host(&target.host)?.details(target.id.as_deref().unwrap_or(&target.name)).await
+    }
+
+    /// The same of one that was resolved a moment ago, without asking Docker again. Errors: those of [`Live::details`].
+    pub async fn details_as_resolved(&self, target: &Target) -> Result<ContainerDetails, Error> {
+        let host = self.host(&target.host)?;
         let id = target.id.as_deref().unwrap_or(&target.name);
-        self.host(&target.host)?.details_as_resolved(id).await
+        match host.seen(id) {
+            Some(details) => Ok(details),
+            None => host.details(id).await,
+        }
     }
 
     /// What became of an exec whose id a step journaled. Errors: `not-found` for the host, `failed`.

@@ -69,8 +69,6 @@ pub trait Store: Send + Sync {
     fn episode(&self, id: &str) -> Answer<'_, Option<EpisodeRow>>;
     /// Notes that an episode has no run of its own because another run is at work on the same fault.
     fn join(&self, episode: &str, run: &str) -> Answer<'_, ()>;
-    /// Keeps what the episode's target was like when the alert arrived.
-    fn set_episode_snapshot(&self, id: &str, snapshot: Value) -> Answer<'_, bool>;
     /// Says in a sentence what came of it. False when there is no such episode.
     fn set_episode_outcome(&self, id: &str, outcome: &str) -> Answer<'_, bool>;
 
@@ -81,7 +79,7 @@ pub trait Store: Send + Sync {
     /// Changes a run, unless it is in none of the patch's `from` states (or does not exist): then false.
     fn update_run(&self, id: &str, patch: RunPatch) -> Answer<'_, bool>;
     /// A run's start: its change and its first record, held back like records that need not be durable.
-    fn start_run(&self, id: &str, patch: RunPatch, begun: Record) -> Answer<'_, ()>;
+    fn start_run(&self, id: &str, start: Start) -> Answer<'_, ()>;
     /// On `Ok` everything said of the run so far is on disk, and observers see it.
     fn flush(&self, run: &str) -> Answer<'_, ()>;
     /// By id, unique beginning of one, or `last`.

@@ -196,6 +196,12 @@ impl Host {
         }
     }
 
+    /// What the look that resolved it a moment ago saw; stays there for whoever asks next.
+    pub fn seen(&self, id: &str) -> Option<ContainerDetails> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(id).filter(|(at, _)| at.elapsed() < SEEN_FOR).map(|(_, at)| convert::details(&self.name, at))
+    }
+
     fn keep_seen(&self, id: &str, container: models::ContainerInspectResponse) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= SEEN_MAX {

@@ -27,6 +27,10 @@ pub trait Driver: Send + Sync {
     fn population<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<u32>>;
     /// Everything there is to know of a container now: what recovery compares.
     fn details<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<ContainerDetails, Error>>;
+    /// The same of one that was resolved a moment ago: the look that resolved it may answer.
+    fn details_as_resolved<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<ContainerDetails, Error>> {
+        self.details(target)
+    }
     /// What became of a program by the id that was journaled before it started.
     fn exec_state<'a>(&'a self, host: &'a str, exec: &'a str) -> BoxFuture<'a, Result<ExecState, Error>>;
     /// Subjects of the containers that depend on one: who must not be touched while it is.
@@ -61,6 +65,9 @@ impl Driver for Live {
     }
     fn details<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<ContainerDetails, Error>> {
         Box::pin(Live::details(self, target))
+    }
+    fn details_as_resolved<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<ContainerDetails, Error>> {
+        Box::pin(Live::details_as_resolved(self, target))
     }
     fn exec_state<'a>(&'a self, host: &'a str, exec: &'a str) -> BoxFuture<'a, Result<ExecState, Error>> {
         Box::pin(Live::exec_state(self, host, exec))

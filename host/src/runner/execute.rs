@@ -20,7 +20,7 @@ use super::{Queued, Runner};
 use crate::about_us;
 use crate::guest::{ABI, Call, Code, Ended, Entry, INTERPRETER};
 use crate::library::Package;
-use crate::store::{NewRun, RunPatch, RunRow, id};
+use crate::store::{NewRun, RunPatch, RunRow, Start, id};
 
 /// A run that has its target.
 pub(super) struct Prepared {
@@ -32,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) recorded: bool,
     /// Whether an earlier attempt, or an earlier daemon, had it.
     resumed: bool,
+    /// What its episode's target is like now, written with its start.
+    snapshot: Option<(String, Value)>,
 }
 
 /// When a run that is still at work becomes visible as running.
@@ -58,7 +60,9 @@ impl Runner {
         let records = if resumed { self.parts.store.records(&row.id).await? } else { Vec::new() };
         if !records.is_empty() {
             return match Journal::fold(records) {
-                Ok(journal) => Ok(Some(Prepared { row, package, journal, accepted, recorded: true, resumed })),
+                Ok(journal) => {
+                    Ok(Some(Prepared { row, package, journal, accepted, recorded: true, resumed, snapshot: None }))
+                }
                 Err(error) => {
                     self.park(&row, JOURNAL, &format!("its journal cannot be read: {error}")).await?;
                     Ok(None)
@@ -87,10 +91,10 @@ impl Runner {
             }
             Aimed::Unreachable(error) => return self.wait_for_host(&row, &error.to_string()).await,
         };
-        self.snapshot_later(&row, target.as_ref(), subject.as_deref());
+        let snapshot = self.snapshot(&row, target.as_ref(), subject.as_deref()).await;
         let mut header = self.header(&row, &package, alert, target, subject, host);
         header.bound = self.bound(&hint).await?;
-        Ok(Some(Prepared { row, package, journal: Journal::new(header), accepted, recorded: false, resumed }))
+        Ok(Some(Prepared { row, package, journal: Journal::new(header), accepted, recorded: false, resumed, snapshot }))
     }
 
     fn header(
@@ -156,7 +160,7 @@ impl Runner {
 
     /// Executes a run that has its target and its subject's lock.
     pub(super) async fn execute(&self, mut prepared: Prepared, held: Held) -> Result<()> {
-        let Prepared { row, package, journal, recorded, resumed, .. } = &mut prepared;
+        let Prepared { row, package, journal, recorded, resumed, snapshot, .. } = &mut prepared;
         let header = &journal.header;
         row.target.clone_from(&header.target);
         row.subject.clone_from(&header.subject);
@@ -166,7 +170,7 @@ impl Runner {
             return Ok(());
         }
         row.started_at = Some(row.started_at.unwrap_or_else(|| self.parts.clock.now().unix_ms));
-        self.begin(row, header, *recorded, *resumed).await?;
+        self.begin(row, header, *recorded, *resumed, snapshot.take()).await?;
         if row.mode == Mode::Shadow {
             return self.shadow(prepared).await;
         }
@@ -194,7 +198,14 @@ impl Runner {
     /// Writes that it runs. A first start waits for no disk: what must be there before a change is the intent, and a
     /// crash before anything is on disk leaves a queued run, which starts again. A run that was there before the daemon
     /// started does wait, so that one which crashes the daemon is counted.
-    async fn begin(&self, row: &RunRow, header: &Header, recorded: bool, resumed: bool) -> Result<()> {
+    async fn begin(
+        &self,
+        row: &RunRow,
+        header: &Header,
+        recorded: bool,
+        resumed: bool,
+        snapshot: Option<(String, Value)>,
+    ) -> Result<()> {
         let patch = RunPatch {
             from: vec![State::Queued],
             state: Some(State::Running),
@@ -208,7 +219,7 @@ impl Runner {
             return Ok(());
         }
         let begun = Record::Begun { header: Box::new(header.clone()) };
-        self.parts.store.start_run(&row.id, patch, begun).await?;
+        self.parts.store.start_run(&row.id, Start { patch, begun, snapshot }).await?;
         if resumed {
             self.parts.store.flush(&row.id).await?;
         }

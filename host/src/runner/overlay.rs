@@ -95,13 +95,13 @@ impl Overlay {
         if self.has(target) {
             return Ok(());
         }
-        let details = self.real.details(target).await?;
+        let details = self.real.details_as_resolved(target).await?;
         // Whose network it shares decides whether it starts.
         if let Some(other) = details.network_mode.strip_prefix("container:")
             && let Ok(other) = self.real.resolve(&target.host, &Scope::Container(other)).await
             && !self.has(&other.target)
         {
-            let other = (other.target.name.clone(), self.real.details(&other.target).await?);
+            let other = (other.target.name.clone(), self.real.details_as_resolved(&other.target).await?);
             self.put(&target.host, other.0, &other.1);
         }
         self.put(&target.host, target.name.clone(), &details);
@@ -270,6 +270,9 @@ impl Driver for Overlay {
     }
     fn details<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<ContainerDetails, Error>> {
         if self.has(target) { self.simulated.details(target) } else { self.real.details(target) }
+    }
+    fn details_as_resolved<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<ContainerDetails, Error>> {
+        if self.has(target) { self.simulated.details(target) } else { self.real.details_as_resolved(target) }
     }
     fn exec_state<'a>(&'a self, host: &'a str, exec: &'a str) -> BoxFuture<'a, Result<ExecState, Error>> {
         self.simulated.exec_state(host, exec)

@@ -1,11 +1,13 @@
 //! What an episode's target was like when its first run was aimed: what a backtest looks at weeks later.
 //!
-//! Taken beside the run, which waits for nothing of it; when Docker does not answer, the episode has none. Deliberately
-//! not here: what is made of it, see [`crate::backtest`].
+//! It is the look that aimed the run, and written with the run's start: no question to Docker and no write of its own. When
+//! Docker does not answer, the episode has none. Deliberately not here: what is made of it, see [`crate::backtest`].
 
 use sandbook_core::effect::docker::ContainerDetails;
+use sandbook_core::error::Error;
 use sandbook_core::target::{Kind, Target};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Runner;
 use crate::store::RunRow;
@@ -24,28 +26,28 @@ pub struct Snapshot {
 }
 
 impl Runner {
-    /// Keeps what the target of an alert's run is like, unless its episode has that already.
-    pub(super) fn snapshot_later(&self, row: &RunRow, target: Option<&Target>, subject: Option<&str>) {
-        let (Some(episode), Some(target), Some(subject)) = (&row.episode, target, subject) else { return };
+    /// What the target of an alert's run is like, by episode. An episode that has one already keeps it.
+    pub(super) async fn snapshot(
+        &self,
+        row: &RunRow,
+        target: Option<&Target>,
+        subject: Option<&str>,
+    ) -> Option<(String, Value)> {
+        let (episode, target, subject) = (row.episode.as_ref()?, target?, subject?);
         if target.kind != Kind::Container {
-            return;
+            return None;
         }
-        let (episode, target, subject) = (episode.clone(), target.clone(), subject.to_owned());
-        let parts = self.parts.clone();
-        tokio::spawn(async move {
-            let taken = async {
-                let known = parts.store.episode(&episode).await?;
-                if known.is_none_or(|known| !known.snapshot.is_null()) {
-                    return anyhow::Ok(());
-                }
-                let details = parts.driver.details(&target).await?;
-                let snapshot = Snapshot { target, subject, details, at: parts.clock.now().unix_ms };
-                parts.store.set_episode_snapshot(&episode, serde_json::to_value(snapshot)?).await?;
-                Ok(())
-            };
-            if let Err(error) = taken.await {
-                tracing::debug!(%episode, "no snapshot of its target: {error:#}");
-            }
+        let taken = self.parts.driver.details_as_resolved(target).await.and_then(|details| {
+            let at = self.parts.clock.now().unix_ms;
+            let snapshot = Snapshot { target: target.clone(), subject: subject.to_owned(), details, at };
+            serde_json::to_value(snapshot).map_err(|error| Error::failed(error.to_string()))
         });
+        match taken {
+            Ok(snapshot) => Some((episode.clone(), snapshot)),
+            Err(error) => {
+                tracing::debug!(%episode, "no snapshot of its target: {error:#}");
+                None
+            }
+        }
     }
 }

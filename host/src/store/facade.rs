@@ -26,10 +26,6 @@ impl Store for Sqlite {
         let (episode, run) = (episode.to_owned(), run.to_owned());
         self.write(move |tx| intake::join(tx, &episode, &run)).boxed()
     }
-    fn set_episode_snapshot(&self, id: &str, snapshot: Value) -> Answer<'_, bool> {
-        let id = id.to_owned();
-        self.write(move |tx| intake::set_snapshot(tx, &id, &snapshot)).boxed()
-    }
     fn set_episode_outcome(&self, id: &str, outcome: &str) -> Answer<'_, bool> {
         let (id, outcome) = (id.to_owned(), outcome.to_owned());
         self.write(move |tx| intake::set_outcome(tx, &id, &outcome)).boxed()
@@ -45,8 +41,9 @@ impl Store for Sqlite {
         let id = id.to_owned();
         self.write(move |tx| runs::update(tx, &id, patch)).boxed()
     }
-    fn start_run(&self, id: &str, patch: RunPatch, begun: Record) -> Answer<'_, ()> {
-        self.held.start(id, patch);
+    fn start_run(&self, id: &str, start: Start) -> Answer<'_, ()> {
+        let Start { patch, begun, snapshot } = start;
+        self.held.start(id, patch, snapshot);
         self.append(id, vec![begun], false)
     }
     fn flush(&self, run: &str) -> Answer<'_, ()> {

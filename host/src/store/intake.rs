@@ -115,10 +115,12 @@ fn join_at(tx: &mut Tx<'_>, episode: &str, run: &str, at: u64) -> Result<()> {
     Ok(())
 }
 
-/// See [`super::Store::set_episode_snapshot`].
-pub(super) fn set_snapshot(tx: &mut Tx<'_>, id: &str, snapshot: &serde_json::Value) -> Result<bool> {
-    let mut statement = tx.sql.prepare_cached("UPDATE episodes SET snapshot = ?2 WHERE id = ?1")?;
-    Ok(statement.execute(params![id, json(snapshot)?])? == 1)
+/// Keeps what the episode's target was like, unless that is known.
+pub(super) fn keep_snapshot(tx: &mut Tx<'_>, id: &str, snapshot: &serde_json::Value) -> Result<()> {
+    let mut statement =
+        tx.sql.prepare_cached("UPDATE episodes SET snapshot = ?2 WHERE id = ?1 AND snapshot = 'null'")?;
+    statement.execute(params![id, json(snapshot)?])?;
+    Ok(())
 }
 
 /// Runs of an episode that is known but that nobody was allowed to act on when it began: a runbook promoted, or added,

@@ -13,11 +13,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use sandbook_core::journal::Record;
 use sandbook_core::run::State;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::row::{int, json};
 use super::writer::Tx;
-use super::{Checkpoint, Error, Event, EventKind, Result, RunPatch, approvals, runs};
+use super::{Checkpoint, Error, Event, EventKind, Result, RunPatch, approvals, intake, runs};
 
 /// Records of a run held back at most: few enough that a crash repeats only some reads, and that large answers do not
 /// pile up in memory.
@@ -38,12 +39,14 @@ pub(super) struct Held {
 pub(super) struct HeldRun {
     since: Instant,
     started: Option<RunPatch>,
+    /// What the episode's target was like.
+    snapshot: Option<(String, Value)>,
     records: Vec<Record>,
 }
 
 impl HeldRun {
     fn new() -> HeldRun {
-        HeldRun { since: Instant::now(), started: None, records: Vec::new() }
+        HeldRun { since: Instant::now(), started: None, snapshot: None, records: Vec::new() }
     }
 
     /// Writes it, in the transaction of what comes after it.
@@ -51,6 +54,7 @@ impl HeldRun {
         if let Some(started) = self.started {
             runs::update(tx, run, started)?;
         }
+        keep_snapshot(tx, self.snapshot)?;
         append(tx, run, self.records)
     }
 
@@ -62,6 +66,7 @@ impl HeldRun {
             patch.subject = patch.subject.take().or(started.subject);
             patch.started_at = patch.started_at.or(started.started_at);
         }
+        keep_snapshot(tx, self.snapshot)?;
         append(tx, run, self.records)
     }
 }
@@ -84,8 +89,11 @@ impl Held {
     }
 
     /// Keeps a run's start for later.
-    pub(super) fn start(&self, run: &str, started: RunPatch) {
-        self.lock().entry(run.to_owned()).or_insert_with(HeldRun::new).started = Some(started);
+    pub(super) fn start(&self, run: &str, started: RunPatch, snapshot: Option<(String, Value)>) {
+        let mut runs = self.lock();
+        let held = runs.entry(run.to_owned()).or_insert_with(HeldRun::new);
+        held.started = Some(started);
+        held.snapshot = snapshot;
     }
 
     /// What was held back of the run is lost.
@@ -117,6 +125,11 @@ impl Held {
         let held = runs.remove(run);
         send(held)
     }
+}
+
+fn keep_snapshot(tx: &mut Tx<'_>, snapshot: Option<(String, Value)>) -> Result<()> {
+    let Some((episode, snapshot)) = snapshot else { return Ok(()) };
+    intake::keep_snapshot(tx, &episode, &snapshot)
 }
 
 /// Appends in order; the run must exist.

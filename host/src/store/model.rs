@@ -209,6 +209,17 @@ pub struct RunFilter {
     pub cursor: Option<String>,
 }
 
+/// What is written when a run starts, with its first durable record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// Applied to the run.
+    pub patch: RunPatch,
+    /// Its first record.
+    pub begun: Record,
+    /// What its episode's target is like, kept unless the episode has that already.
+    pub snapshot: Option<(String, Value)>,
+}
+
 /// Everything that must become durable together when a run reaches a barrier.
 #[derive(Debug, Clone, Default)]
 pub struct Checkpoint {

@@ -197,7 +197,6 @@ impl Store for SimStore {
     }
     plain! { Write:
         join(episode: &str, run: &str) -> ();
-        set_episode_snapshot(id: &str, snapshot: Value) -> bool;
         set_episode_outcome(id: &str, outcome: &str) -> bool;
         create_run(run: NewRun) -> ();
         put_version(version: VersionRow) -> PutVersion;
@@ -242,9 +241,9 @@ impl Store for SimStore {
         })
     }
 
-    fn start_run(&self, id: &str, patch: RunPatch, begun: Record) -> Answer<'_, ()> {
-        self.sim.lock().append(id, std::slice::from_ref(&begun));
-        self.call(("start_run", Kind::Hold, Some(id)), self.inner.start_run(id, patch, begun), |_, _| {})
+    fn start_run(&self, id: &str, start: Start) -> Answer<'_, ()> {
+        self.sim.lock().append(id, std::slice::from_ref(&start.begun));
+        self.call(("start_run", Kind::Hold, Some(id)), self.inner.start_run(id, start), |_, _| {})
     }
 
     fn flush(&self, run: &str) -> Answer<'_, ()> {
