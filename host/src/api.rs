@@ -36,6 +36,7 @@ mod events;
 mod extract;
 mod grants;
 mod guard;
+mod llm;
 mod matching;
 mod metrics;
 mod page;

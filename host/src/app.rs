@@ -22,6 +22,7 @@ use crate::driver::{Hosts, Live, docker, egress, metrics as prometheus, notify, 
 use crate::guest::{Compiler, Options, Sandbox};
 use crate::intake::Intake;
 use crate::library::Library;
+use crate::llm::Model;
 use crate::metrics::Metrics;
 use crate::runner::drivers::{Driver, Simulated};
 use crate::runner::{Asking, Brakes, HostMatch, Parts, Runner};
@@ -57,6 +58,7 @@ impl App {
         let cache_dir = cache_dir(&config, &stage);
         let sandbox = Sandbox::new(Options { cache_dir, compiler })?;
         let secrets = redact::Secrets::default();
+        let model = model(&config, &store, &metrics, &secrets)?;
         let policy = load_policy(&config).map_err(|problems| anyhow::anyhow!("{}", coded(&problems)))?;
         let Surroundings { driver, clock, watcher, notifier, alertmanager, acting, host_names } =
             world(&config, stage, secrets)?;
@@ -101,6 +103,7 @@ impl App {
             policy_problems: Mutex::default(),
             catch_up,
             notifier,
+            model,
         }))
     }
 }
@@ -152,6 +155,18 @@ fn world(config: &Config, stage: Stage, secrets: redact::Secrets) -> Result<Surr
             })
         }
     }
+}
+
+/// The model, when one is configured. It is asked in a simulated world as well as in the real one: by people.
+fn model(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    metrics: &Arc<Metrics>,
+    secrets: &redact::Secrets,
+) -> Result<Option<Model>> {
+    let settings = config.llm.settings();
+    let model = settings.map(|settings| Model::new(settings, store.clone(), metrics.clone(), secrets.clone()));
+    Ok(model.transpose()?)
 }
 
 fn docker_hosts(config: &Config) -> Result<Arc<Hosts>> {

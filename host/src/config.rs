@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use sandbook_core::problem::Problem;
 
 mod check;
+mod llm;
 mod print;
 mod sections;
 mod shape;
@@ -20,6 +21,7 @@ mod stage;
 mod tests;
 mod tree;
 
+pub use llm::{Llm, LlmBudget, LlmDay, LlmHour, LlmPrice, LlmRun};
 pub use print::{alertmanager_receiver, reference};
 pub use sections::*;
 pub use stage::StagePin;

@@ -30,7 +30,7 @@ pub mod redact;
 mod resolve;
 #[cfg(test)]
 mod tests;
-mod web;
+pub(crate) mod web;
 
 use docker::Host;
 use egress::Allow;

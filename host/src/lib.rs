@@ -16,6 +16,7 @@ pub mod driver;
 pub mod guest;
 pub mod intake;
 pub mod library;
+pub mod llm;
 pub mod metrics;
 pub mod plan;
 pub mod policy;

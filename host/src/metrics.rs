@@ -13,9 +13,11 @@ use sandbook_core::error::Error;
 use serde_json::Value;
 
 mod alerting;
+mod llm;
 mod outcomes;
 
 pub use alerting::Alerting;
+pub use llm::Llm;
 pub use outcomes::Outcomes;
 
 /// Everything the daemon counts.
@@ -57,6 +59,8 @@ pub struct Metrics {
     pub notifications: IntCounterVec,
     /// How alerts come here.
     pub alerting: Alerting,
+    /// What the model does and takes.
+    pub llm: Llm,
 }
 
 /// Seconds: effects answer between half a millisecond and the minute their deadlines allow.
@@ -156,6 +160,7 @@ impl Metrics {
                 &["event", "result"],
             )?,
             alerting: Alerting::new(&r)?,
+            llm: Llm::new(&r)?,
             registry: r,
         };
         let build =

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::driver::{egress, notify};
 use crate::intake::Intake;
 use crate::library::Library;
+use crate::llm::Model;
 use crate::metrics::Metrics;
 use crate::plan::Planner;
 use crate::policy::Policy;
@@ -52,6 +53,8 @@ pub struct App {
     pub catch_up: Option<Arc<CatchUp>>,
     /// Sends notifications; absent over a simulated world.
     pub notifier: Option<notify::Notifier>,
+    /// Drafts, reads and chooses; absent unless one is configured.
+    pub model: Option<Model>,
 }
 
 impl App {

@@ -28,6 +28,7 @@ mod facade;
 pub mod id;
 mod intake;
 mod journal;
+mod llm;
 mod memory;
 mod model;
 mod outcomes;
@@ -128,6 +129,8 @@ pub trait Store: Send + Sync {
     fn records_after(&self, run: &str, seq: Option<u64>) -> Answer<'_, Vec<(u64, Record)>>;
     /// What becomes durable from now on. A slow observer misses some ([`EVENTS_MAX`]) and asks `records_after`.
     fn subscribe(&self) -> broadcast::Receiver<Event>;
+    /// Tells observers how far something in a run has come. Written nowhere.
+    fn announce(&self, run: &str, progress: Value);
 
     /// A value of a runbook's memory.
     fn memory_get(&self, runbook: &str, key: &str) -> Answer<'_, Option<String>>;
@@ -212,6 +215,13 @@ pub trait Store: Send + Sync {
     fn put_backtest(&self, backtest: BacktestRow) -> Answer<'_, ()>;
     /// The newest of a version, by its whole digest.
     fn newest_backtest(&self, digest: &str) -> Answer<'_, Option<BacktestRow>>;
+
+    /// Counts a request to the model with the most it can take, unless that would pass a ceiling, in one transaction.
+    fn llm_reserve(&self, call: LlmCall, ceilings: Vec<LlmCeiling>) -> Answer<'_, LlmReserved>;
+    /// Corrects what was counted by what it took.
+    fn llm_settle(&self, id: i64, tokens_in: u64, tokens_out: u64, cost_nanos: u64) -> Answer<'_, ()>;
+    /// What the model took in a window.
+    fn llm_spent(&self, window: LlmWindow) -> Answer<'_, LlmSpent>;
 
     /// Adds a pause; its globs must be valid.
     fn add_pause(&self, pause: Pause) -> Answer<'_, ()>;

@@ -82,6 +82,7 @@ struct Model {
     exit_code: i64,
     starts: u64,
     changes: usize,
+    log: String,
 }
 
 #[derive(Debug, Default)]
@@ -140,10 +141,19 @@ impl FakeDocker {
 
     fn add(&self, name: &str, health: &str, running: bool) -> String {
         let id = format!("{:0>64}", self.state().containers.len() + 1);
-        let (name, health) = (name.to_owned(), health.to_owned());
-        let model = Model { name, id: id.clone(), running, health, exit_code: 0, starts: 1, changes: 0 };
+        let (name, health, log) = (name.to_owned(), health.to_owned(), "started\n".to_owned());
+        let model = Model { name, id: id.clone(), running, health, exit_code: 0, starts: 1, changes: 0, log };
         self.state().containers.push(model);
         id
+    }
+
+    /// What a container says in its log, all of it.
+    #[track_caller]
+    pub fn logs(&self, name: &str, text: &str) {
+        let mut state = self.state();
+        let model = state.containers.iter_mut().find(|model| model.is(name)).expect("it was added");
+        let stamped = |line: &str| format!("2026-01-01T00:00:00.000000000Z {line}\n");
+        model.log = text.lines().map(stamped).collect();
     }
 
     /// How often a container was really changed, whatever was asked and answered.
@@ -310,7 +320,7 @@ impl Model {
     fn answer(&mut self, method: &str, rest: &[&str]) -> Response<Body> {
         match (method, rest) {
             ("GET", ["json"]) => reply(200, &self.inspected()),
-            ("GET", ["logs"]) => framed("started\n"),
+            ("GET", ["logs"]) => framed(&self.log),
             ("POST", ["exec"]) => reply(201, &json!({"Id": exec_id(&self.name)})),
             ("POST", ["start"]) if self.running => plain(304, String::new()),
             ("POST", ["stop"]) if !self.running => plain(304, String::new()),
@@ -394,10 +404,11 @@ fn whole(body: impl Into<Bytes>) -> Body {
     Full::new(body.into()).map_err(|never| match never {}).boxed()
 }
 
-/// A log of one line, as Docker frames those of containers without a terminal.
-fn framed(line: &str) -> Response<Body> {
-    let mut frame = vec![1, 0, 0, 0, 0, 0, 0, u8::try_from(line.len()).expect("a short line")];
-    frame.extend_from_slice(line.as_bytes());
+/// A log, as Docker frames those of containers without a terminal.
+fn framed(text: &str) -> Response<Body> {
+    let mut frame = vec![1, 0, 0, 0];
+    frame.extend_from_slice(&u32::try_from(text.len()).expect("a short log").to_be_bytes());
+    frame.extend_from_slice(text.as_bytes());
     Response::new(whole(frame))
 }
 

@@ -4,6 +4,7 @@
 //! - [`docker`]: a Docker engine of its own, an image without any registry, containers that fall ill on request
 //! - [`monitoring`]: real Prometheus and Alertmanager with the files shipped in `monitoring/`
 //! - [`fake_docker`]: an engine at the wire, for faults no real one shows on request and for benches
+//! - [`fake_openai`]: a model's server at the wire, scripted
 //! - [`package`]: runbook packages, good and hostile; [`alert`]: messages as senders write them
 //! - [`event_log`]: what an engine did, counted as it says so; [`mount`]: small disks; [`dice`]: chance with a seed
 //! - [`http`], [`process`], [`wait`]: what those are made of
@@ -17,6 +18,7 @@ pub mod dice;
 pub mod docker;
 pub mod event_log;
 pub mod fake_docker;
+pub mod fake_openai;
 pub mod http;
 pub mod monitoring;
 pub mod mount;

@@ -4,7 +4,8 @@
 //! follow from disk, so a reader need not care. The stream of one run begins with what is recorded already, numbers its
 //! records as `id` (a new connection goes on after `Last-Event-ID`) and ends with the run.
 //!
-//! Deliberately not here: what is not durable yet. Nobody sees anything that a crash could undo.
+//! `progress` alone is not on disk: how far an answer has come that is being waited for. Deliberately not here: anything
+//! else that is not durable yet. Nobody takes for done what a crash could undo.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -61,7 +62,7 @@ struct Followed {
 
 /// Everything that happens
 #[utoipa::path(get, path = "/v1/events", tag = "runs",
-    responses((status = 200, content_type = "text/event-stream", description = "events `record`, `state` and `lagged`")))]
+    responses((status = 200, content_type = "text/event-stream", description = "events `record`, `state`, `progress` and `lagged`")))]
 pub(super) async fn all(
     State(app): State<Arc<App>>,
 ) -> Result<Sse<impl Stream<Item = std::result::Result<Sent, Infallible>>>> {
@@ -70,7 +71,7 @@ pub(super) async fn all(
 
 /// What happens in a run, from its beginning to its end
 #[utoipa::path(get, path = "/v1/runs/{id}/events", tag = "runs", params(("id" = String, Path, description = "id, its unique beginning, or `last`")),
-    responses((status = 200, content_type = "text/event-stream", description = "events `record`, `state` and `lagged`; ends with the run")))]
+    responses((status = 200, content_type = "text/event-stream", description = "events `record`, `state`, `progress` and `lagged`; ends with the run")))]
 pub(super) async fn of_run(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -151,6 +152,9 @@ impl Reader {
                 self.pending.extend(sent);
             }
             EventKind::State(state) => self.state(&event.run, state),
+            EventKind::Progress(progress) => {
+                self.pending.push_back(self::event("progress", &json!({"run": event.run, "progress": &*progress})));
+            }
         }
     }
 

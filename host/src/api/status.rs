@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use super::brakes::TripView;
 use super::error::Result;
+use super::llm::LlmStatus;
 use super::pauses::PauseView;
 use super::runbooks::{BrokenView, Figures, broken, figures};
 use super::stop::StopView;
@@ -199,12 +200,6 @@ struct WatchdogStatus {
 }
 
 #[derive(Serialize, ToSchema)]
-struct LlmStatus {
-    base_url: String,
-    model: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
 struct Queue {
     /// Runs accepted and not started.
     length: usize,
@@ -247,12 +242,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Answer<Status>
         docker: hosts(&app),
         alertmanager: alertmanager(&app),
         watchdog: watchdog(&app),
-        llm: app
-            .config
-            .llm
-            .base_url
-            .clone()
-            .map(|base_url| LlmStatus { base_url, model: app.config.llm.model.clone() }),
+        llm: LlmStatus::of(&app, now).await?,
         queue: Queue { length, capacity: length + room },
         runs: runs(&app, now).await?,
         runbooks: stages(&app),

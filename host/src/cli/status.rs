@@ -53,6 +53,7 @@ fn rows(status: &Value, now: Timestamp) -> Vec<(String, String, Paint)> {
                 let said = format!("broken, the old one stays in force{}", more(&first, list(value, "problems").len()));
                 rows.push((label, said, Paint::Bad));
             }
+            ("llm", Value::Object(_)) => rows.push((label, model(value), Paint::Plain)),
             ("runs" | "runbooks", _) => rows.push((label, counts(value), paint)),
             (_, _) => match (name.strip_suffix("_ms"), value.as_u64()) {
                 (Some(_), Some(ms)) => rows.push((label, took(ms), paint)),
@@ -99,6 +100,23 @@ fn pause(one: &Value, now: Timestamp) -> String {
     let ends = ago(&one["until"], now);
     let ends = if ends.is_empty() { ends } else { format!(", ends {ends}") };
     format!("{}{ends}: {} ({})", selector(&one["selector"]), field(one, "reason"), field(one, "by"))
+}
+
+/// `small at http://127.0.0.1:11434/v1, 3 of 200 requests in the last hour, 1200 of 5000000 tokens in the last day`.
+fn model(llm: &Value) -> String {
+    let of = |figure: &Value, unit: &str, window: &str| {
+        let most = figure["most"].as_f64().map_or_else(String::new, |most| format!(" of {most}"));
+        format!("{}{most} {unit} in the last {window}", figure["used"].as_f64().unwrap_or_default())
+    };
+    let mut said = vec![
+        format!("{} at {}", field(llm, "model"), field(llm, "base_url")),
+        of(&llm["hour"]["calls"], "requests", "hour"),
+        of(&llm["day"]["tokens"], "tokens", "day"),
+    ];
+    if llm["day"]["money"]["used"].as_f64().is_some_and(|used| used > 0.0) {
+        said.push(of(&llm["day"]["money"], "in money", "day"));
+    }
+    said.join(", ")
 }
 
 /// What nobody asks about: identities, and parts in which nothing stands.

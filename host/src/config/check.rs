@@ -20,6 +20,8 @@ use super::{
 use crate::driver::docker::Endpoint;
 use crate::driver::egress::Allow;
 
+mod llm;
+
 /// Runs a demotion looks back at: beyond them it would judge what was mended long ago.
 const DEMOTION_RUNS_MAX: u32 = 100;
 /// Characters of a name the operator chooses.
@@ -46,6 +48,7 @@ pub(super) fn check(sections: &Sections, tree: &Tree) -> Result<Vec<Problem>, Ve
     checker.tokens(sections);
     checker.notify(sections);
     checker.outside(sections);
+    checker.llm(sections);
     checker.limits(sections);
     let mut problems = checker.problems;
     problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
@@ -297,17 +300,6 @@ impl Checker<'_> {
             if let Err(error) = Allow::new([pattern]) {
                 self.error(BAD_VALUE, &format!("egress.hosts[{index}]"), error.message, "");
             }
-        }
-        let llm = &sections.llm;
-        self.url("llm.base_url", llm.base_url.as_ref());
-        match (&llm.base_url, &llm.model) {
-            (Some(_), None) => {
-                self.error(MISSING_KEY, "llm.base_url", "`llm.base_url` stands without `model`", "add model = \"…\"")
-            }
-            (None, Some(_)) => {
-                self.error(MISSING_KEY, "llm.model", "`llm.model` stands without `base_url`", "add base_url = \"…\"")
-            }
-            (Some(_), Some(_)) | (None, None) => {}
         }
     }
 

@@ -13,6 +13,7 @@ use sandbook_core::journal;
 use sandbook_core::manifest;
 use sandbook_core::matching::{Matcher, Route};
 
+use super::llm::Llm;
 use super::shape::{section, words};
 use super::{LOCAL_ENDPOINT, LOCAL_HOST, StagePin};
 use crate::driver::{docker, notify};
@@ -342,18 +343,6 @@ section! {
     Egress {
         /// `host`, `host:port` or `host:*`; `*` and `?` stand for characters of one label.
         hosts: Vec<String> = Vec::new();
-    }
-}
-
-section! {
-    /// The model.
-    Llm {
-        /// Base URL of an OpenAI-compatible API, such as `http://127.0.0.1:11434/v1`.
-        base_url: Option<String> = None;
-        /// Name of the model.
-        model: Option<String> = None;
-        /// File with the key; local servers need none.
-        api_key_file: Option<PathBuf> = None;
     }
 }
 

@@ -20,7 +20,7 @@ const CONNECT_MS: u64 = 10_000;
 
 /// What a client does when it is sent elsewhere.
 #[derive(Debug, Clone)]
-pub(super) enum Redirects {
+pub(crate) enum Redirects {
     /// Returns the 3xx as it is.
     Never,
     /// Goes there if the list permits it, else fails.
@@ -28,7 +28,7 @@ pub(super) enum Redirects {
 }
 
 /// Builds a client. Cheap to clone afterwards.
-pub(super) fn client(redirects: Redirects) -> reqwest::Client {
+pub(crate) fn client(redirects: Redirects) -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // Somebody else may have installed one first; any will do.
@@ -63,7 +63,7 @@ pub(super) fn client(redirects: Redirects) -> reqwest::Client {
 }
 
 /// A URL that may be asked. Errors: `invalid` for what is no plain web URL, `denied` for what is not listed.
-pub(super) fn listed(text: &str, allow: &Allow) -> Result<Url, Error> {
+pub(crate) fn listed(text: &str, allow: &Allow) -> Result<Url, Error> {
     let url = Url::parse(text).map_err(|error| Error::invalid(format!("url `{text}`: {error}")))?;
     check(&url, allow)?;
     Ok(url)
@@ -82,13 +82,13 @@ fn check(url: &Url, allow: &Allow) -> Result<(), Error> {
 }
 
 /// The denial of a destination, with the line that would allow it.
-pub(super) fn unlisted(host: &str, port: Option<u16>) -> Error {
+pub(crate) fn unlisted(host: &str, port: Option<u16>) -> Error {
     let place = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     Error::denied(format!("`{place}` is not listed; the operator allows it with [egress] hosts = [\"{place}\"]"))
 }
 
 /// At most `bytes_max` of a body, and whether there was more.
-pub(super) async fn body(mut response: reqwest::Response, bytes_max: usize) -> Result<(Vec<u8>, bool), reqwest::Error> {
+pub(crate) async fn body(mut response: reqwest::Response, bytes_max: usize) -> Result<(Vec<u8>, bool), reqwest::Error> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         let room = bytes_max - bytes.len();
@@ -101,7 +101,7 @@ pub(super) async fn body(mut response: reqwest::Response, bytes_max: usize) -> R
 }
 
 /// Why a request got no answer, without its URL: that may hold a secret, and the caller names the place.
-pub(super) fn reason(error: reqwest::Error) -> String {
+pub(crate) fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     if error.is_timeout() {
         return "no answer in time".to_owned();

@@ -142,6 +142,11 @@ impl Store for Sqlite {
     fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
+    fn announce(&self, run: &str, progress: Value) {
+        let kind = EventKind::Progress(std::sync::Arc::new(progress));
+        // Nobody listens: nobody misses it.
+        let _ = self.events.send(Event { run: run.to_owned(), kind });
+    }
 
     fn memory_get(&self, runbook: &str, key: &str) -> Answer<'_, Option<String>> {
         let (runbook, key) = (runbook.to_owned(), key.to_owned());
@@ -294,6 +299,16 @@ impl Store for Sqlite {
     fn apply_plan(&self, id: &str, run: NewRun) -> Answer<'_, bool> {
         let id = id.to_owned();
         self.write(move |tx| plans::apply(tx, &id, &run)).boxed()
+    }
+
+    fn llm_reserve(&self, call: LlmCall, ceilings: Vec<LlmCeiling>) -> Answer<'_, LlmReserved> {
+        self.write(move |tx| llm::reserve(tx, &call, &ceilings)).boxed()
+    }
+    fn llm_settle(&self, id: i64, tokens_in: u64, tokens_out: u64, cost_nanos: u64) -> Answer<'_, ()> {
+        self.write(move |tx| llm::settle(tx, id, tokens_in, tokens_out, cost_nanos)).boxed()
+    }
+    fn llm_spent(&self, window: LlmWindow) -> Answer<'_, LlmSpent> {
+        self.readers.read(move |sql| llm::spent(sql, &window)).boxed()
     }
 
     fn add_pause(&self, pause: Pause) -> Answer<'_, ()> {

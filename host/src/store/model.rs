@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod brakes;
+mod llm;
 mod outcomes;
 mod people;
 
 pub(in crate::store) use brakes::figures;
 pub use brakes::*;
+pub use llm::*;
 pub use outcomes::*;
 pub use people::*;
 
@@ -247,6 +249,8 @@ pub enum EventKind {
     Record(u64, Arc<Record>),
     /// The run's new state.
     State(State),
+    /// How far something has come that is not over; never on disk, so never asked for again.
+    Progress(Arc<Value>),
 }
 
 /// That a run made a container differ from the compose file it came from.

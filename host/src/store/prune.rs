@@ -45,6 +45,9 @@ pub(super) fn batch(tx: &mut Tx<'_>, before: u64) -> Result<Pruned> {
                  AND NOT EXISTS (SELECT 1 FROM runs WHERE episode = e.id) LIMIT ?2)",
         )?
         .execute(params![int(before), ROWS_MAX])? as u64;
+    tx.sql
+        .prepare_cached("DELETE FROM llm_calls WHERE id IN (SELECT id FROM llm_calls WHERE at < ?1 LIMIT ?2)")?
+        .execute(params![int(before), ROWS_MAX])?;
     let before = int(before.saturating_sub(ATTEMPTS_LONGER_MS));
     pruned.attempts = tx
         .sql

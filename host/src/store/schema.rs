@@ -9,7 +9,8 @@ use rusqlite::Connection;
 use super::{Error, Result};
 
 /// All migrations, oldest first.
-pub(super) const MIGRATIONS: &[&str] = &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS, BACKTESTS];
+pub(super) const MIGRATIONS: &[&str] =
+    &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS, BACKTESTS, LLM];
 
 /// Alerts, runs, journals, brakes and memory.
 const RUNS: &str = "
@@ -296,6 +297,21 @@ CREATE TABLE backtests (
 ) STRICT;
 CREATE INDEX backtests_digest ON backtests (digest, at);
 CREATE INDEX backtests_at ON backtests (at, id);
+";
+
+/// What the model took, one row a request.
+const LLM: &str = "
+CREATE TABLE llm_calls (
+    id INTEGER PRIMARY KEY,
+    run TEXT,
+    purpose TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    tokens_in INTEGER NOT NULL,      -- before it is answered the most it can take
+    tokens_out INTEGER NOT NULL,
+    cost_nanos INTEGER NOT NULL      -- billionths of the operator's currency
+) STRICT;
+CREATE INDEX llm_calls_at ON llm_calls (at);
+CREATE INDEX llm_calls_run ON llm_calls (run) WHERE run IS NOT NULL;
 ";
 
 /// Brings a file up to date. A crash leaves it at one of the versions in between.

@@ -23,21 +23,24 @@ const TEXT: [&str; 18] = [
 ];
 
 /// A crate, and the only places of the daemon that may name it; paths begin in `host/src`.
-const CRATES: [(&str, &[&str]); 5] = [
+const CRATES: [(&str, &[&str]); 7] = [
     ("bollard", &["driver", "watcher"]),
     ("wasmtime", &["guest"]),
     ("axum", &["api", "app"]),
     ("rusqlite", &["store"]),
     ("cedar_policy", &["policy"]),
+    ("async_openai", &["llm"]),
+    ("jsonschema", &["llm"]),
 ];
 
 /// A part of the daemon, and what it may never use.
-const DIRECTIONS: [(&str, &[&str]); 5] = [
+const DIRECTIONS: [(&str, &[&str]); 6] = [
     ("guest", &["driver", "store", "api", "app"]),
     ("driver", &["guest", "store", "api", "app", "runner"]),
     ("store", &["guest", "driver", "api", "app", "runner"]),
     ("api", &["guest", "driver"]),
     ("policy", &["guest", "driver", "api", "app", "runner"]),
+    ("llm", &["guest", "api", "app", "runner", "policy"]),
 ];
 
 /// Where class, target, approval, recovery and simulation are decided: every match names every case.

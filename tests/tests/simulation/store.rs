@@ -183,6 +183,7 @@ impl Store for SimStore {
         plan(id: &str) -> Option<PlanRow>;
         plans(limit: u32, cursor: Option<String>) -> (Vec<PlanRow>, Option<String>);
         newest_backtest(digest: &str) -> Option<BacktestRow>;
+        llm_spent(window: LlmWindow) -> LlmSpent;
         pending_verifications() -> Vec<RunRow>;
         tallies(since: u64, runbook: Option<String>) -> Vec<Tally>;
         contradictions(name: &str, digest: &str, since: u64, limit: u32) -> u64;
@@ -204,6 +205,8 @@ impl Store for SimStore {
         audit(who: &str, what: &str, subject: &str, details: Value, at: u64) -> u64;
         put_plan(plan: PlanRow) -> ();
         put_backtest(backtest: BacktestRow) -> ();
+        llm_reserve(call: LlmCall, ceilings: Vec<LlmCeiling>) -> LlmReserved;
+        llm_settle(id: i64, tokens_in: u64, tokens_out: u64, cost_nanos: u64) -> ();
         apply_plan(id: &str, run: NewRun) -> bool;
         withdraw_approvals(run: &str, reason: &str, at: u64) -> u64;
         delete_pause(id: &str) -> bool;
@@ -349,6 +352,9 @@ impl Store for SimStore {
 
     fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.inner.subscribe()
+    }
+    fn announce(&self, run: &str, progress: Value) {
+        self.inner.announce(run, progress);
     }
 
     fn memory_put(

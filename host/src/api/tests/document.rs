@@ -108,6 +108,13 @@ fn touched() -> Metrics {
     for counters in [&metrics.outcomes.false_positives, &metrics.outcomes.demotions, &metrics.brake_trips] {
         counters.with_label_values(&["x"]);
     }
+    let llm = &metrics.llm;
+    for counters in [&llm.answers, &llm.tokens, &llm.fallbacks] {
+        counters.with_label_values(&["x", "y"]);
+    }
+    llm.requests.with_label_values(&["x"]);
+    llm.cost.with_label_values(&["x"]);
+    llm.seconds.with_label_values(&["x"]);
     metrics.effect_seconds.with_label_values(&["x"]);
     metrics.run_seconds.with_label_values(&["x"]);
     metrics
@@ -125,7 +132,8 @@ async fn the_page_of_metrics_is_committed() {
     let own = metrics_of(&touched().encode());
     let source = include_str!("../../metrics.rs").split("#[cfg(test)]").next().unwrap_or_default();
     let (alerting, outcomes) = (include_str!("../../metrics/alerting.rs"), include_str!("../../metrics/outcomes.rs"));
-    let source = format!("{source}{alerting}{outcomes}");
+    let llm = include_str!("../../metrics/llm.rs");
+    let source = format!("{source}{alerting}{outcomes}{llm}");
     assert_eq!(source.matches("\"sandbook_").count(), own.len(), "a metric is missing in `touched`");
     let mut watched = String::new();
     Watcher::start(&Hosts::new()).write_metrics(&mut watched);
