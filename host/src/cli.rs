@@ -105,6 +105,7 @@ impl Cli {
         let client = &Client::new(&self.global)?;
         match &self.command {
             Command::Status => status::status(client, screen).await,
+            Command::Health => status::health(client, screen).await,
             Command::Alerts(args) => look::alerts(client, screen, args).await,
             Command::Runbooks(args) => look::runbooks(client, screen, args).await,
             Command::Targets => look::targets(client, screen).await,

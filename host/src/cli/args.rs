@@ -77,6 +77,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// What is going on, and the next sensible step
     Status,
+    /// Whether the daemon answers: for health checks of containers and services, needs no token
+    #[command(after_help = "Examples:\n  sandbook health\n  sandbook health --server http://127.0.0.1:7070")]
+    Health,
     /// Alerts that arrived, what they matched, or why nothing did
     Alerts(AlertsArgs),
     /// Runbooks with stage, success rate and what they ask for

@@ -28,6 +28,17 @@ pub(super) async fn status(client: &Client, screen: &Screen) -> Result<Exit, Fai
     Ok(Exit::Ok)
 }
 
+/// Whether it answers. Exit code 0, or 6 when nobody does: what a container's health check looks at.
+pub(super) async fn health(client: &Client, screen: &Screen) -> Result<Exit, Failure> {
+    let health = client.get("/health", &[]).await?;
+    if screen.json {
+        screen.value(&health);
+    } else {
+        screen.line(&format!("{} answers: {}", client.address(), clean(&field(&health, "status"))));
+    }
+    Ok(Exit::Ok)
+}
+
 /// Name, words and colour of every line; what has several items has a line for each.
 fn rows(status: &Value, now: Timestamp) -> Vec<(String, String, Paint)> {
     let mut rows = Vec::new();

@@ -34,6 +34,7 @@ mod examples;
 mod faults;
 mod fixtures;
 mod hostile;
+mod install;
 mod kills;
 mod machine;
 mod monitoring;
