@@ -18,6 +18,7 @@ use crate::catch_up::CatchUp;
 use crate::clock::{Clock, System, Virtual};
 use crate::config::Config;
 use crate::driver::alertmanager::{self, Alertmanager};
+use crate::driver::loki::{self, Loki};
 use crate::driver::{Hosts, Live, docker, egress, metrics as prometheus, notify, redact};
 use crate::guest::{Compiler, Options, Sandbox};
 use crate::intake::Intake;
@@ -143,7 +144,10 @@ fn world(config: &Config, stage: Stage, secrets: redact::Secrets) -> Result<Surr
             let source = source.map(|source| prometheus::Prometheus::new(&source, secrets.clone())).transpose()?;
             let notifier = notifier(config, &secrets)?;
             let alertmanager = alertmanager(config, &secrets)?;
-            let live = Live::new(hosts.clone(), allow, source, self::notifier(config, &secrets)?, secrets);
+            let loki = loki(config, &secrets)?;
+            let live = Live::new(hosts.clone(), allow, source, self::notifier(config, &secrets)?, secrets)
+                .with_alertmanager(alertmanager.clone())
+                .with_loki(loki);
             Ok(Surroundings {
                 driver: Arc::new(live),
                 clock: Arc::new(System),
@@ -193,6 +197,12 @@ fn alertmanager(config: &Config, secrets: &redact::Secrets) -> Result<Option<Ale
     let Some(url) = config.alertmanager.url.clone() else { return Ok(None) };
     let source = alertmanager::Source { url, token_file: config.alertmanager.token_file.clone() };
     Ok(Some(Alertmanager::new(&source, secrets.clone())?))
+}
+
+fn loki(config: &Config, secrets: &redact::Secrets) -> Result<Option<Loki>> {
+    let Some(url) = config.loki.url.clone() else { return Ok(None) };
+    let source = loki::Source { url, tenant: config.loki.tenant.clone(), token_file: config.loki.token_file.clone() };
+    Ok(Some(Loki::new(&source, secrets.clone())?))
 }
 
 fn brakes(config: &Config) -> Brakes {

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sandbook_core::effect::docker::ContainerDetails;
+use sandbook_core::effect::incidents::Incident;
 use sandbook_core::effect::{Class, Effect};
 use sandbook_core::error::Error;
-use sandbook_core::gate::Permit;
+use sandbook_core::gate::{Permit, Recovered};
 use sandbook_core::target::{Resolved, Target};
 use serde::Serialize;
 use serde_json::Value;
@@ -22,7 +23,9 @@ pub mod alertmanager;
 pub mod docker;
 pub mod egress;
 mod http;
+mod llm;
 mod logs;
+pub mod loki;
 pub mod metrics;
 mod net;
 pub mod notify;
@@ -42,11 +45,27 @@ pub trait Steps: Send + Sync {
     fn step<'a>(&'a self, data: Value) -> BoxFuture<'a, Result<(), Error>>;
 }
 
+/// What a driver finds of an effect that nobody saw the end of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Settled {
+    /// So it turned out.
+    Is(Recovered),
+    /// It is looked at again after that many milliseconds.
+    Later(u64),
+    /// It is looked at again when nothing of it can happen any more.
+    AtHorizon,
+}
+
+/// What this engine has seen before, for `incidents.similar`.
+pub trait Incidents: Send + Sync {
+    /// Earlier incidents like the one of that run, the most similar first.
+    fn similar<'a>(&'a self, run: &'a str, limit: u32) -> BoxFuture<'a, Result<Vec<Incident>, Error>>;
+}
+
 /// Configured Docker hosts by name.
 pub type Hosts = BTreeMap<String, Arc<Host>>;
 
 /// The real world, as far as the operator configured it.
-#[derive(Debug)]
 pub struct Live {
     hosts: Arc<Hosts>,
     allow: Arc<Allow>,
@@ -54,7 +73,16 @@ pub struct Live {
     notifier: notify::Notifier,
     http: http::Http,
     net: net::Net,
+    incidents: Option<Arc<dyn Incidents>>,
+    alertmanager: Option<alertmanager::Alertmanager>,
+    loki: Option<loki::Loki>,
     secrets: Secrets,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
 }
 
 /// What a permit says, as drivers need it.
@@ -79,7 +107,25 @@ impl Live {
         secrets: Secrets,
     ) -> Live {
         let (http, net) = (http::Http::new(allow.clone()), net::Net::new(allow.clone()));
-        Live { hosts, allow, metrics, notifier, http, net, secrets }
+        Live { hosts, allow, metrics, notifier, http, net, incidents: None, alertmanager: None, loki: None, secrets }
+    }
+
+    /// What `alertmanager` effects ask. Without it they are `not-found`.
+    #[must_use]
+    pub fn with_alertmanager(self, alertmanager: Option<alertmanager::Alertmanager>) -> Live {
+        Live { alertmanager, ..self }
+    }
+
+    /// What `logs.query-loki` asks. Without it it is `not-found`.
+    #[must_use]
+    pub fn with_loki(self, loki: Option<loki::Loki>) -> Live {
+        Live { loki, ..self }
+    }
+
+    /// Where earlier incidents are found. Without it there are none.
+    #[must_use]
+    pub fn with_incidents(self, incidents: Arc<dyn Incidents>) -> Live {
+        Live { incidents: Some(incidents), ..self }
     }
 
     /// Drives an effect. The answer is the effect's output as JSON, within its size limit and without known secrets.
@@ -151,6 +197,40 @@ impl Live {
             Effect::UpdateResources(op) => {
                 with(self, call, async |host, id| host.update(id, &op.resources).await).await
             }
+            Effect::ContainerChanges(_) => with(self, call, async |host, id| host.file_changes(id).await).await,
+            Effect::ListImages(op) => json(self.host(call.host)?.images(&op.filter).await?),
+            Effect::DiskUsage(_) => json(self.host(call.host)?.disk_usage().await?),
+            Effect::RecreateContainer(op) => {
+                let key = key(call);
+                with(self, call, async |host, id| host.recreate(id, op, &key, steps).await).await
+            }
+            Effect::RemoveContainer(op) => {
+                let target = about(call)?;
+                with(self, call, async |host, id| host.remove(target, id, op).await).await
+            }
+            Effect::ScaleService(op) => {
+                let target = about(call)?;
+                json(self.host(&target.host)?.scale(&target.name, op, steps).await?)
+            }
+            Effect::ConnectNetwork(op) => with(self, call, async |host, id| host.connect(id, op, steps).await).await,
+            Effect::DisconnectNetwork(op) => {
+                with(self, call, async |host, id| host.disconnect(id, op, steps).await).await
+            }
+            Effect::PruneImages(op) => json(self.host(call.host)?.prune_images(&op.options).await?),
+            Effect::PruneBuildCache(op) => json(self.host(call.host)?.prune_build_cache(&op.options).await?),
+            Effect::QueryLoki(op) => json(self.loki()?.query(op).await?),
+            Effect::TruncateContainerLog(_) => {
+                with(self, call, async |host, id| host.truncate_log(id, steps).await).await
+            }
+            Effect::ListAlerts(op) => json(self.alertmanager()?.list_alerts(&op.filter).await?),
+            Effect::ListSilences(op) => json(self.alertmanager()?.list_silences(&op.filter).await?),
+            Effect::CreateSilence(op) => json(self.alertmanager()?.create_silence(op, call.run, call.slot).await?),
+            Effect::ExpireSilence(op) => json(self.alertmanager()?.expire_silence(&op.id).await?),
+            Effect::Choose(_) | Effect::Summarize(_) | Effect::Extract(_) => llm::answer(call.effect).await,
+            Effect::Similar(op) => match &self.incidents {
+                Some(incidents) => json(incidents.similar(call.run, op.limit).await?),
+                None => json(Vec::<Incident>::new()),
+            },
             Effect::TailContainer(op) => {
                 with(self, call, async |host, id| logs::tail(host, id, &op.options).await).await
             }
@@ -208,6 +288,60 @@ impl Live {
         self.metrics.as_ref().ok_or_else(|| Error::not_found("no metrics source is configured; set [prometheus] url"))
     }
 
+    fn alertmanager(&self) -> Result<&alertmanager::Alertmanager, Error> {
+        let help = "no Alertmanager is configured; set [alertmanager] url";
+        self.alertmanager.as_ref().ok_or_else(|| Error::not_found(help))
+    }
+
+    fn loki(&self) -> Result<&loki::Loki, Error> {
+        self.loki.as_ref().ok_or_else(|| Error::not_found("no Loki is configured; set [loki] url"))
+    }
+
+    /// How an effect turned out that nobody saw the end of, as its driver finds it, and what is left to do of it done.
+    ///
+    /// `last` is what the slot journaled last. Errors: when nobody can tell now and it is worth asking again.
+    pub async fn settle(
+        &self,
+        permit: &Permit,
+        last: Option<&Value>,
+        steps: &dyn Steps,
+        horizon_passed: bool,
+    ) -> Result<Settled, Error> {
+        let call = Call {
+            effect: permit.effect(),
+            resolved: permit.resolved(),
+            run: permit.run(),
+            slot: permit.slot(),
+            host: permit.host(),
+            deadline_ms: permit.deadline_ms(),
+            not_after_boot_ms: permit.not_after_boot_ms(),
+        };
+        let target = about(call)?;
+        let host = || self.host(&target.host);
+        let id = target.id.as_deref().unwrap_or_default();
+        match call.effect {
+            Effect::RecreateContainer(_) => host()?.settle_recreation(last, steps, horizon_passed).await,
+            Effect::RemoveContainer(_) => host()?.settle_removal(target, id, horizon_passed).await,
+            Effect::ScaleService(op) => match call.resolved {
+                Some(resolved) => host()?.settle_scaling(resolved, op, horizon_passed).await,
+                None => Ok(Settled::Is(Recovered::Unknown("the service was not recorded".to_owned()))),
+            },
+            Effect::ConnectNetwork(op) => host()?.settle_network(id, (&op.network, true), last, horizon_passed).await,
+            Effect::DisconnectNetwork(op) => {
+                host()?.settle_network(id, (&op.network, false), last, horizon_passed).await
+            }
+            Effect::TruncateContainerLog(_) => host()?.settle_truncation(id, last).await,
+            Effect::CreateSilence(_) => self.alertmanager()?.settle_silence(call.run, call.slot, horizon_passed).await,
+            Effect::ExpireSilence(op) => self.alertmanager()?.settle_expiry(&op.id, horizon_passed).await,
+            // What is unused by then goes, and what went is gone: doing it again repeats nothing.
+            Effect::PruneImages(_) | Effect::PruneBuildCache(_) if horizon_passed => {
+                Ok(Settled::Is(Recovered::NotDone))
+            }
+            Effect::PruneImages(_) | Effect::PruneBuildCache(_) => Ok(Settled::AtHorizon),
+            other => Ok(Settled::Is(Recovered::Unknown(format!("{} is settled elsewhere", other.name())))),
+        }
+    }
+
     /// Answers a query of metrics as of then, in milliseconds since 1970. Errors: as the effects, `timeout`.
     pub async fn metrics_at(&self, permit: &Permit, at_ms: u64) -> Result<Value, Error> {
         let at = i64::try_from(at_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
@@ -242,6 +376,12 @@ impl Live {
     pub async fn exec_state(&self, host: &str, exec: &str) -> Result<docker::ExecState, Error> {
         self.host(host)?.exec_state(exec).await
     }
+}
+
+/// What the permit is about.
+fn about<'a>(call: Call<'a>) -> Result<&'a Target, Error> {
+    let target = call.resolved.map(|resolved| &resolved.target);
+    target.ok_or_else(|| Error::failed(format!("{}: the permit names nothing", call.effect.name())))
 }
 
 /// Calls a driver with the host and instance the permit is bound to, never with a name.

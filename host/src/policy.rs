@@ -22,7 +22,7 @@ use cedar_policy::{
     ActionConstraint, AuthorizationError, Authorizer, Effect as Kind, EntityUid, PolicyId, PolicySet,
     PrincipalConstraint, Request as Question,
 };
-use sandbook_core::effect::{Class, Effect, Scope};
+use sandbook_core::effect::{Class, Effect, Part, Scope};
 use sandbook_core::gate::{PolicyLimit, Verdict};
 use sandbook_core::problem::Problem;
 use sandbook_core::run::{Decision, Origin, Stage};
@@ -43,6 +43,9 @@ use load::{Rule, Source};
 
 /// A container's label that stands in for a grant when `label_grants` is on: `restart,start`, or whole effect names.
 pub const LABEL_ALLOW: &str = "sandbook.allow";
+
+/// A character that no name of a container has.
+const OTHER: char = '~';
 
 /// Slices kept at the most: runbooks times effects of a large installation. A full store is emptied.
 const SLICES_MAX: usize = 10_000;
@@ -199,6 +202,10 @@ impl Policy {
         match request.effect.class() {
             Class::Ambient | Class::Note | Class::State | Class::Wait => allow("it needs no permission"),
             Class::Observe => self.unless_forbidden(request, "a read needs only the manifest's request"),
+            // What leaves goes to the one model that the operator configured, or nowhere.
+            Class::Egress if request.effect.scope() == Scope::Part(Part::Model) => {
+                self.unless_forbidden(request, "the operator's [llm] decides where it goes")
+            }
             Class::Egress => match self.unlisted(request.effect) {
                 Some((reason, fix)) => deny(Vec::new(), reason, fix),
                 None => self.unless_forbidden(request, "the operator lists the host under [egress]"),
@@ -233,10 +240,12 @@ impl Policy {
             Scope::Channel(named) => named,
             Scope::Container(_)
             | Scope::Host
+            | Scope::Service(_)
             | Scope::Url(_)
             | Scope::Net(..)
             | Scope::Memory
             | Scope::Metrics
+            | Scope::Part(_)
             | Scope::Run => None,
         };
         match named.or(self.default_channel.as_deref()) {
@@ -263,13 +272,34 @@ impl Policy {
         if asks { Verdict { decision: Decision::Ask, reason: asking(&answer.permits), ..verdict } } else { verdict }
     }
 
+    /// Of permits that apply, those that name this container: a permit that would still apply were it called otherwise
+    /// covers a pattern, a service or everything. A name is varied by one more character at every place, so that a `*`
+    /// anywhere in a pattern covers one of the variants.
+    fn by_name<'a>(&self, request: &Request<'_>, permits: Vec<&'a Rule>) -> Vec<&'a Rule> {
+        let name = &request.resolved.target.name;
+        let places = (0..=name.len()).filter(|place| name.is_char_boundary(*place));
+        let mut left = permits;
+        for place in places {
+            if left.is_empty() {
+                break;
+            }
+            let mut resolved = request.resolved.clone();
+            resolved.target.name.insert(place, OTHER);
+            // Another container has another id, too.
+            resolved.target.id = resolved.target.id.map(|id| id.chars().rev().collect());
+            let other = self.ask_cedar(&Request { resolved: &resolved, ..*request });
+            left.retain(|rule| !other.permits.iter().any(|wide| wide.id == rule.id));
+        }
+        left
+    }
+
     fn mutate(&self, request: &Request<'_>) -> Verdict {
         let (name, target) = (request.effect.name(), &request.resolved.target);
         if let Some(why) = request.resolved.facts.as_ref().and_then(|facts| facts.shield.as_deref()) {
             let reason = format!("{name} is kept away from {target}, whatever policy says: {why}");
             return deny(Vec::new(), reason, fix::shielded(request));
         }
-        let answer = self.ask_cedar(request);
+        let mut answer = self.ask_cedar(request);
         if let Some(refusal) = refusal(request, &answer) {
             return refusal;
         }
@@ -278,7 +308,10 @@ impl Policy {
             verdict.policy.push(format!("applied by {person}"));
             return verdict;
         }
-        let by_label = self.label_grants && label_grants(request);
+        if request.effect.by_name_only() {
+            answer.permits = self.by_name(request, answer.permits);
+        }
+        let by_label = self.label_grants && label_grants(request) && !request.effect.by_name_only();
         let promoted = request.stage >= Stage::Ask;
         if answer.permits.is_empty() && !by_label {
             let reason = format!("no policy permits {name} on {target} for runbook {}", request.runbook);

@@ -68,9 +68,10 @@ pub fn effects() -> Result<String> {
 /// What the last column means.
 const LEGEND: &str = "\n\
     What a crash or a lost answer leaves open is settled like this. *Done again*: it changed nothing, so it is asked anew.\n\
-    *By looking*: the container's state is compared with the one before; what that cannot show (new limits, a signal that\n\
-    ended nothing) is left to a person. *By its key*: a message or request is sent again under the same key; a program\n\
-    that may have run in a container is left to a person. *A person says*: with `sandbook resume`. *Never open*: it is\n\
+    *By looking*: what it is about is compared with what it was before, a recreation is finished or taken back from the\n\
+    sub-step it had come to; what that cannot show (a signal that ended nothing) is left to a person. *By its key*: a\n\
+    message or request is sent again under the same key, a silence is looked up by the run and slot in its comment; a\n\
+    program that may have run in a container is left to a person. *A person says*: with `sandbook resume`. *Never open*: it is\n\
     written in one transaction with its record.\n";
 
 /// What a class needs before it is driven.
@@ -81,7 +82,9 @@ fn needs(class: Class) -> &'static str {
         Class::State => "nothing; only the runbook's own memory, written together with its record",
         Class::Wait => "nothing; waiting does not count against the wall time",
         Class::Observe => "the manifest's request; a policy may forbid it",
-        Class::Egress => "the manifest's request and the host in the operator's `[egress]`; a policy may forbid or ask",
+        Class::Egress => {
+            "the manifest's request, and the host in the operator's `[egress]` or the model under `[llm]`; a policy may forbid or ask"
+        }
         Class::Tell => "the manifest's request and a configured channel; a policy may forbid it",
         Class::Mutate => {
             "the manifest's request, a policy that permits it, stage `ask` or `live`, and room in every brake"

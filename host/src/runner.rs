@@ -199,7 +199,7 @@ impl Runner {
         self.queued.fetch_add(1, Ordering::Relaxed);
         self.parts.metrics.queue_length.inc();
         let span = crate::telemetry::run_span(&queued.row.id, &queued.row.runbook);
-        tokio::spawn(async move { myself.serve(queued).await }.instrument(span));
+        tokio::spawn(async move { Box::pin(myself.serve(queued)).await }.instrument(span));
     }
 
     /// Takes a new run: durable first, then queued.

@@ -85,7 +85,7 @@ fn describe(resolve: &Resolve, ty: &Type) -> Result<String, Failure> {
         Type::ErrorContext => return Err("error-context has no meaning in an effect".into()),
         Type::Id(id) => {
             let definition = &resolve.types[*id];
-            if definition.name.as_deref() == Some("container") {
+            if matches!(definition.name.as_deref(), Some("container" | "service")) {
                 return Ok("Ty::Container".into());
             }
             describe_kind(resolve, &definition.kind)?

@@ -12,11 +12,14 @@ use serde_json::Value;
 
 use crate::error::Error;
 
+pub mod alertmanager;
 mod consequence;
 pub mod docker;
 pub mod engine;
 pub mod http;
 pub mod human;
+pub mod incidents;
+pub mod llm;
 pub mod logs;
 pub mod metrics;
 pub mod net;
@@ -131,6 +134,8 @@ pub enum Scope<'a> {
     Container(&'a str),
     /// The run's own Docker host.
     Host,
+    /// One service by handle, `project/service` or `service`.
+    Service(&'a str),
     /// A URL; its host and port are what the operator lists.
     Url(&'a str),
     /// A network host, with a port where there is one.
@@ -141,8 +146,48 @@ pub enum Scope<'a> {
     Memory,
     /// The configured metrics source.
     Metrics,
+    /// Something else there is one of.
+    Part(Part),
     /// The run itself.
     Run,
+}
+
+/// What there is one of, configured by the operator or kept by the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The Alertmanager.
+    Alertmanager,
+    /// Loki.
+    Loki,
+    /// The language model.
+    Model,
+    /// The engine's own record of incidents.
+    Incidents,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Part; 4] = [Part::Alertmanager, Part::Loki, Part::Model, Part::Incidents];
+
+    /// As targets name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Alertmanager => "alertmanager",
+            Part::Loki => "loki",
+            Part::Model => "model",
+            Part::Incidents => "incidents",
+        }
+    }
+
+    /// As policies name it.
+    pub fn entity(self) -> &'static str {
+        match self {
+            Part::Alertmanager => "Alertmanager",
+            Part::Loki => "Loki",
+            Part::Model => "Model",
+            Part::Incidents => "Incidents",
+        }
+    }
 }
 
 /// An effect's request: a typed value with a name, bounds and answers to every question the gate asks.
@@ -248,6 +293,9 @@ catalogue! {
     ContainerProcesses(docker::ContainerProcesses),
     Dependents(docker::Dependents),
     RecentEvents(docker::RecentEvents),
+    ContainerChanges(docker::ContainerChanges),
+    ListImages(docker::ListImages),
+    DiskUsage(docker::DiskUsage),
     StartContainer(docker::StartContainer),
     StopContainer(docker::StopContainer),
     RestartContainer(docker::RestartContainer),
@@ -256,8 +304,17 @@ catalogue! {
     UnpauseContainer(docker::UnpauseContainer),
     Exec(docker::Exec),
     UpdateResources(docker::UpdateResources),
+    RecreateContainer(docker::RecreateContainer),
+    RemoveContainer(docker::RemoveContainer),
+    ScaleService(docker::ScaleService),
+    ConnectNetwork(docker::ConnectNetwork),
+    DisconnectNetwork(docker::DisconnectNetwork),
+    PruneImages(docker::PruneImages),
+    PruneBuildCache(docker::PruneBuildCache),
     TailContainer(logs::TailContainer),
     SearchContainer(logs::SearchContainer),
+    QueryLoki(logs::QueryLoki),
+    TruncateContainerLog(logs::TruncateContainerLog),
     Query(metrics::Query),
     QueryRange(metrics::QueryRange),
     HttpProbe(net::HttpProbe),
@@ -276,6 +333,14 @@ catalogue! {
     Progress(engine::Progress),
     AttachEvidence(engine::AttachEvidence),
     Ask(human::Ask),
+    ListAlerts(alertmanager::ListAlerts),
+    ListSilences(alertmanager::ListSilences),
+    CreateSilence(alertmanager::CreateSilence),
+    ExpireSilence(alertmanager::ExpireSilence),
+    Choose(llm::Choose),
+    Summarize(llm::Summarize),
+    Extract(llm::Extract),
+    Similar(incidents::Similar),
 }
 
 impl Effect {
@@ -384,13 +449,12 @@ mod tests {
     #[test]
     fn every_mutating_effect_says_how_it_is_settled() {
         for info in Effect::ALL.iter().filter(|info| info.class == Class::Mutate) {
-            let arguments = serde_json::json!({"container": "web", "argv": ["true"], "options": {}, "resources": {}});
-            let keep: serde_json::Map<String, Value> =
-                arguments.as_object().expect("object").clone().into_iter().collect();
-            let effect = ["options", "resources", "argv"]
-                .iter()
-                .fold(None, |found, _| found)
-                .or_else(|| subsets(&keep).into_iter().find_map(|args| Effect::from_arguments(info.name, args).ok()));
+            let arguments = serde_json::json!({
+                "container": "web", "argv": ["true"], "options": {}, "resources": {}, "service": "web", "replicas": 1,
+                "network": "back", "id": "5c", "silence": {"matchers": [], "duration_ms": 1, "comment": ""},
+            });
+            let keep = arguments.as_object().expect("object");
+            let effect = subsets(keep).into_iter().find_map(|args| Effect::from_arguments(info.name, args).ok());
             let effect = effect.unwrap_or_else(|| panic!("no sample for {}", info.name));
             assert!(effect.recovery().writes_intent(), "{}", info.name);
         }

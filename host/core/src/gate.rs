@@ -171,7 +171,14 @@ impl Session {
     fn advance(&mut self, pending: Pending, now: Now) -> Next {
         match pending.effect.scope() {
             Scope::Run | Scope::Memory => self.permitted(pending, now),
-            Scope::Container(_) | Scope::Host | Scope::Url(_) | Scope::Net(..) | Scope::Channel(_) | Scope::Metrics => {
+            Scope::Container(_)
+            | Scope::Host
+            | Scope::Service(_)
+            | Scope::Url(_)
+            | Scope::Net(..)
+            | Scope::Channel(_)
+            | Scope::Metrics
+            | Scope::Part(_) => {
                 let step = Step::Resolve(pending.effect.clone());
                 self.phase = Phase::Resolving(pending);
                 Next::then(step)
@@ -301,10 +308,14 @@ impl Session {
 
     /// A sub-step that a driver wants on disk before it goes on.
     pub fn step(&mut self, data: Value, now: Now) -> Result<Record, Fault> {
-        let Phase::Driving { slot } = &self.phase else {
-            return Err(Fault::Confused("a sub-step outside a drive"));
+        let slot = match &self.phase {
+            Phase::Driving { slot } => *slot,
+            Phase::Recovering(pending) => pending.slot,
+            Phase::Idle | Phase::Resolving(_) | Phase::Authorizing(_) | Phase::Intending(_) | Phase::Waiting(_) => {
+                return Err(Fault::Confused("a sub-step outside a drive"));
+            }
         };
-        let record = Record::Step { slot: *slot, data, at: now.unix_ms };
+        let record = Record::Step { slot, data, at: now.unix_ms };
         self.journal.append(&record).map_err(Fault::Journal)?;
         Ok(record)
     }
@@ -358,6 +369,16 @@ impl Session {
             return Next::end(Fault::Confused("nothing was waiting"));
         };
         self.conclude(pending, Decision::Allow, Ok(Value::Null), now)
+    }
+
+    /// The permit of the attempt that is being recovered, to finish or take back what is half done: it was let through,
+    /// counted and recorded before. `None` when nothing is.
+    pub fn reissue(&self, now: Now) -> Option<Permit> {
+        let Phase::Recovering(pending) = &self.phase else { return None };
+        let (effect, resolved) = (pending.effect.clone(), pending.resolved.clone());
+        let route = Route::of(self.journal.header.mode, effect.class());
+        let attempt = self.attempt(pending.slot);
+        Some(Permit::new(&self.journal.header, effect, resolved, pending.slot, attempt, route, now))
     }
 
     /// How the open intent turned out.
@@ -494,6 +515,8 @@ fn as_written(own_host: &str, effect: &Effect) -> Resolved {
         Scope::Net(host, None) => (Kind::None, host.to_owned()),
         Scope::Channel(channel) => (Kind::None, channel.unwrap_or("").to_owned()),
         Scope::Host => (Kind::Host, own_host.to_owned()),
+        Scope::Service(name) => (Kind::Service, name.to_owned()),
+        Scope::Part(part) => (Kind::None, part.name().to_owned()),
         Scope::Memory | Scope::Metrics | Scope::Run => (Kind::None, String::new()),
     };
     let target = Target { host, kind, name, id: None };

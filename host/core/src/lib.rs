@@ -28,6 +28,7 @@ pub mod matching;
 pub mod problem;
 pub mod recovery;
 pub mod run;
+pub mod service;
 pub mod stopped;
 pub mod target;
 pub mod world;

@@ -23,12 +23,33 @@ pub fn look(effect: &Effect, before: &ContainerState, after: &ContainerState, ho
         Effect::PauseContainer(_) => after.status == Status::Paused && before.status != Status::Paused,
         Effect::UnpauseContainer(_) => after.status == Status::Running && before.status == Status::Paused,
         Effect::UpdateResources(_) => return unknown("limits are looked at by themselves"),
+        // Settled by what the driver finds, each in its own way.
+        Effect::RecreateContainer(_)
+        | Effect::RemoveContainer(_)
+        | Effect::ScaleService(_)
+        | Effect::ConnectNetwork(_)
+        | Effect::DisconnectNetwork(_)
+        | Effect::PruneImages(_)
+        | Effect::PruneBuildCache(_)
+        | Effect::TruncateContainerLog(_)
+        | Effect::CreateSilence(_)
+        | Effect::ExpireSilence(_) => return unknown("it is not settled by the state of a container"),
         Effect::ListContainers(_)
         | Effect::InspectContainer(_)
         | Effect::ContainerStats(_)
         | Effect::ContainerProcesses(_)
         | Effect::Dependents(_)
         | Effect::RecentEvents(_)
+        | Effect::ContainerChanges(_)
+        | Effect::ListImages(_)
+        | Effect::DiskUsage(_)
+        | Effect::QueryLoki(_)
+        | Effect::ListAlerts(_)
+        | Effect::ListSilences(_)
+        | Effect::Choose(_)
+        | Effect::Summarize(_)
+        | Effect::Extract(_)
+        | Effect::Similar(_)
         | Effect::Exec(_)
         | Effect::TailContainer(_)
         | Effect::SearchContainer(_)

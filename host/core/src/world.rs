@@ -28,12 +28,15 @@ mod changes;
 pub mod conformance;
 pub mod container;
 mod demo;
+mod disk;
 mod life;
 mod logs;
 mod moment;
 mod outside;
+pub mod parts;
 mod perform;
 mod reads;
+mod replace;
 mod resolve;
 mod settle;
 
@@ -77,6 +80,16 @@ pub struct World {
     pub faults: Vec<Fault>,
     /// What people answer, by question; else a question's fallback or first option counts.
     pub answers: BTreeMap<String, String>,
+    /// Alerts that Alertmanager holds.
+    pub alerts: Vec<parts::KnownAlert>,
+    /// Its silences.
+    pub silences: Vec<parts::KnownSilence>,
+    /// What Loki answers. A query that is not listed finds nothing.
+    pub loki: Vec<parts::LogAnswer>,
+    /// What the language model answers; without one that fits, the declared fallback is the answer.
+    pub model: Vec<parts::ModelAnswer>,
+    /// Earlier incidents like the run's.
+    pub incidents: Vec<crate::effect::incidents::Incident>,
     /// The runbook's own memory.
     pub memory: BTreeMap<String, String>,
     /// Messages sent, oldest first; at most [`SENT_KEPT_MAX`].
@@ -97,6 +110,42 @@ pub struct Host {
     pub containers: BTreeMap<String, Container>,
     /// What the engine reported, oldest first; at most [`EVENTS_KEPT_MAX`].
     pub events: Vec<HostEvent>,
+    /// Images that are there. When none is listed, every image is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<HostImage>,
+    /// Networks that are there beside those containers are connected to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
+    /// Swarm services and how many containers each has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, u32>,
+    /// Bytes of build cache.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub build_cache_bytes: u64,
+    /// Bytes of volumes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub volumes_bytes: u64,
+}
+
+// Serde asks with a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// An image of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostImage {
+    /// Derived from tag and size when empty.
+    pub id: String,
+    /// None: it is dangling.
+    pub tags: Vec<String>,
+    /// How large.
+    pub size_bytes: u64,
+    /// Default a week ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Moment>,
 }
 
 /// One event of a host's engine.
@@ -222,6 +271,11 @@ impl World {
             endpoints: Vec::new(),
             faults: Vec::new(),
             answers: BTreeMap::new(),
+            alerts: Vec::new(),
+            silences: Vec::new(),
+            loki: Vec::new(),
+            model: Vec::new(),
+            incidents: Vec::new(),
             memory: BTreeMap::new(),
             notifications: Vec::new(),
             requests: Vec::new(),

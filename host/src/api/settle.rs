@@ -156,9 +156,21 @@ async fn outcome_now(app: &App, slot: &Slot) -> Result<Value> {
     let fix = "settle it as not-done if the runbook can go on without its answer, or cancel the run";
     let target =
         slot.target.as_ref().ok_or_else(|| Error::too_late(format!("{effect} has no target to look at"), fix))?;
+    if effect == "docker.remove-container" {
+        return Ok(json!({"name": target.name, "id": target.id}));
+    }
     let found = app.runner.parts().driver.resolve(&target.host, &Scope::Container(&target.name)).await;
     let found = found.map_err(|error| Error::too_late(format!("{target} cannot be looked at: {error}"), fix))?;
-    let answer = json!({"changed": true, "state": found.before});
+    let answer = match effect.as_str() {
+        "docker.recreate-container" => json!({
+            "name": found.target.name,
+            "id": found.target.id,
+            "old_id": target.id,
+            "image": found.facts.map(|facts| facts.image).unwrap_or_default(),
+            "state": found.before,
+        }),
+        _ => json!({"changed": true, "state": found.before}),
+    };
     Effect::check_output(effect, &answer)
         .map_err(|_| Error::too_late(format!("what {effect} answered is lost and cannot be looked up"), fix))?;
     Ok(answer)

@@ -289,6 +289,7 @@ impl Checker<'_> {
     fn outside(&mut self, sections: &Sections) {
         self.url("prometheus.url", sections.prometheus.url.as_ref());
         self.url("alertmanager.url", sections.alertmanager.url.as_ref());
+        self.url("loki.url", sections.loki.url.as_ref());
         if let Some(watchdog) = sections.alertmanager.watchdog {
             self.range("alertmanager.watchdog", watchdog, DurationMs(WATCHDOG_MS.0), DurationMs(WATCHDOG_MS.1));
             if sections.notify.self_.is_none() {

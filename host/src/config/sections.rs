@@ -39,6 +39,8 @@ section! {
         prometheus: Prometheus = Prometheus::default();
         /// Asked for alerts that were missed and for silences.
         alertmanager: Alertmanager = Alertmanager::default();
+        /// What `logs.query-loki` asks.
+        loki: Loki = Loki::default();
         /// The operator's own wiring of alerts to runbooks; wins over the manifests' triggers.
         routes: Vec<Route> = Vec::new();
         /// Packages from folders, and stages.
@@ -117,6 +119,18 @@ section! {
         connect_timeout: DurationMs = DurationMs(5_000);
         /// How long a read may take.
         read_timeout: DurationMs = DurationMs(10_000);
+    }
+}
+
+section! {
+    /// Loki.
+    Loki {
+        /// Its URL, such as `http://127.0.0.1:3100`.
+        url: Option<String> = None;
+        /// Tenant, where Loki has several.
+        tenant: Option<String> = None;
+        /// File with a bearer token.
+        token_file: Option<PathBuf> = None;
     }
 }
 

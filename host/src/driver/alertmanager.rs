@@ -1,4 +1,4 @@
-//! A client of Alertmanager's API v2: the alerts it holds, its silences, the names of its receivers. It only reads.
+//! A client of Alertmanager's API v2: the alerts it holds, its silences, the names of its receivers.
 //!
 //! Deliberately not here: when to ask, and what an answer means for a run; see [`crate::catch_up`] and
 //! [`crate::silences`].
@@ -15,6 +15,8 @@ use url::Url;
 
 use super::redact::Secrets;
 use super::web;
+
+mod acts;
 
 /// Bytes of an answer read at the most: ten thousand alerts with long annotations.
 pub const ANSWER_BYTES_MAX: usize = 32 << 20;
@@ -156,10 +158,15 @@ impl Alertmanager {
         Ok(receivers.into_iter().map(|receiver| receiver.name).collect())
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str, query: Option<&str>) -> Result<T, Error> {
-        let mut url = self.base.join(path).expect("a constant relative path joins any base");
+    async fn request(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        query: Option<&str>,
+    ) -> Result<reqwest::RequestBuilder, Error> {
+        let mut url = self.base.join(path).map_err(|error| Error::invalid(format!("{path}: {error}")))?;
         url.set_query(query);
-        let mut request = self.client.get(url).timeout(Duration::from_millis(ANSWER_MS));
+        let mut request = self.client.request(method, url).timeout(Duration::from_millis(ANSWER_MS));
         if let Some(file) = &self.token_file {
             let token = tokio::fs::read_to_string(file)
                 .await
@@ -167,6 +174,11 @@ impl Alertmanager {
             self.secrets.remember(&token);
             request = request.bearer_auth(token.trim());
         }
+        Ok(request)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, query: Option<&str>) -> Result<T, Error> {
+        let request = self.request(reqwest::Method::GET, path, query).await?;
         let trouble = |error: reqwest::Error| match error.is_timeout() {
             true => Error::timeout(format!("alertmanager at {} did not answer in time", self.place())),
             false => Error::failed(format!("alertmanager at {} cannot be asked: {}", self.place(), web::reason(error))),

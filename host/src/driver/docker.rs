@@ -21,13 +21,17 @@ pub mod breaker;
 mod change;
 mod client;
 pub(in crate::driver) mod convert;
+mod disk;
 mod event;
 mod exec;
 pub(in crate::driver) mod fault;
+mod network;
 mod own;
 mod past;
 mod population;
 mod read;
+mod recreate;
+mod service;
 pub mod throwaway;
 
 pub use client::{CONNECT_MS_DEFAULT, Endpoint, READ_MS_DEFAULT, Versions};

@@ -19,6 +19,8 @@ impl Live {
         match scope {
             Scope::Container(reference) => self.resolve_container(own_host, reference).await,
             Scope::Host => Ok(plain(own_host, Kind::Host, self.host(own_host)?.name(), own_host)),
+            Scope::Service(reference) => self.resolve_service(own_host, reference).await,
+            Scope::Part(part) => Ok(plain(own_host, Kind::None, part.name(), part.name())),
             Scope::Url(text) => {
                 let url = url::Url::parse(text).map_err(|error| Error::invalid(format!("url `{text}`: {error}")))?;
                 let host = url.host_str().ok_or_else(|| Error::invalid(format!("url `{text}` has no host")))?;
@@ -45,6 +47,15 @@ impl Live {
             Scope::Metrics => Ok(plain(own_host, Kind::None, "metrics", "metrics")),
             Scope::Run => Ok(plain(own_host, Kind::None, "run", "run")),
         }
+    }
+
+    /// A service on that host: of compose by its containers, else of the swarm by its name.
+    async fn resolve_service(&self, own_host: &str, reference: &str) -> Result<Resolved, Error> {
+        let (host, name) = match reference.split_once('/') {
+            Some((host, name)) if self.hosts.contains_key(host) => (host, name),
+            Some(_) | None => (own_host, reference),
+        };
+        self.host(host)?.service(name).await?.resolved(host)
     }
 
     /// Names of the containers of a compose service `project/service`, running or not, on that host.

@@ -10,6 +10,7 @@ use std::net::Ipv6Addr;
 use std::sync::{PoisonError, RwLock};
 
 use cedar_policy::{Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use sandbook_core::effect::docker::RecreateOptions;
 use sandbook_core::effect::{Effect, Scope};
 use sandbook_core::target::{Facts, Resolved};
 use serde_json::Value;
@@ -90,6 +91,18 @@ impl Cache {
         let (uid, attributes) = match effect.scope() {
             Scope::Container(_) => return self.container(resolved),
             Scope::Host => (uid("Host", &resolved.target.host), vec![("name", text(&resolved.target.host))]),
+            Scope::Service(_) => {
+                let (name, host) = (resolved.target.name.as_str(), resolved.target.host.as_str());
+                let (project, service) = name.split_once('/').unwrap_or(("", name));
+                let attributes = vec![
+                    ("host", text(host)),
+                    ("name", text(name)),
+                    ("project", text(project)),
+                    ("service", text(service)),
+                ];
+                (uid("Service", &resolved.target.handle()), attributes)
+            }
+            Scope::Part(part) => (uid(part.entity(), part.name()), Vec::new()),
             Scope::Url(url) => {
                 let parsed = parse_url(url)?;
                 let host = url_host(&parsed)?;
@@ -236,6 +249,10 @@ fn shaped(shape: Shape, value: &Value) -> Option<RestrictedExpression> {
             .as_f64()
             .filter(|number| number.is_finite() && number.abs() < 1e12)
             .map(|number| RestrictedExpression::new_long((number * 1000.0).round() as i64)),
+        Shape::Changes => {
+            let options: RecreateOptions = serde_json::from_value(value.clone()).ok()?;
+            Some(RestrictedExpression::new_set(options.changes().into_iter().map(text)))
+        }
         Shape::Texts => {
             let items: Option<Vec<_>> = value.as_array()?.iter().map(|item| item.as_str().map(text)).collect();
             items.map(RestrictedExpression::new_set)
@@ -271,7 +288,14 @@ pub(super) fn destination(effect: &Effect) -> Option<Result<Destination, String>
             let listed = port.map_or_else(|| host.clone(), |port| format!("{}:{port}", bracketed(&host)));
             Destination { host, port, listed }
         })),
-        Scope::Container(_) | Scope::Host | Scope::Channel(_) | Scope::Memory | Scope::Metrics | Scope::Run => None,
+        Scope::Container(_)
+        | Scope::Host
+        | Scope::Service(_)
+        | Scope::Channel(_)
+        | Scope::Memory
+        | Scope::Metrics
+        | Scope::Part(_)
+        | Scope::Run => None,
     }
 }
 

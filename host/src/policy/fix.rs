@@ -26,13 +26,25 @@ pub(super) fn grant(request: &Request<'_>) -> String {
     let facts = request.resolved.facts.as_ref();
     let service = facts.and_then(|facts| facts.project.as_deref().zip(facts.service.as_deref()));
     let on = match (request.effect.scope(), service) {
-        (Scope::Container(_), Some((project, service))) if is_plain(project) && is_plain(service) => {
+        (Scope::Container(_), Some((project, service)))
+            if is_plain(project) && is_plain(service) && !request.effect.by_name_only() =>
+        {
             format!("--service {project}/{service}")
         }
         (Scope::Container(_), _) => format!("--container {}", shell(&target.name)),
+        (Scope::Service(_), _) => format!("--service {}", shell_service(&target.name)),
+        (Scope::Part(_), _) => return format!("sandbook grant {} {name}", shell(request.runbook)),
         (_, _) => format!("--host {}", shell(&target.host)),
     };
     format!("sandbook grant {} {name} {on}", shell(request.runbook))
+}
+
+/// `project/service`; a swarm service has no project.
+fn shell_service(name: &str) -> String {
+    match name.split_once('/') {
+        Some((project, service)) if is_plain(project) && is_plain(service) => name.to_owned(),
+        Some(_) | None => shell(name),
+    }
 }
 
 /// `sandbook promote …` to the first stage that acts.

@@ -160,7 +160,10 @@ pub fn compose(
     let covers: Vec<String> = conditions.iter().map(|condition| condition.key.clone()).collect();
     let id = format!("{runbook}/{}/{}", info.name, covers.join(","));
     let when: Vec<&str> = conditions.iter().map(|condition| condition.cedar.as_str()).collect();
-    let kind = if resources.contains(&"Container") && !only_host(selector, resources) { "Container" } else { "Host" };
+    let on_container = resources.contains(&"Container") && !only_host(selector, resources);
+    let kind =
+        if on_container { "Container" } else { resources.iter().find(|kind| **kind != "Container").unwrap_or(&"Host") };
+    let when = if when.is_empty() { String::new() } else { format!(" when {{ {} }}", when.join(" && ")) };
     let mut cedar = format!("@id(\"{id}\")\n");
     if let Some(limit) = limit {
         cedar.push_str(&format!("@limit(\"{limit}\")\n"));
@@ -169,9 +172,8 @@ pub fn compose(
         cedar.push_str("@approval(\"ask\")\n");
     }
     cedar.push_str(&format!(
-        "permit (\n  principal == Runbook::\"{runbook}\",\n  action == Action::\"{}\",\n  resource is {kind}\n) when {{ {} }};",
+        "permit (\n  principal == Runbook::\"{runbook}\",\n  action == Action::\"{}\",\n  resource is {kind}\n){when};",
         info.name,
-        when.join(" && "),
     ));
     Ok((id, cedar))
 }
@@ -213,10 +215,29 @@ struct Condition {
 
 fn conditions(info: &Info, resources: &[&str], selector: &Selector) -> Result<Vec<Condition>, (String, String)> {
     let on_container = resources.contains(&"Container");
+    let on_service = resources.contains(&"Service");
+    let on_host = on_container || on_service || resources.contains(&"Host");
     let mut conditions = Vec::new();
-    if !on_container && (selector.container.is_some() || selector.service.is_some()) {
+    let by_name = ["logs.truncate-container-log"].contains(&info.name);
+    let named = selector.container.as_deref().is_some_and(|name| !name.contains('*'));
+    if by_name && !named {
+        let message = format!("{} is granted by the container's name only", info.name);
+        return Err((message, "name one container with --container, without `*`".to_owned()));
+    }
+    if on_service && selector.container.is_some() {
+        let message = format!("{} is about a service, not about a container", info.name);
+        return Err((message, "name it with --service PROJECT/NAME".to_owned()));
+    }
+    if on_host && !on_container && !on_service && (selector.container.is_some() || selector.service.is_some()) {
         let message = format!("{} is about a host, not about a container", info.name);
         return Err((message, "name the host with --host".to_owned()));
+    }
+    if !on_host {
+        if *selector != Selector::default() {
+            let message = format!("{} is about no container, service or host", info.name);
+            return Err((message, "leave --container, --service and --host out".to_owned()));
+        }
+        return Ok(conditions);
     }
     if let Some(pattern) = &selector.container {
         check("container", pattern, |byte| is_docker_byte(byte) || byte == b'*')?;
@@ -239,14 +260,16 @@ fn conditions(info: &Info, resources: &[&str], selector: &Selector) -> Result<Ve
     }
     if let Some(host) = &selector.host {
         check("host", host, is_docker_byte)?;
-        let attribute = if on_container && !only_host(selector, resources) { "host" } else { "name" };
+        let attribute = if on_service || (on_container && !only_host(selector, resources)) { "host" } else { "name" };
         conditions
             .push(Condition { key: format!("host={host}"), cedar: format!("resource.{attribute} == \"{host}\"") });
     }
     if conditions.is_empty() {
         let message = format!("it is not said what {} may touch", info.name);
         let all = "--container '*' means every container".to_owned();
-        let help = if on_container {
+        let help = if on_service {
+            "name it with --service or --host".to_owned()
+        } else if on_container {
             format!("name it with --container, --service or --host; {all}")
         } else {
             "name the host with --host".to_owned()

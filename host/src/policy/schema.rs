@@ -28,6 +28,8 @@ pub(crate) enum Shape {
     Thousandths,
     /// `Set<String>`.
     Texts,
+    /// `Set<String>`: what of a container's configuration a recreation changes, such as `image` and `mounts`.
+    Changes,
 }
 
 impl Shape {
@@ -35,7 +37,7 @@ impl Shape {
         match self {
             Shape::Text | Shape::Signal => "String",
             Shape::Long | Shape::Thousandths => "Long",
-            Shape::Texts => "Set<String>",
+            Shape::Texts | Shape::Changes => "Set<String>",
         }
     }
 }
@@ -107,6 +109,27 @@ pub(crate) const ARGUMENTS: &[Argument] = &[
         Presence::Optional,
     ),
     argument(&["docker.update-resources"], "/resources/pids", "pids", Shape::Long, Presence::Optional),
+    argument(&["docker.recreate-container"], "/options", "changes", Shape::Changes, Presence::Always),
+    argument(&["docker.recreate-container"], "/options/image", "image", Shape::Text, Presence::Optional),
+    argument(&["docker.recreate-container"], "/options/command", "command", Shape::Texts, Presence::Optional),
+    argument(&["docker.scale-service"], "/replicas", "replicas", Shape::Long, Presence::Always),
+    argument(
+        &["docker.connect-network", "docker.disconnect-network"],
+        "/network",
+        "network",
+        Shape::Text,
+        Presence::Always,
+    ),
+    argument(
+        &["docker.prune-images", "docker.prune-build-cache"],
+        "/options/older_than_ms",
+        "older_than_ms",
+        Shape::Long,
+        Presence::Optional,
+    ),
+    argument(&["logs.query-loki"], "/logql", "logql", Shape::Text, Presence::Always),
+    argument(&["alertmanager.create-silence"], "/silence/duration_ms", "duration_ms", Shape::Long, Presence::Always),
+    argument(&["alertmanager.create-silence"], "/silence/matchers", "matchers", Shape::Texts, Presence::Always),
     argument(&["http.request"], "/method", "method", Shape::Text, Presence::Always),
     argument(&["metrics.query", "metrics.query-range"], "/promql", "promql", Shape::Text, Presence::Always),
     argument(&["notify.send"], "/message/severity", "message_severity", Shape::Text, Presence::Default("info")),
@@ -125,12 +148,30 @@ pub(crate) fn resources(effect: &str) -> &'static [&'static str] {
         (_, "docker.list-containers" | "docker.list-images" | "docker.disk-usage" | "docker.prune-images")
         | (_, "docker.prune-build-cache") => &["Host"],
         (_, "docker.recent-events") => &["Container", "Host"],
-        (_, "logs.query-loki") | ("metrics", _) => &["Metrics"],
+        (_, "docker.scale-service") => &["Service"],
+        (_, "logs.query-loki") => &["Loki"],
+        ("metrics", _) => &["Metrics"],
+        ("alertmanager", _) => &["Alertmanager"],
+        ("llm", _) => &["Model"],
+        ("incidents", _) => &["Incidents"],
         ("docker" | "logs", _) => &["Container"],
         (_, "net.http-probe") | ("http", _) => &["Url"],
         ("net", _) => &["NetHost"],
         ("notify", _) => &["Channel"],
-        (_, _) => &["Container", "Host", "Url", "NetHost", "Channel", "Metrics", "Run"],
+        (_, _) => &[
+            "Container",
+            "Host",
+            "Service",
+            "Url",
+            "NetHost",
+            "Channel",
+            "Metrics",
+            "Alertmanager",
+            "Loki",
+            "Model",
+            "Incidents",
+            "Run",
+        ],
     }
 }
 
@@ -152,6 +193,9 @@ entity Container = {
 // A Docker host, by its name in the configuration.
 entity Host = { name: String };
 
+// A compose service (`name` is project/service) or a swarm service (`project` is empty).
+entity Service = { host: String, name: String, project: String, service: String };
+
 // What http effects reach. `scheme` is http or https, `host` lower case without brackets.
 entity Url = { scheme: String, host: String, port: Long, path: String };
 
@@ -163,6 +207,18 @@ entity Channel = { name: String };
 
 // The configured metrics source.
 entity Metrics;
+
+// The configured Alertmanager.
+entity Alertmanager;
+
+// The configured Loki.
+entity Loki;
+
+// The configured language model.
+entity Model;
+
+// The engine's own record of incidents.
+entity Incidents;
 
 // The run itself.
 entity Run;
@@ -227,6 +283,21 @@ mod tests {
             "http.request" => json!({"url": "http://web:80/", "method": "post"}),
             "net.tcp-check" => json!({"host": "web", "port": 80}),
             "net.dns-lookup" => json!({"name": "web"}),
+            "docker.list-images" | "docker.disk-usage" | "docker.prune-images" | "docker.prune-build-cache" => {
+                json!({})
+            }
+            "docker.scale-service" => json!({"service": "shop/web", "replicas": 2}),
+            "docker.connect-network" | "docker.disconnect-network" => json!({"container": "web", "network": "back"}),
+            "logs.query-loki" => json!({"logql": "{app=\"web\"}"}),
+            "alertmanager.list-alerts" | "alertmanager.list-silences" => json!({}),
+            "alertmanager.create-silence" => {
+                json!({"silence": {"matchers": ["a=\"b\""], "duration_ms": 60_000, "comment": "c"}})
+            }
+            "alertmanager.expire-silence" => json!({"id": "5c"}),
+            "llm.choose" => json!({"question": "q", "evidence": "e", "options": ["a", "b"], "fallback": "a"}),
+            "llm.summarize" => json!({"evidence": "e", "fallback": "f"}),
+            "llm.extract" => json!({"evidence": "e", "schema": "{}", "fallback": "{}"}),
+            "incidents.similar" => json!({"limit": 3}),
             "notify.send" => json!({"message": {"title": "t", "text": "t"}}),
             _ => json!({"container": "web"}),
         };
@@ -237,10 +308,12 @@ mod tests {
     fn every_effects_scope_is_among_its_resources() {
         let mut seen = 0;
         for info in actions() {
-            let Some(effect) = sample(info.name) else { continue };
+            let effect = sample(info.name).unwrap_or_else(|| panic!("{} has no sample request here", info.name));
             let kind = match effect.scope() {
                 Scope::Container(_) => "Container",
                 Scope::Host => "Host",
+                Scope::Service(_) => "Service",
+                Scope::Part(part) => part.entity(),
                 Scope::Url(_) => "Url",
                 Scope::Net(..) => "NetHost",
                 Scope::Channel(_) => "Channel",
@@ -250,7 +323,7 @@ mod tests {
             assert!(resources(info.name).contains(&kind), "{} is about a {kind}", info.name);
             seen += 1;
         }
-        assert!(seen >= 24, "only {seen} effects have a sample request here");
+        assert_eq!(seen, actions().count());
     }
 
     #[test]

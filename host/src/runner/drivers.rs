@@ -8,14 +8,14 @@ use futures::future::BoxFuture;
 use sandbook_core::effect::docker::ContainerDetails;
 use sandbook_core::effect::{Effect, Scope};
 use sandbook_core::error::{Error, ErrorKind};
-use sandbook_core::gate::{Permit, Route};
+use sandbook_core::gate::{Permit, Recovered, Route};
 use sandbook_core::run::Certainty;
 use sandbook_core::target::{Resolved, Target};
 use sandbook_core::world::World;
 use serde_json::Value;
 
 use crate::driver::docker::ExecState;
-use crate::driver::{Live, Steps};
+use crate::driver::{Live, Settled, Steps};
 
 /// Finds out what a name means, and does what a permit allows.
 pub trait Driver: Send + Sync {
@@ -49,6 +49,18 @@ pub trait Driver: Send + Sync {
         let message = format!("nobody keeps metrics of {at_ms} for {}", permit.effect().name());
         Box::pin(std::future::ready(Err(Error::not_found(message))))
     }
+    /// How an effect turned out that nobody saw the end of, by what its slot journaled last.
+    fn settle<'a>(
+        &'a self,
+        permit: &'a Permit,
+        last: Option<&'a Value>,
+        steps: &'a dyn Steps,
+        horizon_passed: bool,
+    ) -> BoxFuture<'a, Result<Settled, Error>> {
+        let _ = (last, steps, horizon_passed);
+        let why = format!("nobody here can tell how {} turned out", permit.effect().name());
+        Box::pin(std::future::ready(Ok(Settled::Is(Recovered::Unknown(why)))))
+    }
     /// Drives an effect that passed the gate.
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>>;
 }
@@ -80,6 +92,15 @@ impl Driver for Live {
     }
     fn metrics_at<'a>(&'a self, permit: &'a Permit, at_ms: u64) -> BoxFuture<'a, Result<Value, Error>> {
         Box::pin(Live::metrics_at(self, permit, at_ms))
+    }
+    fn settle<'a>(
+        &'a self,
+        permit: &'a Permit,
+        last: Option<&'a Value>,
+        steps: &'a dyn Steps,
+        horizon_passed: bool,
+    ) -> BoxFuture<'a, Result<Settled, Error>> {
+        Box::pin(Live::settle(self, permit, last, steps, horizon_passed))
     }
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
         Box::pin(Live::drive(self, permit, steps))
@@ -129,6 +150,21 @@ impl Driver for Simulated {
     /// No simulated container runs this engine; what a label says of one shields it all the same.
     fn is_own<'a>(&'a self, _host: &'a str, _name: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(std::future::ready(false))
+    }
+    fn settle<'a>(
+        &'a self,
+        permit: &'a Permit,
+        _last: Option<&'a Value>,
+        _steps: &'a dyn Steps,
+        horizon_passed: bool,
+    ) -> BoxFuture<'a, Result<Settled, Error>> {
+        let done = self.0.lock().unwrap_or_else(PoisonError::into_inner).happened(permit.effect(), permit.resolved());
+        let settled = match done {
+            Some(value) => Settled::Is(Recovered::Done(value)),
+            None if horizon_passed => Settled::Is(Recovered::NotDone),
+            None => Settled::AtHorizon,
+        };
+        Box::pin(std::future::ready(Ok(settled)))
     }
     fn drive<'a>(&'a self, permit: &'a Permit, steps: &'a dyn Steps) -> BoxFuture<'a, Result<Value, Error>> {
         Box::pin(async move {

@@ -9,6 +9,7 @@ use sandbook_core::effect::Class;
 use sandbook_core::error::Error;
 use sandbook_core::gate::{Claim, Fault, Next, Session, Verdict};
 use sandbook_core::run::{Mode, Stage};
+use sandbook_core::service;
 
 use super::perform::{Attempt, Why, broken};
 use crate::policy;
@@ -82,8 +83,13 @@ impl Attempt {
         if let Some(left_alone) = self.left_alone(session, claim).await? {
             return Ok(session.intended(Err(left_alone), now));
         }
-        if let Err(busy) = self.lock(&claim.resolved.subject) {
-            return Ok(session.intended(Err(busy), now));
+        // Whoever scales a service holds its containers, too.
+        let members = service::Standing::of(&claim.resolved).map(|standing| standing.subjects).unwrap_or_default();
+        let members = members.iter().map(|subject| format!("{}{subject}", claim.resolved.target.host));
+        for subject in std::iter::once(claim.resolved.subject.clone()).chain(members) {
+            if let Err(busy) = self.lock(&subject) {
+                return Ok(session.intended(Err(busy), now));
+            }
         }
         let mut windows = self.windows.clone();
         windows.extend(claim.limits.iter().map(|limit| Window {

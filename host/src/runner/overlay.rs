@@ -7,7 +7,7 @@
 //! Nothing here changes the real world: no mutating effect is ever passed on. Deliberately not here: behaving like
 //! Docker ([`sandbook_core::world`]), and deciding what may be done (the gate, as in every mode).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
@@ -16,13 +16,14 @@ use sandbook_core::effect::{Class, Effect, Scope};
 use sandbook_core::error::Error;
 use sandbook_core::gate::Permit;
 use sandbook_core::run::Certainty;
-use sandbook_core::target::{Resolved, Target};
+use sandbook_core::service::Standing;
+use sandbook_core::target::{Kind, Resolved, Target};
 use sandbook_core::world::{Container, World};
 use serde_json::{Value, json};
 
 use super::drivers::{Driver, Simulated};
-use crate::driver::Steps;
 use crate::driver::docker::ExecState;
+use crate::driver::{Settled, Steps};
 
 /// Reads that are frozen: a run has at most as many effects.
 const FROZEN_MAX: usize = 4_096;
@@ -53,6 +54,10 @@ struct Inner {
     frozen: HashMap<String, Result<Value, Error>>,
     /// By slot, where it is not what the route says.
     certainty: BTreeMap<u32, Certainty>,
+    /// Host and name of containers that the plan removed.
+    removed: BTreeSet<(String, String)>,
+    /// Subjects of services that the plan scaled.
+    scaled: BTreeSet<String>,
     /// Something was changed, so that probes and metrics of the real world say nothing of the simulated one.
     changed: bool,
 }
@@ -91,6 +96,51 @@ impl Overlay {
         lock(&self.world).resolve(own_host, &Scope::Container(reference)).is_ok()
     }
 
+    /// Whatever a change is about: a container, every container of a service, or nothing that can be taken over.
+    async fn take_over_all(&self, resolved: &Resolved) -> Result<(), Error> {
+        let target = &resolved.target;
+        match target.kind {
+            Kind::Container => self.take_over(target).await,
+            Kind::Service => {
+                let Some(standing) = Standing::of(resolved) else { return Ok(()) };
+                for name in &standing.members {
+                    let handle = format!("{}/{name}", target.host);
+                    let found = self.look_up(&target.host, &Scope::Container(&handle)).await?;
+                    self.take_over(&found.target).await?;
+                }
+                if standing.swarm.is_some() {
+                    let mut world = lock(&self.world);
+                    let host = world.hosts.entry(target.host.clone()).or_default();
+                    host.services.entry(standing.name).or_insert(standing.replicas);
+                }
+                Ok(())
+            }
+            Kind::Host | Kind::None => Ok(()),
+        }
+    }
+
+    /// What was removed in the simulated world is gone, also where the real one still has it.
+    fn forget_removed(&self, effect: &Effect, resolved: &Resolved, done: bool) {
+        if !done {
+            return;
+        }
+        let host = resolved.target.host.clone();
+        let gone: Vec<String> = match effect {
+            Effect::RemoveContainer(_) => vec![resolved.target.name.clone()],
+            Effect::ScaleService(_) => {
+                let world = lock(&self.world);
+                let members = Standing::of(resolved).map(|standing| standing.members).unwrap_or_default();
+                members.into_iter().filter(|name| world.container(&host, name).is_none()).collect()
+            }
+            _ => return,
+        };
+        let mut inner = lock(&self.inner);
+        if matches!(effect, Effect::ScaleService(_)) {
+            inner.scaled.insert(resolved.subject.clone());
+        }
+        inner.removed.extend(gone.into_iter().map(|name| (host.clone(), name)));
+    }
+
     async fn take_over(&self, target: &Target) -> Result<(), Error> {
         if self.has(target) {
             return Ok(());
@@ -121,7 +171,22 @@ impl Overlay {
         {
             return self.simulated.resolve(own_host, scope).await;
         }
-        self.real.resolve(own_host, scope).await
+        if let Scope::Service(reference) = scope
+            && let Ok(standing) = self.simulated.resolve(own_host, scope).await
+        {
+            // Only what was scaled already stands there as a whole.
+            let scaled = lock(&self.inner).scaled.contains(&standing.subject);
+            if scaled {
+                return Ok(standing);
+            }
+            tracing::trace!(reference, "a service is looked up anew");
+        }
+        let found = self.real.resolve(own_host, scope).await?;
+        let place = (found.target.host.clone(), found.target.name.clone());
+        if lock(&self.inner).removed.contains(&place) {
+            return Err(Error::not_found(format!("no such container: {}/{}, the plan removed it", place.0, place.1)));
+        }
+        Ok(found)
     }
 
     async fn answer(&self, permit: &Permit, steps: &dyn Steps) -> (Result<Value, Error>, Certainty) {
@@ -129,21 +194,32 @@ impl Overlay {
         let target = permit.resolved().map(|resolved| &resolved.target);
         match effect.class() {
             Class::Mutate => {
-                let Some(target) = target else { return self.simulate(permit, steps).await };
-                if let Err(error) = self.take_over(target).await {
+                let Some(resolved) = permit.resolved() else { return self.simulate(permit, steps).await };
+                if let Err(error) = self.take_over_all(resolved).await {
                     return (Err(error), Certainty::Real);
                 }
-                lock(&self.inner).changed = true;
-                match effect {
+                lock(&self.inner).changed |= touches_containers(effect);
+                let answer = match effect {
                     Effect::Exec(_) => self.assumed(effect, Ok(program_ended_well())),
+                    // Nobody knows what of it is still there when it is done.
+                    Effect::PruneImages(_) | Effect::PruneBuildCache(_) => {
+                        self.assumed(effect, Ok(json!({"deleted": 0, "freed_bytes": 0})))
+                    }
+                    Effect::TruncateContainerLog(_) => self.assumed(effect, Ok(json!({"freed_bytes": 0}))),
+                    Effect::ExpireSilence(_) => self.assumed(effect, Ok(json!({"changed": true}))),
                     _ => self.simulate(permit, steps).await,
-                }
+                };
+                self.forget_removed(effect, resolved, answer.0.is_ok());
+                answer
             }
             Class::Observe => match target.filter(|target| self.has(target)) {
                 Some(_) => self.read_simulated(permit, steps).await,
                 None => self.read_real(permit, steps).await,
             },
-            Class::Egress if effect.recovery().writes_intent() => self.assumed(effect, Ok(empty_response())),
+            Class::Egress if effect.recovery().writes_intent() => {
+                let fallen_back = effect.fallen_back("a plan asks no model").unwrap_or_else(empty_response);
+                self.assumed(effect, Ok(fallen_back))
+            }
             Class::Egress if lock(&self.inner).changed => self.probe_after_change(permit, steps).await,
             Class::Egress => self.read_real(permit, steps).await,
             Class::Tell if self.tells => (self.real.drive(permit, steps).await, Certainty::Real),
@@ -208,6 +284,8 @@ impl Overlay {
     fn as_changed(&self, list: Value) -> Value {
         let Ok(mut list) = serde_json::from_value::<Vec<ContainerSummary>>(list.clone()) else { return list };
         let world = lock(&self.world);
+        let removed = &lock(&self.inner).removed;
+        list.retain(|line| !removed.contains(&(line.host.clone(), line.name.clone())));
         for line in &mut list {
             let host = world.hosts.get(&line.host);
             if let Some(container) = host.and_then(|host| host.containers.get(&line.name)) {
@@ -250,6 +328,21 @@ fn joined(mut earlier: Value, later: Value) -> Value {
     earlier
 }
 
+/// Whether containers differ afterwards, so that probes and metrics of the real world say nothing of the simulated one.
+fn touches_containers(effect: &Effect) -> bool {
+    match effect.scope() {
+        Scope::Container(_) | Scope::Service(_) => true,
+        Scope::Host
+        | Scope::Url(_)
+        | Scope::Net(..)
+        | Scope::Channel(_)
+        | Scope::Memory
+        | Scope::Metrics
+        | Scope::Part(_)
+        | Scope::Run => false,
+    }
+}
+
 fn program_ended_well() -> Value {
     json!({"exit_code": 0, "stdout": "", "stderr": "", "truncated": false})
 }
@@ -282,6 +375,15 @@ impl Driver for Overlay {
     }
     fn is_own<'a>(&'a self, host: &'a str, name: &'a str) -> BoxFuture<'a, bool> {
         self.real.is_own(host, name)
+    }
+    fn settle<'a>(
+        &'a self,
+        permit: &'a Permit,
+        last: Option<&'a Value>,
+        steps: &'a dyn Steps,
+        horizon_passed: bool,
+    ) -> BoxFuture<'a, Result<Settled, Error>> {
+        self.simulated.settle(permit, last, steps, horizon_passed)
     }
     fn certainty(&self, permit: &Permit) -> Certainty {
         lock(&self.inner).certainty.get(&permit.slot()).copied().unwrap_or(Certainty::Modelled)

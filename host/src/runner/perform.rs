@@ -188,7 +188,7 @@ impl Attempt {
                 }
                 Step::Ask(claim) => return Err(Why::Asks(claim)),
                 Step::Recover(claim, how) => {
-                    let recovered = self.recover(&session, &claim, how).await?;
+                    let recovered = self.recover(&mut session, &claim, how).await?;
                     self.note_late_drift(&session, &claim, &recovered).await?;
                     session.recovered(recovered, self.parts.clock.now())
                 }
@@ -224,7 +224,7 @@ impl Attempt {
         let result = match self.engine_answer(&permit, session).await? {
             Some(answer) => answer,
             None => {
-                let steps = Recorder { attempt: self, session: tokio::sync::Mutex::new(session) };
+                let steps = self.recorder(session);
                 self.parts.driver.drive(&permit, &steps).await
             }
         };
@@ -306,6 +306,16 @@ impl Attempt {
         })))
     }
 
+    /// Journals what a driver does inside the slot in hand.
+    pub(super) fn recorder<'a>(&'a self, session: &'a mut Session) -> Recorder<'a> {
+        Recorder { attempt: self, session: tokio::sync::Mutex::new(session) }
+    }
+
+    /// Which run it belongs to.
+    pub(super) fn run(&self) -> &str {
+        &self.run
+    }
+
     async fn wait(&self, until: u64) -> Result<(), Why> {
         let left = until.saturating_sub(self.parts.clock.now().unix_ms);
         if left > INLINE_WAIT_MS && !self.parts.clock.is_virtual() {
@@ -330,7 +340,7 @@ pub(super) fn broken(error: store::Error) -> Why {
 }
 
 /// Journals a driver's sub-steps inside its slot.
-struct Recorder<'a> {
+pub(super) struct Recorder<'a> {
     attempt: &'a Attempt,
     session: tokio::sync::Mutex<&'a mut Session>,
 }

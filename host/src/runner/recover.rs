@@ -16,6 +16,7 @@ use sandbook_core::target::{Resolved, Target};
 use serde_json::{Value, json};
 
 use super::perform::{Attempt, Why};
+use crate::driver::Settled;
 use crate::driver::docker::ExecState;
 
 /// How often a look is tried while the engine does not answer, in milliseconds.
@@ -76,7 +77,10 @@ fn unknown(why: &str) -> Result<Recovered, Why> {
 
 impl Attempt {
     /// Settles an intent without an outcome as its effect declares.
-    pub(super) async fn recover(&self, session: &Session, claim: &Claim, how: Recovery) -> Result<Recovered, Why> {
+    pub(super) async fn recover(&self, session: &mut Session, claim: &Claim, how: Recovery) -> Result<Recovered, Why> {
+        if settles_itself(&claim.effect) {
+            return self.recover_by_driver(session, claim).await;
+        }
         let journal = session.journal();
         let slot = &journal.slots[claim.slot as usize];
         let now = self.parts.clock.now();
@@ -96,6 +100,32 @@ impl Attempt {
             (Recovery::Key, _) => unknown("its key is not known to anybody who could be asked"),
             (Recovery::Look, Effect::UpdateResources(op)) => self.recover_update(&open, op).await,
             (Recovery::Look, _) => self.recover_by_state(&open).await,
+        }
+    }
+
+    /// The effect's own driver looks, and finishes or takes back what is half done: under the permit of the attempt
+    /// it belongs to, which policy and brakes have let through.
+    async fn recover_by_driver(&self, session: &mut Session, claim: &Claim) -> Result<Recovered, Why> {
+        let now = self.parts.clock.now();
+        let slot = &session.journal().slots[claim.slot as usize];
+        let (last, horizon_at) = (slot.steps.last().cloned(), horizon(slot, now));
+        let Some(permit) = session.reissue(now) else {
+            return Err(Why::Ended(sandbook_core::gate::Fault::Confused("nothing is being recovered")));
+        };
+        let passed = now.unix_ms >= horizon_at;
+        let settled = {
+            let steps = self.recorder(session);
+            self.parts.driver.settle(&permit, last.as_ref(), &steps, passed).await
+        };
+        match settled {
+            Ok(Settled::Is(recovered)) => Ok(recovered),
+            Ok(Settled::Later(ms)) => Err(Why::Waits(now.unix_ms + ms)),
+            Ok(Settled::AtHorizon) => Err(Why::Waits(horizon_at.max(now.unix_ms))),
+            Err(error) if now.unix_ms < horizon_at + LOOK_PATIENCE_MS => {
+                tracing::warn!(run = %self.run(), "{} is not settled yet: {error}", claim.effect.name());
+                Err(Why::Waits(now.unix_ms + LOOK_EVERY_MS))
+            }
+            Err(error) => unknown(&error.to_string()),
         }
     }
 
@@ -184,7 +214,8 @@ impl Attempt {
 
     /// A change whose answer was lost is looked at, never repeated.
     pub(super) async fn look_after_timeout(&self, permit: &Permit) -> Option<Value> {
-        if permit.effect().recovery() != Recovery::Look || matches!(permit.effect(), Effect::UpdateResources(_)) {
+        let by_state = !matches!(permit.effect(), Effect::UpdateResources(_)) && !settles_itself(permit.effect());
+        if permit.effect().recovery() != Recovery::Look || !by_state {
             return None;
         }
         let before: ContainerState = serde_json::from_value(permit.resolved()?.before.clone()?).ok()?;
@@ -205,6 +236,23 @@ impl Attempt {
         }
         Why::Waits(until)
     }
+}
+
+/// Whether an effect's driver settles it, because no state of one container tells.
+fn settles_itself(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::RecreateContainer(_)
+            | Effect::RemoveContainer(_)
+            | Effect::ScaleService(_)
+            | Effect::ConnectNetwork(_)
+            | Effect::DisconnectNetwork(_)
+            | Effect::PruneImages(_)
+            | Effect::PruneBuildCache(_)
+            | Effect::TruncateContainerLog(_)
+            | Effect::CreateSilence(_)
+            | Effect::ExpireSilence(_)
+    )
 }
 
 /// What is left of a program that ended while nobody listened.

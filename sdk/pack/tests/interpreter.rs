@@ -210,10 +210,7 @@ fn errors_are_caught_or_placed() {
         ("fn run(input) { 5 }", "`run` returned a value of type i64, it must return an outcome"),
         ("fn run(input) { let x = done(\"\"); }", "`run` returned nothing"),
         ("fn run(input) { docker::restart_container(input.target, #{ grase_ms: 5 }) }", "did you mean `grace_ms`?"),
-        (
-            "fn run(input) { docker::restart_container(5) }",
-            "`container` must be a container's name or a target, not i64",
-        ),
+        ("fn run(input) { docker::restart_container(5) }", "`container` must be a name or a target, not i64"),
         ("fn run(input) { log::log(\"loud\", \"x\") }", "`level` must be one of debug, info, warn, error, not `loud`"),
         ("fn run(input) { let a = [1]; a[7] }", "line=1 column="),
         ("fn start(input) { done(\"\") }", "the script has no `fn run(input)`"),

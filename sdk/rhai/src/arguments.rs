@@ -53,7 +53,7 @@ fn noun(ty: &Ty) -> String {
         Ty::Whole { .. } => "a whole number".into(),
         Ty::Number => "a number".into(),
         Ty::Text => "a string".into(),
-        Ty::Container => "a container's name or a target".into(),
+        Ty::Container => "a name or a target".into(),
         Ty::OneOf(cases) => format!("one of {}", cases.join(", ")),
         Ty::Maybe(inner) => noun(inner),
         Ty::List(_) => "an array".into(),

@@ -39,7 +39,7 @@ pub(crate) enum Ty {
     Whole { min: i64, max: i64 },
     Number,
     Text,
-    /// A name, or a map with `handle`, which is what `input.target` is.
+    /// A container's or service's name, or a map with `handle`, which is what `input.target` is.
     Container,
     OneOf(&'static [&'static str]),
     Maybe(&'static Ty),

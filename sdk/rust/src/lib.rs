@@ -33,7 +33,9 @@ pub mod bindings {
 pub use bindings::sandbook::runbook::types::{
     Alert, Change, ContainerState, ContainerStatus, Error, HealthStatus, Input, Outcome, Target, TargetKind, Value,
 };
-pub use bindings::sandbook::runbook::{clock, docker, http, human, log, logs, metrics, net, notify, random, state};
+pub use bindings::sandbook::runbook::{
+    alertmanager, clock, docker, http, human, incidents, llm, log, logs, metrics, net, notify, random, state,
+};
 
 /// What an entry point returns; `?` passes an effect's error on.
 pub type Answer = Result<Outcome, Error>;

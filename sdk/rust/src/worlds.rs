@@ -22,6 +22,9 @@ pub mod plain {
             "sandbook:runbook/random@1.0.0": crate::bindings::sandbook::runbook::random,
             "sandbook:runbook/log@1.0.0": crate::bindings::sandbook::runbook::log,
             "sandbook:runbook/human@1.0.0": crate::bindings::sandbook::runbook::human,
+            "sandbook:runbook/alertmanager@1.0.0": crate::bindings::sandbook::runbook::alertmanager,
+            "sandbook:runbook/llm@1.0.0": crate::bindings::sandbook::runbook::llm,
+            "sandbook:runbook/incidents@1.0.0": crate::bindings::sandbook::runbook::incidents,
         },
     });
 }
@@ -48,6 +51,9 @@ pub mod verified {
             "sandbook:runbook/random@1.0.0": crate::bindings::sandbook::runbook::random,
             "sandbook:runbook/log@1.0.0": crate::bindings::sandbook::runbook::log,
             "sandbook:runbook/human@1.0.0": crate::bindings::sandbook::runbook::human,
+            "sandbook:runbook/alertmanager@1.0.0": crate::bindings::sandbook::runbook::alertmanager,
+            "sandbook:runbook/llm@1.0.0": crate::bindings::sandbook::runbook::llm,
+            "sandbook:runbook/incidents@1.0.0": crate::bindings::sandbook::runbook::incidents,
         },
     });
 }

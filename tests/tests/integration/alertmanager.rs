@@ -288,3 +288,64 @@ fn alerts_about_sandbook_and_their_absence_are_told_to_its_own_channel() {
     let metrics = daemon.api().get("/metrics").text();
     assert!(metrics.contains("sandbook_watchdog_up 0"), "{metrics}");
 }
+
+/// Lists, silences, ends its silence. Between making and ending it waits to be looked at.
+const HUSH: &str = r#"fn run(input) {
+    let mine = #{ matchers: ["alertname=\"WebBroken\""] };
+    let held = alertmanager::list_alerts(mine);
+    if held.len() != 1 { return escalate("there are " + held.len()); }
+    let made = alertmanager::create_silence(#{
+        matchers: ["alertname=\"WebBroken\"", "name=~\"web.*\""], duration_ms: 120000, comment: "deploy",
+    });
+    clock::sleep(input.parameters.wait);
+    let mine = alertmanager::list_silences(#{ matchers: ["name=~\"web.*\""] });
+    let ended = alertmanager::expire_silence(made.id);
+    let again = alertmanager::expire_silence(made.id);
+    done(`${mine.len()} ${mine[0].state} ${ended.changed} ${again.changed}`)
+}"#;
+
+#[test]
+fn a_runbook_silences_and_ends_its_silence_and_a_kill_makes_no_second_one() {
+    let (mut daemon, alertmanager, _files, _ports) = pair(None, "", false);
+    daemon.restart();
+    let effects = &[
+        "alertmanager.list-alerts",
+        "alertmanager.create-silence",
+        "alertmanager.list-silences",
+        "alertmanager.expire-silence",
+    ];
+    let more = "[target]\nkind = \"none\"\n[parameters.wait]\ntype = \"integer\"\ndefault = 2500\n";
+    daemon.push_live(&Package::rhai("hush", Asks { effects, more, ..Asks::default() }, HUSH));
+    fire(&alertmanager, &broken());
+    wait::until(
+        "the alert to be held",
+        DELIVERED_WITHIN,
+        || alertmanager.log_tail(),
+        || {
+            let alerts = alertmanager.api().get("/api/v2/alerts").json();
+            if alerts[0]["status"]["state"] == "active" { Ok(()) } else { Err(alerts.to_string()) }
+        },
+    );
+    let run = daemon.run("hush", &json!({}));
+    let silences = || alertmanager.api().get("/api/v2/silences").expect(200).json();
+    wait::until(
+        "the silence to be made",
+        DELIVERED_WITHIN,
+        || daemon.log_tail(),
+        || {
+            if silences().as_array().is_some_and(|all| all.len() == 1) { Ok(()) } else { Err(silences().to_string()) }
+        },
+    );
+    daemon.kill();
+    daemon.restart();
+    let ended = daemon.ended(&run);
+    assert!(ended.to_string().contains("1 active true false"), "{ended}\n{}", daemon.log_tail());
+    let made = silences();
+    let comment = made[0]["comment"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(
+        (made.as_array().map(Vec::len), made[0]["status"]["state"].as_str()),
+        (Some(1), Some("expired")),
+        "{made}"
+    );
+    assert!(comment.starts_with("deploy ") && comment.contains(&format!("run {run}")), "{comment}");
+}

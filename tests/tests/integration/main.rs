@@ -43,6 +43,7 @@ mod orderly;
 mod people;
 mod person;
 mod plan;
+mod replacing;
 mod replay;
 mod scenarios;
 mod silence;

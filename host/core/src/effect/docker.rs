@@ -358,6 +358,14 @@ macro_rules! container_op {
     };
 }
 
+mod disk;
+mod network;
+mod replace;
+
+pub use disk::*;
+pub use network::*;
+pub use replace::*;
+
 /// A read of Docker: it answers in milliseconds or hangs.
 const READ_MS: u64 = 10_000;
 /// One Docker answer of moderate size.

@@ -1,11 +1,13 @@
-//! Effects that read container logs: filtered, bounded and paged on the host side.
+//! Effects on logs: a container's own, filtered, bounded and paged on the host side, and those Loki keeps.
 //!
 //! Deliberately not here: following a log. A run reads pages; streams would not replay.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::docker::REFERENCE_BYTES_MAX;
-use super::{Class, Op, Recovery, Scope, check_range, check_text};
+use super::{Class, Op, Part, Recovery, Scope, check_range, check_text};
 use crate::error::Error;
 
 /// Lines of a tail when the request does not say.
@@ -151,5 +153,107 @@ impl Op for SearchContainer {
             .build()
             .map(drop)
             .map_err(|error| Error::invalid(format!("pattern: {error}")))
+    }
+}
+
+/// Bytes of a log query at the most.
+pub const LOGQL_BYTES_MAX: usize = 8 * 1024;
+
+/// How much of a log query's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct LokiOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// A line that Loki keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct LokiLine {
+    pub at: String,
+    pub line: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Lines that Loki found, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct LokiPage {
+    pub lines: Vec<LokiLine>,
+    pub truncated: bool,
+}
+
+/// What emptying a log gave back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Truncated {
+    pub freed_bytes: u64,
+}
+
+/// A log query to Loki.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueryLoki {
+    /// LogQL, a query of lines.
+    pub logql: String,
+    /// How much.
+    #[serde(default)]
+    pub options: LokiOptions,
+}
+
+impl Op for QueryLoki {
+    type Output = LokiPage;
+    const NAME: &'static str = "logs.query-loki";
+    const CLASS: Class = Class::Observe;
+    const DEADLINE_MS: u64 = 30_000;
+    const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+    fn recovery(&self) -> Recovery {
+        Recovery::Again
+    }
+    fn scope(&self) -> Scope<'_> {
+        Scope::Part(Part::Loki)
+    }
+    fn validate(&self) -> Result<(), Error> {
+        if self.logql.trim().is_empty() {
+            return Err(Error::invalid("logql is empty"));
+        }
+        check_text("logql", &self.logql, LOGQL_BYTES_MAX)?;
+        check_range("since_ms", self.options.since_ms, 1, SEARCH_SINCE_MS_MAX)?;
+        check_range("limit", self.options.limit, 1, MATCHES_MAX)
+    }
+}
+
+/// Empties the file of a container's log. Permitted by the container's name only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TruncateContainerLog {
+    /// Handle, name or `host/name`.
+    pub container: String,
+}
+
+impl Op for TruncateContainerLog {
+    type Output = Truncated;
+    const NAME: &'static str = "logs.truncate-container-log";
+    const CLASS: Class = Class::Mutate;
+    const DEADLINE_MS: u64 = 10_000;
+    const OUTPUT_BYTES_MAX: usize = 1024;
+    fn recovery(&self) -> Recovery {
+        Recovery::Look
+    }
+    fn scope(&self) -> Scope<'_> {
+        Scope::Container(&self.container)
+    }
+    fn validate(&self) -> Result<(), Error> {
+        if self.container.is_empty() {
+            return Err(Error::invalid("container is empty"));
+        }
+        check_text("container", &self.container, REFERENCE_BYTES_MAX)
     }
 }

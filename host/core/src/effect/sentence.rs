@@ -39,7 +39,16 @@ pub fn sentence(effect: &Effect, resolved: Option<&Resolved>) -> String {
             let host = resolved.map_or("its own", |resolved| resolved.target.host.as_str());
             let _ = write!(words, " on host {host}");
         }
-        Scope::Url(_) | Scope::Net(..) | Scope::Channel(_) | Scope::Memory | Scope::Metrics | Scope::Run => {
+        Scope::Service(written) => {
+            let _ = write!(words, " {}", resolved.map_or_else(|| written.to_owned(), |it| it.target.to_string()));
+        }
+        Scope::Url(_)
+        | Scope::Net(..)
+        | Scope::Channel(_)
+        | Scope::Memory
+        | Scope::Metrics
+        | Scope::Part(_)
+        | Scope::Run => {
             words = format!("{domain} {words}");
         }
     }
@@ -64,7 +73,7 @@ fn container(resolved: &Resolved) -> String {
 fn arguments(effect: &Effect) -> String {
     let Value::Object(all) = effect.arguments() else { return String::new() };
     let mut said = Vec::new();
-    for (key, value) in all.iter().filter(|(key, _)| *key != "container") {
+    for (key, value) in all.iter().filter(|(key, _)| !matches!(key.as_str(), "container" | "service")) {
         match value {
             Value::Object(inner) => said.extend(inner.iter().filter_map(|(key, value)| argument(key, value))),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
@@ -132,6 +141,22 @@ mod tests {
                 "docker.update-resources",
                 json!({"container": "db", "resources": {"memory_bytes": 536_870_912}}),
                 format!("update resources of {on} with memory 512MiB"),
+            ),
+            (
+                "docker.recreate-container",
+                json!({"container": "db", "options": {"image": "postgres:16"}}),
+                format!("recreate {on} with image postgres:16"),
+            ),
+            (
+                "docker.disconnect-network",
+                json!({"container": "db", "network": "back"}),
+                format!("disconnect network of {on} with network back"),
+            ),
+            ("docker.prune-images", json!({}), "prune images on host local".to_owned()),
+            (
+                "docker.scale-service",
+                json!({"service": "db", "replicas": 3}),
+                "scale service local/shop-db-1 with replicas 3".to_owned(),
             ),
             ("human.ask", json!({"question": "Move it?", "options": ["yes"]}), "Move it?".to_owned()),
         ] {

@@ -19,7 +19,7 @@ const KILL_WAIT_MS: u64 = 10_000;
 const PROBE_INTERVAL_MS: u64 = 5_000;
 
 impl World {
-    fn seated(&mut self, seat: &Seat) -> Result<&mut Container, Error> {
+    pub(super) fn seated(&mut self, seat: &Seat) -> Result<&mut Container, Error> {
         let lost = || Error::not_found(format!("no such container: {}/{}", seat.host, seat.name));
         self.hosts.get_mut(&seat.host).and_then(|host| host.containers.get_mut(&seat.name)).ok_or_else(lost)
     }
@@ -65,7 +65,7 @@ impl World {
         self.change(seat, changed)
     }
 
-    fn begin(&mut self, seat: &Seat) -> Result<(), Error> {
+    pub(super) fn begin(&mut self, seat: &Seat) -> Result<(), Error> {
         let joined = self.check_shared_network(seat);
         let container = self.seated(seat)?;
         // What is started on request begins to count anew.
@@ -96,7 +96,7 @@ impl World {
     }
 
     /// Ends a life on request; false when there was none.
-    fn end(&mut self, seat: &Seat, grace_ms: Option<u64>) -> Result<bool, Error> {
+    pub(super) fn end(&mut self, seat: &Seat, grace_ms: Option<u64>) -> Result<bool, Error> {
         let container = self.seated(seat)?;
         let (grace_ms, stopping) = (grace_ms.unwrap_or(container.stop_grace_ms), container.stopping.clone());
         let paused = container.status == Status::Paused;
@@ -299,12 +299,12 @@ impl World {
     }
 }
 
-fn conflict(seat: &Seat, why: &str) -> Error {
+pub(super) fn conflict(seat: &Seat, why: &str) -> Error {
     Error::conflict(format!("container {}/{}: {why}", seat.host, seat.name))
 }
 
 /// New limits by Docker's rules; its swap limit counts memory and swap together, -1 is none.
-fn updated(seat: &Seat, mut limits: Limits, wanted: &Resources) -> Result<Limits, Error> {
+pub(super) fn updated(seat: &Seat, mut limits: Limits, wanted: &Resources) -> Result<Limits, Error> {
     if let Some(memory) = wanted.memory_bytes {
         let swap_after = wanted.memory_swap_bytes.filter(|swap| *swap != 0);
         // Docker compares with the number as it is: with no swap limit (0 or -1) it refuses, too.
@@ -349,6 +349,6 @@ fn read_signal(text: &str) -> Result<Signal, Error> {
         "HUP" | "1" | "ABRT" | "6" | "USR1" | "10" | "USR2" | "12" | "PIPE" | "13" | "ALRM" | "14" | "CHLD" | "17"
         | "CONT" | "18" | "STOP" | "19" | "TSTP" | "20" | "TTIN" | "21" | "TTOU" | "22" | "URG" | "23" | "WINCH"
         | "28" | "IO" | "29" | "PWR" | "30" => Ok(Signal::Ignored),
-        _ => Err(Error::failed(format!("invalid signal: {text}"))),
+        _ => Err(Error::invalid(format!("invalid signal: {text}"))),
     }
 }

@@ -52,6 +52,17 @@ pub const TABLE: &[Line] = &[
         "events of images, networks, volumes and the daemon; execs, which the driver leaves out but which take room \
          among Docker's 256; an `oom` that comes after its `die`; attributes beside the exit code",
     ),
+    line("docker.container-changes", "the scenario's list, at most 1,000", "files that programs write while they run"),
+    line(
+        "docker.list-images",
+        "the scenario's images with the containers made from them; dangling, unused and tag filters; the largest first",
+        "layers that images share; images that are pulled or built meanwhile",
+    ),
+    line(
+        "docker.disk-usage",
+        "sums over the scenario's images, cache, volumes and logs",
+        "writable layers; sizes that change by themselves; what of a shared layer is reclaimable",
+    ),
     line(
         "docker.start-container",
         "already running or restarting: unchanged; paused and removing: conflict; start errors, which stay in the state; \
@@ -99,6 +110,33 @@ pub const TABLE: &[Line] = &[
         "kernels that refuse a limit below present use; effect on speed",
     ),
     line(
+        "docker.recreate-container",
+        "a new instance of the same name with what is changed; the old one stopped with its grace and back when the new one fails, ends or is not well in time; refused while another shares its network",
+        "what the old image gave and the new one gives; pulls; ports, mounts and addresses in use; the events in between; what a compose file says",
+    ),
+    line(
+        "docker.remove-container",
+        "a running one is a conflict unless forced; volumes stay",
+        "files of its own layer; the events of a removal",
+    ),
+    line(
+        "docker.scale-service",
+        "next numbers made after the first member, highest numbers removed; a swarm service has what was asked for at once",
+        "fixed ports and addresses that two cannot share; how a swarm places what it starts",
+    ),
+    line(
+        "docker.connect-network",
+        "already connected: unchanged; unknown networks; sharers of a network refuse",
+        "addresses, aliases and name resolution",
+    ),
+    line("docker.disconnect-network", "not connected: unchanged", "addresses, aliases and name resolution"),
+    line(
+        "docker.prune-images",
+        "dangling ones, or unused ones by age, no container uses",
+        "layers that images share; build stages in use",
+    ),
+    line("docker.prune-build-cache", "all but what is kept", "age and use of single records"),
+    line(
         "logs.tail-container",
         "lines, age, 256 KiB of the newest, in every state",
         "drivers that cannot be read; streams",
@@ -107,6 +145,16 @@ pub const TABLE: &[Line] = &[
         "logs.search-container",
         "pattern, age, page, context, cursor (a full page always has one); oldest first",
         "drivers that cannot be read; rotation while paging beyond 10,000 lines",
+    ),
+    line(
+        "logs.query-loki",
+        "the scenario's answer to the same text; time and limit",
+        "LogQL; a query that is not listed finds nothing",
+    ),
+    line(
+        "logs.truncate-container-log",
+        "the log is empty afterwards",
+        "rotated files; where the engine keeps its files",
     ),
     line("metrics.query", "a table by the query's text, changing at given times; unknown: empty", "PromQL"),
     line("metrics.query-range", "the same table at every step", "PromQL, staleness"),
@@ -142,6 +190,18 @@ pub const TABLE: &[Line] = &[
         "the answer listed for the question, else the fallback, else the first option",
         "people; waiting, denying",
     ),
+    line(
+        "alertmanager.list-alerts",
+        "the scenario's alerts with the silences that hold for them",
+        "grouping, inhibition rules, alerts that come and go",
+    ),
+    line("alertmanager.list-silences", "the scenario's silences and those made since", "silences of other people"),
+    line("alertmanager.create-silence", "holds from now on and is over in time", "run and slot in the comment"),
+    line("alertmanager.expire-silence", "over from now on; already over: unchanged", "permissions in Alertmanager"),
+    line("llm.choose", "the scenario's answer, else the declared fallback", "models, money and time"),
+    line("llm.summarize", "the scenario's answer, else the declared fallback", "models, money and time"),
+    line("llm.extract", "the scenario's answer, else the declared fallback", "models, money and time; the schema"),
+    line("incidents.similar", "the scenario's list by score", "how alike two incidents are"),
 ];
 
 #[cfg(test)]

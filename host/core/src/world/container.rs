@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Moment, settle};
+use super::{Moment, is_zero, settle};
 use crate::depend::Node;
 use crate::effect::docker::{
-    ContainerDetails, ContainerState, GRACE_MS_DEFAULT, Health, HealthProbe, Limits, Mount, Processes, Stats, Status,
+    ContainerDetails, ContainerState, FileChange, GRACE_MS_DEFAULT, Health, HealthProbe, Limits, Mount, Processes,
+    Stats, Status,
 };
 use crate::stopped;
 use crate::target::Facts;
@@ -85,6 +86,12 @@ pub struct Container {
     pub depends_on: Vec<String>,
     /// What it wrote, oldest first; at most [`LOG_LINES_MAX`].
     pub logs: Vec<LogLine>,
+    /// Size of its log file in bytes; what its lines take when zero.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub log_bytes: u64,
+    /// Files that differ from its image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<FileChange>,
     /// Lines forgotten at the front of [`Container::logs`].
     pub logs_forgotten: u64,
     /// While it runs. What is left out is zero; a limit of zero is taken from [`Container::limits`].
@@ -286,6 +293,8 @@ impl Default for Container {
             volumes_from: Vec::new(),
             depends_on: Vec::new(),
             logs: Vec::new(),
+            log_bytes: 0,
+            changes: Vec::new(),
             logs_forgotten: 0,
             stats: Stats::default(),
             processes: Processes::default(),

@@ -5,9 +5,10 @@
 use serde_json::Value;
 
 use super::{World, ambient};
-use crate::effect::docker::GRACE_MS_MAX;
-use crate::effect::{Effect, Op};
+use crate::effect::docker::{GRACE_MS_MAX, NetworkChange, Recreated, Removed, Scaled};
+use crate::effect::{Effect, Op, Scope};
 use crate::error::{Error, ErrorKind};
+use crate::service::Standing;
 use crate::target::Resolved;
 
 impl World {
@@ -34,6 +35,44 @@ impl World {
         Err(Error::new(fault.error, message))
     }
 
+    /// What an effect answered that happened although nobody heard it, as far as the world shows; `None`: it did not.
+    pub fn happened(&self, effect: &Effect, resolved: Option<&Resolved>) -> Option<Value> {
+        let before = resolved?;
+        let (host, name) = (before.target.host.as_str(), before.target.name.as_str());
+        let now = self.container(host, name);
+        let id = before.target.id.clone().unwrap_or_default();
+        match effect {
+            Effect::RecreateContainer(op) => {
+                let (new, name) = (now.filter(|new| new.id != id)?, name.to_owned());
+                let (state, image) = (new.state(), new.image.clone());
+                out(op, Recreated { name, id: new.id.clone(), old_id: id, image, state }).ok()
+            }
+            Effect::RemoveContainer(op) if now.is_none_or(|now| now.id != id) => {
+                out(op, Removed { name: name.to_owned(), id }).ok()
+            }
+            Effect::ScaleService(op) => {
+                let found = self.resolve(host, &Scope::Service(name)).ok()?;
+                let (was, is) = (Standing::of(before)?, Standing::of(&found)?);
+                let scaled = Scaled {
+                    changed: was.replicas != op.replicas,
+                    before: was.replicas,
+                    after: is.replicas,
+                    created: is.members.iter().filter(|name| !was.members.contains(name)).cloned().collect(),
+                    removed: was.members.iter().filter(|name| !is.members.contains(name)).cloned().collect(),
+                };
+                if is.replicas == op.replicas { out(op, scaled).ok() } else { None }
+            }
+            Effect::ConnectNetwork(op) if now?.networks.contains(&op.network) => {
+                out(op, NetworkChange { changed: true, networks: now?.networks.clone() }).ok()
+            }
+            Effect::DisconnectNetwork(op) if !now?.networks.contains(&op.network) => {
+                out(op, NetworkChange { changed: true, networks: now?.networks.clone() }).ok()
+            }
+            // All others may be done again: they go towards the same end.
+            _ => None,
+        }
+    }
+
     fn answer(&mut self, effect: &Effect, resolved: Option<&Resolved>) -> Result<Value, Error> {
         let scope = effect.scope();
         let grace = |grace_ms: Option<u64>| grace_ms.map(|ms| ms.min(GRACE_MS_MAX));
@@ -47,6 +86,28 @@ impl World {
                 let about = op.filter.container.as_ref().map(|_| self.seat(&scope, resolved)).transpose()?;
                 out(op, self.recent_events(&self.host_of(resolved), about.as_ref(), &op.filter)?)
             }
+            Effect::ContainerChanges(op) => out(op, self.file_changes(&self.seat(&scope, resolved)?)?),
+            Effect::ListImages(op) => out(op, self.images(&self.host_of(resolved), &op.filter)?),
+            Effect::DiskUsage(op) => out(op, self.disk_usage(&self.host_of(resolved))?),
+            Effect::RecreateContainer(op) => out(op, self.recreate(&self.seat(&scope, resolved)?, &op.options)?),
+            Effect::RemoveContainer(op) => {
+                out(op, self.remove(&self.seat(&scope, resolved)?, op.options.force == Some(true))?)
+            }
+            Effect::ScaleService(op) => out(op, self.scale(&scope, resolved, op.replicas, grace(op.options.grace_ms))?),
+            Effect::ConnectNetwork(op) => {
+                out(op, self.connect(&self.seat(&scope, resolved)?, &op.network, &op.options)?)
+            }
+            Effect::DisconnectNetwork(op) => out(op, self.disconnect(&self.seat(&scope, resolved)?, &op.network)?),
+            Effect::PruneImages(op) => out(op, self.prune_images(&self.host_of(resolved), &op.options)?),
+            Effect::PruneBuildCache(op) => out(op, self.prune_build_cache(&self.host_of(resolved), &op.options)),
+            Effect::QueryLoki(op) => out(op, self.query_loki(&op.logql, &op.options)),
+            Effect::TruncateContainerLog(op) => out(op, self.truncate_log(&self.seat(&scope, resolved)?)?),
+            Effect::ListAlerts(op) => out(op, self.list_alerts(&op.filter)?),
+            Effect::ListSilences(op) => out(op, self.list_silences(&op.filter)?),
+            Effect::CreateSilence(op) => out(op, self.create_silence(&op.silence)),
+            Effect::ExpireSilence(op) => out(op, self.expire_silence(&op.id)?),
+            Effect::Choose(_) | Effect::Summarize(_) | Effect::Extract(_) => self.model_says(effect),
+            Effect::Similar(op) => out(op, self.similar(op.limit)),
             Effect::StartContainer(op) => out(op, self.start(&self.seat(&scope, resolved)?)?),
             Effect::StopContainer(op) => out(op, self.stop(&self.seat(&scope, resolved)?, grace(op.options.grace_ms))?),
             Effect::RestartContainer(op) => {

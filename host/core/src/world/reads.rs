@@ -14,7 +14,7 @@ use crate::effect::docker::{
 use crate::error::Error;
 
 impl World {
-    fn look(&self, seat: &Seat) -> Result<&Container, Error> {
+    pub(super) fn look(&self, seat: &Seat) -> Result<&Container, Error> {
         let lost = || Error::not_found(format!("no such container: {}/{}", seat.host, seat.name));
         self.container(&seat.host, &seat.name).ok_or_else(lost)
     }

@@ -9,6 +9,7 @@ use super::{Container, Seat, World, settle};
 use crate::depend::{self, Node};
 use crate::effect::Scope;
 use crate::error::Error;
+use crate::service::{self, Member, Standing};
 use crate::target::{Kind, LABEL_SELF, Reference, Resolved, Target, labelled};
 
 /// Digits of an id that are enough to name a container: what `docker ps` prints.
@@ -30,6 +31,8 @@ impl World {
                 let target = target(own_host, Kind::Host, own_host);
                 Ok(Resolved { target, subject: own_host.to_owned(), facts: None, before: None })
             }
+            Scope::Service(text) => self.resolve_service(own_host, text),
+            Scope::Part(part) => Ok(plain(own_host, "engine", part.name())),
             Scope::Url(url) => {
                 let place = super::outside::Place::of_url(url)?;
                 Ok(plain(own_host, "net", &place.written()))
@@ -110,6 +113,29 @@ impl World {
         target.id = Some(container.id.clone());
         let subject = facts.subject(host, &container.name);
         Ok(Resolved { target, subject, facts: Some(facts), before: Some(before) })
+    }
+
+    /// The one service a reference means: `service`, `project/service`, each after `host/`, or a swarm service by name.
+    fn resolve_service(&self, own_host: &str, text: &str) -> Result<Resolved, Error> {
+        let lost = || Error::not_found(format!("there is no service `{text}`, seen from host `{own_host}`"));
+        let (host, name) = match text.split_once('/') {
+            Some((host, name)) if self.hosts.contains_key(host) => (host, name),
+            Some(_) | None => (own_host, text),
+        };
+        let of = self.hosts.get(host).ok_or_else(lost)?;
+        let members: Vec<Member> = of.containers.values().filter_map(|c| self.member(host, c)).collect();
+        let standing = service::named(&members, name)?;
+        match (standing, of.services.get(name)) {
+            (Some(standing), _) => standing.resolved(host),
+            (None, Some(replicas)) => Standing::swarm(name, None, *replicas).resolved(host),
+            (None, None) => Err(lost()),
+        }
+    }
+
+    pub(super) fn member(&self, host: &str, container: &Container) -> Option<Member> {
+        let mut facts = container.facts();
+        facts.shield = self.shield(host, &container.id).or(facts.shield);
+        Member::new(&container.name, &container.id, facts)
     }
 
     /// What the engine needs to live is known by label only: no simulated engine runs in a simulated container.

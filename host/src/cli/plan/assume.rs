@@ -55,6 +55,8 @@ fn words(effect: &str) -> Option<&'static str> {
         "docker.exec" => "an exit code",
         "http.get" | "http.request" => "a status",
         "metrics.query" => "empty, a number",
+        "llm.choose" => "one of the options",
+        "llm.summarize" => "a text",
         _ => return None,
     })
 }
@@ -76,6 +78,12 @@ fn in_a_word(effect: &str, word: &str) -> Option<Value> {
         ("metrics.query", "empty") => json!([]),
         ("metrics.query", number) => {
             json!([{"labels": {}, "value": number.parse::<f64>().ok()?, "at": "1970-01-01T00:00:00Z"}])
+        }
+        ("llm.choose", option) if !option.starts_with(['{', '[']) => {
+            json!({"option": option, "confidence": 1.0, "quote": "", "fallback": false, "reason": "assumed"})
+        }
+        ("llm.summarize", text) if !text.starts_with(['{', '[']) => {
+            json!({"text": text, "fallback": false, "reason": ""})
         }
         (_, _) => return None,
     })

@@ -170,6 +170,30 @@ pub(in crate::cli) fn of_effect(effect: &str, value: &Value) -> String {
             )
         }
         "docker.exec" => exec(value),
+        "docker.recreate-container" => {
+            let id = field(value, "id");
+            format!("new instance {} of {}", id.get(..12).unwrap_or(&id), field(value, "image"))
+        }
+        "docker.remove-container" => "gone".to_owned(),
+        "docker.scale-service" => format!("{} before, {} now", field(value, "before"), field(value, "after")),
+        "docker.connect-network" | "docker.disconnect-network" => {
+            let networks: Vec<&str> =
+                value["networks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            format!("on {}", networks.join(", "))
+        }
+        "docker.prune-images" | "docker.prune-build-cache" => {
+            format!("{} gone, {} freed", field(value, "deleted"), size(value["freed_bytes"].as_u64().unwrap_or(0)))
+        }
+        "logs.truncate-container-log" => format!("{} freed", size(value["freed_bytes"].as_u64().unwrap_or(0))),
+        "alertmanager.create-silence" => format!("silence {} until {}", field(value, "id"), field(value, "ends_at")),
+        "alertmanager.expire-silence" => {
+            (if value["changed"] == true { "over now" } else { "was over already" }).to_owned()
+        }
+        "llm.choose" => {
+            let by = if value["fallback"] == true { " (fallback)" } else { "" };
+            format!("{}{by}", field(value, "option"))
+        }
+        "llm.summarize" | "llm.extract" if value["fallback"] == true => "the fallback".to_owned(),
         _ if value["changed"].is_boolean() => {
             let state = state(&value["state"]);
             if value["changed"] == true { format!("now {state}") } else { format!("was so already: {state}") }

@@ -16,9 +16,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper::{Request, Response, Uri};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use sandbook_core::error::Error;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
@@ -36,6 +37,8 @@ const IDLE_MAX: usize = 16;
 const IDLE_FOR: Duration = Duration::from_secs(5);
 /// Bytes of a version answer at the most: a real one has 1 KiB.
 const VERSION_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of any other answer at the most: the disk usage of a host with thousands of images has a few.
+const JSON_BYTES_MAX: usize = 32 << 20;
 
 /// The body of a request, whose name bollard keeps to itself.
 trait HasBody {
@@ -250,6 +253,28 @@ impl Wire {
         let message = serde_json::from_slice::<serde_json::Value>(&body)
             .ok()
             .and_then(|value| value.get("message").and_then(|text| text.as_str()).map(str::to_owned))
+            .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
+        Err(Fault::DockerResponseServerError { status_code: status.as_u16(), message })
+    }
+
+    /// Any call with JSON on both sides, for what bollard's types would lose a field of. An empty answer is null; errors
+    /// of the engine become faults with its message.
+    pub(super) async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Fault> {
+        let (bytes, kind) = match body {
+            Some(body) => (Bytes::from(body.to_string()), "application/json"),
+            None => (Bytes::new(), "text/plain"),
+        };
+        let request = Request::builder().method(method).uri(path).header(hyper::header::CONTENT_TYPE, kind);
+        let response = self.send(request.body(body_full(bytes))?).await?;
+        let status = response.status();
+        let body = http_body_util::Limited::new(response.into_body(), JSON_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| Fault::from(std::io::Error::other(error.to_string())))?.to_bytes();
+        if status.is_success() {
+            return if body.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&body)?) };
+        }
+        let message = serde_json::from_slice::<Value>(&body)
+            .ok()
+            .and_then(|value| value.get("message").and_then(Value::as_str).map(str::to_owned))
             .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
         Err(Fault::DockerResponseServerError { status_code: status.as_u16(), message })
     }

@@ -17,6 +17,10 @@ fn everything_against_a_real_engine() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         containers_are_changed_and_say_so().await;
+        a_container_is_made_anew_with_what_it_had_or_comes_back().await;
+        services_are_scaled().await;
+        networks_are_joined_and_left().await;
+        disks_are_looked_at_and_tidied().await;
         programs_run_once_and_their_output_is_bounded().await;
         logs_are_read_to_the_line().await;
         the_watcher_sees_deaths_health_and_sharers().await;
@@ -250,4 +254,217 @@ async fn the_watcher_sees_deaths_health_and_sharers() {
     assert_eq!(died, 3, "{recent}");
     drop(crashing);
     eventually("gone", || of("sb-crash").is_none()).await;
+}
+
+/// Drives an effect on what its own scope means.
+async fn drive_as_meant(live: &Live, name: &str, args: Value) -> Result<Value, Error> {
+    let effect = Effect::from_arguments(name, args).expect("arguments");
+    effect.validate().expect("sound arguments");
+    let resolved = live.resolve("local", &effect.scope()).await?;
+    let call = Call {
+        resolved: Some(&resolved),
+        run: "r1",
+        slot: 3,
+        host: "local",
+        deadline_ms: effect.deadline_ms(),
+        not_after_boot_ms: boot_ms() + 3_600_000,
+        effect: &effect,
+    };
+    let answer = live.call(call, &Recorded::default()).await;
+    if let Ok(value) = &answer {
+        Effect::check_output(name, value).expect("the shape of the catalogue");
+    }
+    answer
+}
+
+/// A program that lives until it is told to go.
+const LIVES: [&str; 3] = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"];
+
+fn names(beginning: &str) -> Vec<String> {
+    let listed = docker(&["ps", "-a", "--format", "{{.Names}}"]);
+    let mut names: Vec<String> = listed.lines().filter(|name| name.starts_with(beginning)).map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+fn inspected(name: &str) -> Value {
+    serde_json::from_str::<Value>(&docker(&["inspect", name])).expect("JSON")[0].clone()
+}
+
+async fn a_container_is_made_anew_with_what_it_had_or_comes_back() {
+    docker(&["network", "create", "--subnet", "10.213.7.0/24", "sb-back"]);
+    docker(&["network", "create", "sb-front"]);
+    let options = [
+        "--network",
+        "sb-back",
+        "--ip",
+        "10.213.7.5",
+        "--network-alias",
+        "web",
+        "-v",
+        "/data",
+        "-e",
+        "KEEP=1",
+        "--label",
+        "team=shop",
+        "--restart",
+        "unless-stopped",
+        "--memory",
+        "64m",
+    ];
+    let made = Made::new("sb-anew", &options, &LIVES);
+    docker(&["network", "connect", "--alias", "www", "sb-front", "sb-anew"]);
+    docker(&["exec", "sb-anew", "sh", "-c", "echo kept > /data/file"]);
+    let before = inspected("sb-anew");
+
+    // One that ends at once is none: the old one is back, as it was.
+    let options = json!({"options": {"command": ["false"], "grace_ms": 1_000, "healthy_within_ms": 5_000}});
+    let error = made.drive("docker.recreate-container", options).await.expect_err("it ends");
+    assert!(error.kind == ErrorKind::Failed && error.message.contains("the old container is as it was"), "{error}");
+    let back = inspected("sb-anew");
+    assert_eq!((&back["Id"], &back["State"]["Running"]), (&before["Id"], &json!(true)));
+    assert_eq!(back["HostConfig"]["RestartPolicy"], before["HostConfig"]["RestartPolicy"]);
+    assert_eq!(names("sb-anew"), ["sb-anew"]);
+    // One of an image that is not there changes nothing.
+    let error = made.drive("docker.recreate-container", json!({"options": {"image": "sb-nowhere:1"}})).await;
+    assert_eq!(error.expect_err("no image").kind, ErrorKind::NotFound);
+    assert_eq!(inspected("sb-anew")["State"]["StartedAt"], back["State"]["StartedAt"]);
+
+    let options = json!({"options": {
+        "environment": {"MODE": "b"}, "labels": {"made": "anew"}, "grace_ms": 1_000, "healthy_within_ms": 10_000,
+        "limits": {"memory_bytes": 134_217_728},
+    }});
+    let anew = made.drive("docker.recreate-container", options).await.expect("made anew");
+    let after = inspected("sb-anew");
+    assert_eq!((&anew["id"], &anew["old_id"]), (&after["Id"], &before["Id"]));
+    assert_ne!(after["Id"], before["Id"]);
+    assert_eq!(names("sb-anew"), ["sb-anew"]);
+    let environment = after["Config"]["Env"].to_string();
+    assert!(environment.contains("KEEP=1") && environment.contains("MODE=b"), "{environment}");
+    assert_eq!(
+        (&after["Config"]["Labels"]["team"], &after["Config"]["Labels"]["made"]),
+        (&json!("shop"), &json!("anew"))
+    );
+    assert_eq!(after["HostConfig"]["Memory"], 134_217_728);
+    assert_eq!(after["HostConfig"]["RestartPolicy"]["Name"], "unless-stopped");
+    assert_eq!(docker(&["exec", "sb-anew", "cat", "/data/file"]), "kept", "the anonymous volume went over");
+    let networks = &after["NetworkSettings"]["Networks"];
+    assert_eq!(networks["sb-back"]["IPAddress"], "10.213.7.5");
+    for (network, alias) in [("sb-back", "web"), ("sb-front", "www")] {
+        assert!(networks[network]["Aliases"].to_string().contains(alias), "{networks}");
+    }
+    docker(&["rm", "-f", "-v", "sb-anew"]);
+    let lone = Made::new("sb-lone", &["--rm"], &LIVES);
+    let error = lone.drive("docker.recreate-container", json!({})).await.expect_err("it removes itself");
+    assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
+    docker(&["network", "rm", "sb-back", "sb-front"]);
+}
+
+async fn services_are_scaled() {
+    let labels = |number: &str| {
+        let label = |key: &str, value: &str| ["--label".to_owned(), format!("com.docker.compose.{key}={value}")];
+        [label("project", "sb"), label("service", "web"), label("container-number", number)].concat()
+    };
+    let labels = labels("1");
+    let options: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let made = Made::new("sb-web-1", &options, &LIVES);
+    let scale = async |replicas: u32| {
+        let args = json!({"service": "sb/web", "replicas": replicas, "options": {"grace_ms": 1_000}});
+        drive_as_meant(&made.0, "docker.scale-service", args).await
+    };
+    let up = scale(3).await.expect("scaled");
+    assert_eq!((&up["created"], &up["before"]), (&json!(["sb-web-2", "sb-web-3"]), &json!(1)));
+    assert_eq!(names("sb-web"), ["sb-web-1", "sb-web-2", "sb-web-3"]);
+    let third = inspected("sb-web-3");
+    assert_eq!(
+        (&third["State"]["Running"], &third["Config"]["Labels"]["com.docker.compose.container-number"]),
+        (&json!(true), &json!("3"))
+    );
+    assert_eq!(scale(3).await.expect("nothing to do")["changed"], false);
+    let down = scale(1).await.expect("scaled");
+    assert_eq!(down["removed"], json!(["sb-web-3", "sb-web-2"]));
+    assert_eq!(names("sb-web"), ["sb-web-1"]);
+    // A fixed port is one container's.
+    let unknown = drive_as_meant(&made.0, "docker.scale-service", json!({"service": "sb/db", "replicas": 2})).await;
+    assert_eq!(unknown.expect_err("unknown").kind, ErrorKind::NotFound);
+
+    docker(&["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:24377"]);
+    let image = sandbook_tests::docker::IMAGE;
+    docker(&[
+        "service",
+        "create",
+        "--detach",
+        "--no-resolve-image",
+        "--name",
+        "sb-swarm",
+        "--replicas",
+        "1",
+        image,
+        "sleep",
+        "1000",
+    ]);
+    let args = json!({"service": "sb-swarm", "replicas": 2});
+    let scaled = drive_as_meant(&made.0, "docker.scale-service", args).await.expect("scaled");
+    assert_eq!((&scaled["before"], &scaled["after"], &scaled["changed"]), (&json!(1), &json!(2), &json!(true)));
+    let spec = docker(&["service", "inspect", "sb-swarm", "--format", "{{.Spec.Mode.Replicated.Replicas}}"]);
+    assert_eq!(spec, "2");
+    docker(&["service", "rm", "sb-swarm"]);
+    docker(&["swarm", "leave", "--force"]);
+}
+
+async fn networks_are_joined_and_left() {
+    docker(&["network", "create", "sb-one"]);
+    docker(&["network", "create", "sb-two"]);
+    let made = Made::new("sb-net", &["--network", "sb-one"], &LIVES);
+    for (effect, network, changed, networks) in [
+        ("docker.connect-network", "sb-two", true, json!(["sb-one", "sb-two"])),
+        ("docker.connect-network", "sb-two", false, json!(["sb-one", "sb-two"])),
+        ("docker.disconnect-network", "sb-one", true, json!(["sb-two"])),
+        ("docker.disconnect-network", "sb-one", false, json!(["sb-two"])),
+    ] {
+        let answer = made.drive(effect, json!({"network": network})).await.expect(effect);
+        assert_eq!((&answer["changed"], &answer["networks"]), (&json!(changed), &networks), "{effect}");
+    }
+    let unknown = made.drive("docker.connect-network", json!({"network": "sb-none"})).await;
+    assert_eq!(unknown.expect_err("unknown").kind, ErrorKind::NotFound);
+    let refused = made.drive("docker.remove-container", json!({})).await.expect_err("it runs");
+    assert_eq!(refused.kind, ErrorKind::Conflict, "{refused}");
+    let gone = made.drive("docker.remove-container", json!({"options": {"force": true}})).await.expect("removed");
+    assert_eq!(gone["id"], json!(made.1));
+    assert_eq!(names("sb-net"), Vec::<String>::new());
+    std::mem::forget(made);
+    docker(&["network", "rm", "sb-one", "sb-two"]);
+}
+
+async fn disks_are_looked_at_and_tidied() {
+    let noisy = "for i in $(seq 2000); do echo line $i of many; done; touch /made; trap 'exit 0' TERM; while :; do sleep 0.1; done";
+    let made = Made::new("sb-disk", &[], &["sh", "-c", noisy]);
+    // Two commits to one tag: the first has none afterwards.
+    docker(&["commit", "--change", "LABEL n=1", "sb-disk", "sb-disk:1"]);
+    docker(&["commit", "--change", "LABEL n=2", "sb-disk", "sb-disk:1"]);
+    let changes = made.drive("docker.container-changes", json!({})).await.expect("changes");
+    assert!(changes["changes"].to_string().contains("\"/made\""), "{changes}");
+    let host = async |name: &str, args: Value| drive_as_meant(&made.0, name, args).await.expect(name);
+    let dangling = host("docker.list-images", json!({"filter": {"dangling": true}})).await;
+    assert_eq!(dangling.as_array().map(Vec::len), Some(1), "{dangling}");
+    let used = host("docker.list-images", json!({"filter": {"unused": false}})).await;
+    assert_eq!(used[0]["tags"], json!([sandbook_tests::docker::IMAGE]), "{used}");
+    let usage = host("docker.disk-usage", json!({})).await;
+    assert!(usage["images"]["count"].as_u64() >= Some(2), "{usage}");
+    let log = usage["logs"].as_array().and_then(|logs| logs.iter().find(|log| log["container"] == "sb-disk"));
+    assert!(log.is_some_and(|log| log["size_bytes"].as_u64() > Some(100_000)), "{usage}");
+    let pruned = host("docker.prune-images", json!({})).await;
+    assert!(pruned["deleted"].as_u64() >= Some(1), "{pruned}");
+    assert_eq!(host("docker.list-images", json!({"filter": {"dangling": true}})).await, json!([]));
+    let kept = host("docker.list-images", json!({"filter": {"tag": "sb-disk:*"}})).await;
+    assert_eq!(kept.as_array().map(Vec::len), Some(1), "a tagged one stays: {kept}");
+    host("docker.prune-build-cache", json!({"options": {"keep_bytes": 0}})).await;
+
+    let freed = made.drive("logs.truncate-container-log", json!({})).await.expect("emptied");
+    assert!(freed["freed_bytes"].as_u64() > Some(100_000), "{freed}");
+    let tail = made.drive("logs.tail-container", json!({})).await.expect("a page");
+    assert_eq!(tail["lines"], 0, "{tail}");
+    let other = Made::new("sb-local-log", &["--log-driver", "local"], &LIVES);
+    let error = other.drive("logs.truncate-container-log", json!({})).await.expect_err("not json-file");
+    assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
 }

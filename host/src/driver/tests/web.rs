@@ -174,3 +174,58 @@ async fn messages_are_tried_again_and_errors_show_no_url() {
     assert_eq!(send(Some("nobody")).await.expect_err("unknown").kind, ErrorKind::NotFound);
     assert_eq!(send(Some("gone")).await.expect_err("no file").kind, ErrorKind::Failed);
 }
+
+#[tokio::test]
+async fn loki_is_asked_for_lines_and_its_words_come_back() {
+    let seen = Arc::new(Mutex::new(String::new()));
+    let told = seen.clone();
+    let loki = serve(move |text, _| {
+        text.clone_into(&mut told.lock().expect("unpoisoned"));
+        match text {
+            text if text.contains("broken") => reply(400, "", "parse error at line 1, col 2"),
+            text if text.contains("count_over_time") => reply(
+                200,
+                "",
+                &json!({"status": "success", "data": {"resultType": "matrix", "result": []}}).to_string(),
+            ),
+            _ => {
+                let values =
+                    json!([["3000000000", "third hunter22"], ["2000000000", "second"], ["1000000000", "first"]]);
+                let streams = json!([{"stream": {"app": "web"}, "values": values}]);
+                reply(
+                    200,
+                    "",
+                    &json!({"status": "success", "data": {"resultType": "streams", "result": streams}}).to_string(),
+                )
+            }
+        }
+    })
+    .await;
+    let source = loki::Source { url: format!("http://{loki}"), tenant: Some("shop".to_owned()), token_file: None };
+    let found = loki::Loki::new(&source, Secrets::default()).expect("a url");
+    let live = live(NOWHERE, &[]).with_loki(Some(found));
+    let ask = |logql: &str| {
+        drive(&live, "logs.query-loki", json!({"logql": logql, "options": {"limit": 2, "since_ms": 60_000}}), ID, None)
+    };
+    let page = ask("{app=\"web\"}").await.expect("lines");
+    assert_eq!((&page["lines"][0]["line"], &page["lines"][1]["line"]), (&json!("second"), &json!("third [redacted]")));
+    assert_eq!((&page["truncated"], &page["lines"][0]["labels"]["app"]), (&json!(true), &json!("web")));
+    let request = seen.lock().expect("unpoisoned").to_lowercase();
+    assert!(request.contains("limit=3") && request.contains("x-scope-orgid: shop"), "{request}");
+    let error = ask("broken").await.expect_err("no query");
+    assert!(error.kind == ErrorKind::Invalid && error.message.contains("parse error"), "{error}");
+    assert_eq!(ask("count_over_time({a=\"b\"}[1m])").await.expect_err("numbers").kind, ErrorKind::Invalid);
+    let none = drive(&super::live(NOWHERE, &[]), "logs.query-loki", json!({"logql": "{a=\"b\"}"}), ID, None).await;
+    assert!(none.expect_err("none is configured").message.contains("[loki] url"));
+}
+
+#[tokio::test]
+async fn without_a_model_the_declared_fallback_is_the_answer() {
+    let live = live(NOWHERE, &[]);
+    let args = json!({"question": "what now?", "evidence": "e", "options": ["wait", "escalate"], "fallback": "wait"});
+    let choice = drive(&live, "llm.choose", args, ID, None).await.expect("an answer");
+    assert_eq!((&choice["option"], &choice["fallback"]), (&json!("wait"), &json!(true)));
+    assert!(choice["reason"].as_str().is_some_and(|reason| reason.contains("no model is configured")), "{choice}");
+    let similar = drive(&live, "incidents.similar", json!({"limit": 3}), ID, None).await;
+    assert_eq!(similar.expect("a list"), json!([]));
+}

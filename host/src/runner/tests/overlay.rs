@@ -83,6 +83,27 @@ fn run(input) {
     ask(|| docker::stop_container(c));
     ask(|| docker::start_container(c));
     ask(|| docker::kill_container(c));
+    ask(|| docker::recreate_container(c, #{ labels: #{ a: "b" } }));
+    look(c);
+    ask(|| docker::scale_service("shop/web", 2));
+    ask(|| docker::connect_network(c, "back"));
+    ask(|| docker::disconnect_network(c, "back"));
+    ask(|| docker::container_changes(c));
+    ask(|| docker::list_images());
+    ask(|| docker::disk_usage());
+    ask(|| docker::prune_images());
+    ask(|| docker::prune_build_cache());
+    ask(|| logs::truncate_container_log(c));
+    ask(|| logs::query_loki("{app=\"web\"}"));
+    ask(|| alertmanager::list_alerts());
+    ask(|| alertmanager::list_silences());
+    ask(|| alertmanager::create_silence(#{ matchers: ["a=\"b\""], duration_ms: 60000, comment: "c" }));
+    ask(|| alertmanager::expire_silence("5c"));
+    ask(|| llm::choose("what now?", "evidence", ["wait", "escalate"], "wait"));
+    ask(|| llm::summarize("evidence", #{}, "nothing"));
+    ask(|| llm::extract("evidence", "{}", "{}"));
+    ask(|| incidents::similar(3));
+    ask(|| docker::remove_container(c, #{ force: true }));
     ask(|| http::request("POST", "http://web:8080/"));
     ask(|| notify::send(#{ title: "x", text: "y" }));
     ask(|| human::ask("Well?", ["yes", "no"]));
@@ -177,7 +198,9 @@ async fn nothing_that_changes_reaches_the_real_driver() {
         if changed && probes {
             assert_eq!(slot.certainty, Some(Certainty::Assumed), "{name}");
         }
-        assert!(!matches!(slot.decision, Some(Decision::Deny)), "{name} was denied: {answer:?}");
+        // A permit for everything names no container, which this one wants.
+        let by_name = name == "logs.truncate-container-log";
+        assert_eq!(matches!(slot.decision, Some(Decision::Deny)), by_name, "{name}: {answer:?}");
         changed |= name == "docker.restart-container";
     }
     let asked: std::collections::BTreeSet<&str> =
