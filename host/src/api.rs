@@ -46,6 +46,7 @@ mod record;
 mod replay;
 mod runbooks;
 mod runs;
+mod schedules;
 mod session;
 mod settle;
 mod status;
@@ -54,6 +55,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod time;
+mod versions;
 mod webhook;
 
 use error::Error;
@@ -74,7 +76,12 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runbooks::show))
         .routes(routes!(runbooks::versions))
         .routes(routes!(runbooks::set_stage))
+        .routes(routes!(versions::rollback))
+        .routes(routes!(versions::difference))
+        .routes(routes!(versions::package))
+        .routes(routes!(versions::sign))
         .routes(routes!(runs::start))
+        .routes(routes!(schedules::list))
         .routes(routes!(plans::make))
         .routes(routes!(plans::shadow))
         .routes(routes!(backtests::make))

@@ -27,8 +27,10 @@ use crate::llm::Model;
 use crate::metrics::Metrics;
 use crate::runner::drivers::{Driver, Simulated};
 use crate::runner::{Asking, Brakes, HostMatch, Parts, Runner};
+use crate::schedules::Schedules;
 use crate::state::{App, load_policy};
 use crate::store::{self, Sqlite, Store};
+use crate::trust::Trust;
 use crate::watcher::Watcher;
 
 mod demo;
@@ -77,10 +79,12 @@ impl App {
         parts.set_asking(Asking { approval_ms: config.approvals.expiry.0, public_url: config.public_url() });
         let started_at_ms = parts.clock.now().unix_ms;
         let library = Library::new(store.clone(), sandbox, config.clone());
+        library.trust(Trust::load(&config)?);
         let hosts = host_matches(&config, &host_names);
         let workers = config.workers.count as usize;
         let runner = Runner::new(parts, library.clone(), hosts, workers, config.workers.queue as usize);
         let intake = Intake::new(store.clone(), library.clone(), runner.clone(), config.routes.clone());
+        let schedules = Schedules::new(store.clone(), library.clone(), runner.clone(), intake.clone());
         let catch_up = alertmanager.map(|client| {
             let parts = runner.parts();
             parts.silences.ask(client.clone(), metrics.clone());
@@ -96,6 +100,7 @@ impl App {
             planner: crate::plan::Planner::new(runner.clone()),
             runner,
             intake,
+            schedules,
             watcher,
             metrics,
             auth,

@@ -290,8 +290,9 @@ async fn judged(runner: &Runner, intake: &Intake, request: &Request, episode: Ep
     };
     let parameters = match manifest.parameters_from(&start.parameters) {
         Ok(parameters) => parameters,
-        Err(problems) => {
-            return Some(line(Verdict::Failed, format!("its parameters do not fit: {}", problems.join("; "))));
+        Err(misfits) => {
+            let why = crate::intake::sentences(&misfits);
+            return Some(line(Verdict::Failed, format!("its parameters do not fit: {why}")));
         }
     };
     let snapshot: Option<Snapshot> = serde_json::from_value(episode.snapshot.clone()).ok();

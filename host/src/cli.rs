@@ -24,6 +24,7 @@ mod client;
 mod diagnostics;
 mod drift;
 mod exit;
+mod inspect;
 mod local;
 mod look;
 mod plan;
@@ -31,12 +32,15 @@ mod reference;
 mod replay;
 mod rules;
 mod runs;
+mod schedules;
 mod screen;
+mod sign;
 mod status;
 #[cfg(test)]
 mod tests;
 mod text;
 pub mod timeline;
+mod versions;
 mod watch;
 
 pub use args::{Cli, Command};
@@ -89,7 +93,9 @@ impl Cli {
             Command::New(args) => author::new(screen, args),
             Command::Check(args) => Box::pin(author::check(screen, args)).await,
             Command::Test(args) if args.from_run.is_none() => Box::pin(author::test(screen, args)).await,
-            Command::Inspect(args) => Box::pin(author::inspect(screen, args)).await,
+            Command::Inspect(args) => Box::pin(inspect::inspect(&self.global, screen, args)).await,
+            Command::Sign(args) => sign::sign(&self.global, screen, args).await,
+            Command::Keys(command) => sign::keys(screen, command),
             Command::Effects(args) => local::effects(screen, args),
             Command::Explain(args) => local::explain(screen, args),
             Command::Config(command) => local::config(screen, &self.global, command),
@@ -108,6 +114,7 @@ impl Cli {
             Command::Health => status::health(client, screen).await,
             Command::Alerts(args) => look::alerts(client, screen, args).await,
             Command::Runbooks(args) => look::runbooks(client, screen, args).await,
+            Command::Schedules(args) => schedules::schedules(client, screen, args).await,
             Command::Targets => look::targets(client, screen).await,
             Command::Push(args) => author::push(client, screen, args).await,
             Command::Test(args) => {
@@ -116,7 +123,11 @@ impl Cli {
             }
             Command::Promote(args) => act::promote(client, screen, args).await,
             Command::Demote(args) => act::demote(client, screen, args).await,
-            Command::Rollback(args) => act::rollback(client, screen, args).await,
+            Command::Rollback(args) => versions::rollback(client, screen, args).await,
+            Command::Versions(args) => versions::versions(client, screen, args).await,
+            Command::Diff(args) => Box::pin(versions::diff(client, screen, args)).await,
+            Command::Export(args) => versions::export(client, screen, args).await,
+            Command::Import(args) => versions::import(client, screen, args).await,
             Command::Grant(args) => act::grant(client, screen, args).await,
             Command::Grants(args) => rules::grants(client, screen, args).await,
             Command::Match(args) => act::matching(client, screen, args).await,
@@ -147,6 +158,8 @@ impl Cli {
             | Command::New(_)
             | Command::Check(_)
             | Command::Inspect(_)
+            | Command::Sign(_)
+            | Command::Keys(_)
             | Command::Effects(_)
             | Command::Explain(_)
             | Command::Config(_)

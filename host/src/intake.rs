@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use sandbook_core::alert::{Alert, ParseError, Status, parse_message};
 use sandbook_core::journal::AlertInput;
-use sandbook_core::manifest::Manifest;
+use sandbook_core::manifest::{Manifest, Misfit};
 use sandbook_core::matching::{Candidate, Choice, Route, Via, choose, choose_event};
 use sandbook_core::run::Stage;
 use sandbook_core::target::Target;
@@ -325,7 +325,7 @@ impl Intake {
     }
 
     /// A run of a version, or none when its parameters do not fit (which is logged; the manifest's defaults always do).
-    fn new_run(
+    pub(crate) fn new_run(
         &self,
         active: &Active,
         trigger: &str,
@@ -336,8 +336,8 @@ impl Intake {
         let manifest = &active.package.manifest;
         let parameters = match manifest.parameters_from(parameters) {
             Ok(parameters) => serde_json::to_value(parameters).unwrap_or_default(),
-            Err(problems) => {
-                tracing::error!(runbook = %manifest.name, "not started, its parameters do not fit: {}", problems.join("; "));
+            Err(misfits) => {
+                tracing::error!(runbook = %manifest.name, "not started, its parameters do not fit: {}", sentences(&misfits));
                 return None;
             }
         };
@@ -449,6 +449,11 @@ impl Intake {
             .collect();
         Explanation { chosen, considered }
     }
+}
+
+/// What does not fit, in one line.
+pub(crate) fn sentences(misfits: &[Misfit]) -> String {
+    misfits.iter().map(|misfit| misfit.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// Whether a version may change anything.

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use sandbook_core::effect::closest;
 use sandbook_core::problem::Problem;
@@ -23,21 +23,28 @@ use crate::clock::{Clock as _, System};
 use crate::config::Config;
 use crate::guest::Sandbox;
 use crate::store::{self, Source, Store, VersionRow};
+use crate::trust::{Broken as BrokenSignature, Signed, Trust};
 
 mod archive;
 mod builtin;
 mod change;
 mod demotion;
+pub mod difference;
+mod export;
 mod folders;
 mod inspect;
 mod package;
+pub mod power;
+mod sign;
 mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use archive::{FILES_MAX, PACKED_BYTES_MAX, UNPACKED_BYTES_MAX};
-pub use change::{StageChange, StageSet, UploadError, Uploaded};
-pub use package::{MANIFEST_FILE, MANIFEST_SECTION, Package, SCRIPT_BYTES_MAX, SCRIPT_FILE, Upload, WASM_FILE};
+pub use change::{StageChange, StageSet, UploadError, Uploaded, is_built_in};
+pub use package::{
+    MANIFEST_FILE, MANIFEST_SECTION, Package, SCRIPT_BYTES_MAX, SCRIPT_FILE, SIGNATURE_FILE, Upload, WASM_FILE,
+};
 
 /// The content type of an upload is none of a package.
 pub const MEDIA_TYPE: &str = "SB0109";
@@ -59,6 +66,9 @@ pub const NEVER: &str = "SB0217";
 pub const SAME_NAME: &str = "SB0218";
 /// A folder cannot be read, or its package not kept.
 pub const UNREADABLE: &str = "SB0219";
+
+/// A schedule's time zone does not exist.
+pub const TIMEZONE: &str = "SB0246";
 
 /// Who says what the configuration says; no token can be called that.
 pub const CONFIGURED: &str = "[configuration]";
@@ -106,6 +116,10 @@ pub struct Standing {
     pub current: bool,
     /// It is there: embedded, in a watched folder, uploaded, or given a stage.
     pub present: bool,
+    /// What its signature is worth.
+    pub signed: Signed,
+    /// The highest stage that allows.
+    pub ceiling: Stage,
     /// When it got its stage, else when it came.
     pub since: u64,
     /// When it came.
@@ -125,6 +139,12 @@ pub enum Error {
     Ambiguous(String),
     #[error("runbook {0} has no version that acted before this one")]
     NothingBefore(String),
+    #[error(
+        "{name} {version} may be {ceiling} at the most: it is {signed}, and `require_signature` under [runbooks] wants a signature that counts"
+    )]
+    Unsigned { name: String, version: String, ceiling: Stage, signed: Box<Signed> },
+    #[error(transparent)]
+    Signature(BrokenSignature),
     #[error(transparent)]
     Store(store::Error),
 }
@@ -162,6 +182,8 @@ struct Work {
     broken: Broken,
     /// Of the folders' files when they were last read.
     seen: Vec<folders::Seen>,
+    /// By digest; computed anew when a signature comes.
+    signed: BTreeMap<String, Signed>,
 }
 
 /// The library. See the module.
@@ -172,6 +194,7 @@ pub struct Library {
     work: tokio::sync::Mutex<Work>,
     published: RwLock<Published>,
     packages: RwLock<HashMap<String, Arc<Package>>>,
+    trust: OnceLock<Trust>,
 }
 
 impl Library {
@@ -184,6 +207,7 @@ impl Library {
             work: tokio::sync::Mutex::default(),
             published: RwLock::default(),
             packages: RwLock::default(),
+            trust: OnceLock::new(),
         })
     }
 

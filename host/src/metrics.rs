@@ -15,10 +15,12 @@ use serde_json::Value;
 mod alerting;
 mod llm;
 mod outcomes;
+mod schedules;
 
 pub use alerting::Alerting;
 pub use llm::Llm;
 pub use outcomes::Outcomes;
+pub use schedules::Schedules;
 
 /// Everything the daemon counts.
 pub struct Metrics {
@@ -61,6 +63,8 @@ pub struct Metrics {
     pub alerting: Alerting,
     /// What the model does and takes.
     pub llm: Llm,
+    /// What became of the times of schedules.
+    pub schedules: Schedules,
 }
 
 /// Seconds: effects answer between half a millisecond and the minute their deadlines allow.
@@ -161,6 +165,7 @@ impl Metrics {
             )?,
             alerting: Alerting::new(&r)?,
             llm: Llm::new(&r)?,
+            schedules: Schedules::new(&r)?,
             registry: r,
         };
         let build =

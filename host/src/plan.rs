@@ -265,9 +265,9 @@ impl Planner {
         target: Option<(Target, String)>,
     ) -> Result<Header, Error> {
         let manifest = &request.package.manifest;
-        let parameters = manifest
-            .parameters_from(&request.parameters)
-            .map_err(|problems| Error::Invalid(format!("the parameters do not fit: {}", problems.join("; "))))?;
+        let parameters = manifest.parameters_from(&request.parameters).map_err(|misfits| {
+            Error::Invalid(format!("the parameters do not fit: {}", crate::intake::sentences(&misfits)))
+        })?;
         let parameters = parameters.into_iter();
         let parameters = parameters.map(|(name, value)| (name, serde_json::to_value(value).unwrap_or_default()));
         let run = Planned { id: plan, now, host, target, parameters: parameters.collect() };

@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::plan::Planner;
 use crate::policy::Policy;
 use crate::runner::Runner;
+use crate::schedules::Schedules;
 use crate::store::Store;
 use crate::watcher::Watcher;
 
@@ -37,6 +38,8 @@ pub struct App {
     pub planner: Planner,
     /// Takes triggers.
     pub intake: Arc<Intake>,
+    /// Starts what is due by the clock.
+    pub schedules: Arc<Schedules>,
     /// Follows Docker; absent over a simulated world.
     pub watcher: Option<Arc<Watcher>>,
     /// Counts.

@@ -38,7 +38,9 @@ mod prune;
 mod readers;
 mod row;
 mod runs;
+mod schedules;
 mod schema;
+mod signatures;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -174,6 +176,20 @@ pub trait Store: Send + Sync {
     fn stage_history(&self, name: &str) -> Answer<'_, Vec<StageRow>>;
     /// Digest of the version that runs: of those with the highest stage, the one that was given its stage last.
     fn current(&self, name: &str) -> Answer<'_, Option<String>>;
+
+    /// Keeps a version's signature; false when there was one of that key.
+    fn put_signature(&self, signature: SignatureRow) -> Answer<'_, bool>;
+    /// Of every version.
+    fn signatures(&self) -> Answer<'_, Vec<SignatureRow>>;
+
+    /// Every schedule that was ever followed, with the newest of its times.
+    fn schedules(&self) -> Answer<'_, Vec<ScheduleRow>>;
+    /// The newest times of a schedule.
+    fn fires(&self, key: &ScheduleKey, limit: u32) -> Answer<'_, Vec<FireRow>>;
+    /// Follows a schedule from then on: what was due before is settled without anything being started.
+    fn follow_schedule(&self, key: &ScheduleKey, seen: u64) -> Answer<'_, ()>;
+    /// Settles a time and queues its runs, in one transaction; a time that was settled before starts nothing.
+    fn fire(&self, fire: Fire) -> Answer<'_, Fired>;
 
     /// Adds a line to the audit; answers with its number.
     fn audit(&self, who: &str, what: &str, subject: &str, details: Value, at: u64) -> Answer<'_, u64>;

@@ -67,6 +67,13 @@ codes! {
     "SB0219" = "a folder's package cannot be kept",
     "SB0220" = "a scenario cannot be read",
     "SB0221" = "a scenario names something that is not there",
+    "SB0240" = "a package is not signed",
+    "SB0241" = "a signature cannot be read",
+    "SB0242" = "a signature is by a key that is not trusted",
+    "SB0243" = "a signature is by a key that expired",
+    "SB0244" = "a signature is of another package",
+    "SB0245" = "a signature does not hold",
+    "SB0246" = "a schedule's time zone does not exist",
     // Policy.
     "SB0301" = "a policy cannot be read",
     "SB0302" = "a policy is not Cedar",

@@ -6,6 +6,7 @@
 //! - [`recovery`]: how an intent without an outcome is settled by looking
 //! - [`manifest`], [`duration`]: `runbook.toml`, and durations and rates as people write them
 //! - [`alert`], [`matching`]: what arrives, and which runbook and target it means
+//! - [`schedule`]: when cron fields are due, and what is made up for
 //! - [`run`]: states, modes, outcomes and stages of runs and versions
 //! - [`target`]: hosts, subjects and instances; [`depend`], [`stopped`]: who needs whom, and what somebody stopped
 //! - [`world`]: the simulated Docker world of plans, scenarios and the demo; its time is data
@@ -28,6 +29,7 @@ pub mod matching;
 pub mod problem;
 pub mod recovery;
 pub mod run;
+pub mod schedule;
 pub mod service;
 pub mod stopped;
 pub mod target;

@@ -13,20 +13,20 @@ use crate::{
     duration::{Bytes, DurationMs, Rate},
     matching::Matcher,
     problem::{Malformed, Problem, quote},
+    schedule::{CatchUp, Patience},
     target::Kind,
 };
 
+mod declared;
 mod parameter;
 mod parse;
 mod read;
-mod schedule;
 #[cfg(test)]
 mod tests;
 
-pub use parameter::{Parameter, ParameterType, ParameterValue, TEXT_BYTES_MAX};
+pub use parameter::{Misfit, Parameter, ParameterType, ParameterValue, TEXT_BYTES_MAX};
 pub use parse::DOCKER_ACTIONS;
 pub use read::CODES;
-pub use schedule::{check_schedule, check_timezone};
 
 /// A sound manifest. Serialises for answers and tools; it is read only from TOML.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,6 +70,15 @@ pub struct Trigger {
     /// Of the schedule; absent: UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
+    /// What becomes of its times that were missed; absent: [`CatchUp::Latest`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<CatchUp>,
+    /// How old the newest of them may be; absent: [`Patience::WITHIN_MS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch_up_within: Option<DurationMs>,
+    /// What scheduled runs are about: `name`, `host/name` or `host/project/service`; absent: as the target's kind says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// Higher wins whatever is more specific; 0 unless said otherwise.
     pub priority: i32,
     /// Lets the next best runbook run as well.
@@ -81,6 +90,12 @@ impl Trigger {
     /// Whether it listens to alerts.
     pub fn listens_to_alerts(&self) -> bool {
         self.docker_event.is_empty() && self.schedule.is_none()
+    }
+
+    /// How late is still worth it.
+    pub fn patience(&self) -> Patience {
+        let within_ms = self.catch_up_within.map_or(Patience::WITHIN_MS, |within| within.0);
+        Patience { catch_up: self.catch_up.unwrap_or_default(), within_ms }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::auth::Caller;
 use crate::library::{self, PACKED_BYTES_MAX, StageChange, Standing, UploadError};
 use crate::state::App;
 use crate::store::{Source, Tally};
+use crate::trust::Signed;
 
 /// Over which time figures are counted: long enough for a rate, short enough to be about today's version.
 const FIGURES_MS: u64 = 30 * 24 * 3_600_000;
@@ -46,6 +47,9 @@ pub(super) struct RunbookView {
     requests: Vec<String>,
     /// Why the engine demoted it to shadow; absent when it did not.
     demoted: Option<String>,
+    /// What its signature is worth: `state` is `trusted`, `unsigned`, `unknown-key` or `expired`.
+    #[schema(value_type = Object)]
+    signature: Signed,
     #[serde(flatten)]
     figures: Figures,
     /// The same by what they were about, those that helped least first; only in the answer about one runbook.
@@ -53,6 +57,8 @@ pub(super) struct RunbookView {
     subjects: Option<Vec<SubjectView>>,
     /// When it got its stage.
     since: Time,
+    /// When its schedule is due next; absent without one.
+    next_fire: Option<Time>,
     /// Why, if somebody gave it.
     reason: Option<String>,
     /// Whole; only in the answer about one runbook.
@@ -88,6 +94,11 @@ pub(super) fn broken(app: &App) -> Vec<BrokenView> {
         .collect()
 }
 
+/// A signature that does not hold.
+fn broken_signature(broken: &crate::trust::Broken) -> Error {
+    Error::new(StatusCode::UNPROCESSABLE_ENTITY, broken.code(), broken.to_string(), broken.fix())
+}
+
 /// What the library says, as an answer.
 pub(super) fn of_library(error: library::Error) -> Error {
     match error {
@@ -98,6 +109,11 @@ pub(super) fn of_library(error: library::Error) -> Error {
             Error::new(StatusCode::CONFLICT, error::AMBIGUOUS, error.to_string(), "write more of it")
         }
         library::Error::NothingBefore(_) => Error::too_late(error.to_string(), "demote it instead"),
+        library::Error::Unsigned { ref signed, .. } => {
+            let fix = "sign it with a key under [trust.keys]: sandbook sign RUNBOOK@DIGEST --key FILE";
+            Error::new(StatusCode::CONFLICT, signed.code(), error.to_string(), fix)
+        }
+        library::Error::Signature(broken) => broken_signature(&broken),
         library::Error::Store(error) => error.into(),
     }
 }
@@ -192,6 +208,7 @@ async fn view(app: &App, standing: Standing, figures: Figures, whole: Option<Vec
     Ok(RunbookView {
         summary: manifest.map(|manifest| manifest.summary.clone()).unwrap_or_default(),
         requests: manifest.map(|manifest| manifest.requests.clone()).unwrap_or_default(),
+        next_fire: app.schedules.coming().get(&standing.name).copied().map(Time),
         manifest: manifest.filter(|_| whole.is_some()).and_then(|manifest| serde_json::to_value(manifest).ok()),
         name: standing.name,
         version: standing.version,
@@ -199,6 +216,7 @@ async fn view(app: &App, standing: Standing, figures: Figures, whole: Option<Vec
         stage: standing.stage.name(),
         origin: standing.origin.name(),
         source: source(standing.source),
+        signature: standing.signed,
         demoted: standing.reason.clone().filter(|_| standing.demoted),
         figures,
         subjects: whole,
@@ -250,6 +268,11 @@ pub(super) struct VersionView {
     source: &'static str,
     /// It is the one that runs.
     current: bool,
+    /// What its signature is worth: `state` is `trusted`, `unsigned`, `unknown-key` or `expired`.
+    #[schema(value_type = Object)]
+    signature: Signed,
+    /// The highest stage that its signature allows.
+    ceiling: &'static str,
     /// When it came.
     at: Time,
     /// Who brought it.
@@ -259,10 +282,24 @@ pub(super) struct VersionView {
     reason: Option<String>,
 }
 
+/// A stage that was set.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StageGiven)]
+pub(super) struct StageView {
+    digest: String,
+    stage: &'static str,
+    reason: String,
+    /// Who set it; `[configuration]` and `[sandbook]` are no persons.
+    by: String,
+    at: Time,
+}
+
 /// All versions of a runbook.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Versions {
     versions: Vec<VersionView>,
+    /// Stages that were set, newest first.
+    history: Vec<StageView>,
     next_cursor: Option<String>,
 }
 
@@ -279,12 +316,21 @@ pub(super) async fn versions(State(app): State<Arc<App>>, Path(name): Path<Strin
         origin: standing.origin.name(),
         source: source(standing.source),
         current: standing.current,
+        signature: standing.signed.clone(),
+        ceiling: standing.ceiling.name(),
         at: Time(standing.at),
         by: standing.by.clone(),
         since: Time(standing.since),
         reason: standing.reason.clone(),
     });
-    Ok(Answer(Versions { versions: versions.collect(), next_cursor: None }))
+    let history = app.store.stage_history(&name).await?.into_iter().map(|row| StageView {
+        digest: row.digest,
+        stage: row.stage.name(),
+        reason: row.reason,
+        by: row.by,
+        at: Time(row.at),
+    });
+    Ok(Answer(Versions { versions: versions.collect(), history: history.collect(), next_cursor: None }))
 }
 
 /// What an upload led to.
@@ -362,6 +408,13 @@ pub(super) fn refused(error: UploadError) -> Error {
             error::ARGUMENT,
             message,
             "push it, then `sandbook promote` it",
+        ),
+        UploadError::Signature(broken) => broken_signature(&broken),
+        UploadError::Unsigned { signed, .. } => Error::new(
+            StatusCode::CONFLICT,
+            signed.code(),
+            message,
+            "sign it with a key under [trust.keys]: sandbook sign PATH --key FILE",
         ),
         UploadError::Store(error) => error.into(),
     }

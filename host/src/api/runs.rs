@@ -227,10 +227,10 @@ pub(super) async fn start(
     }
     let package = app.library.package_by_digest(&standing.digest).await.map_err(of_library)?;
     let package = package.ok_or_else(|| Error::defect(&format!("package {} is not stored", standing.digest)))?;
-    let parameters = package.manifest.parameters_from(&texts(&start.parameters)?).map_err(|problems| {
-        let details = problems.iter().map(|problem| json!({ "message": problem })).collect();
-        Error::invalid(problems.join("; "), format!("`sandbook inspect` shows what {} takes", standing.name))
-            .with_details(details)
+    let parameters = package.manifest.parameters_from(&texts(&start.parameters)?).map_err(|misfits| {
+        let details = misfits.iter().map(|misfit| json!(misfit)).collect();
+        let fix = format!("`sandbook runbooks {}` shows what it takes", standing.name);
+        Error::invalid(crate::intake::sentences(&misfits), fix).with_details(details)
     })?;
     if app.runner.room() == 0 {
         let message = format!("the queue is full ({} runs are waiting to start)", app.runner.queue_length());

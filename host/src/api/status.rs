@@ -116,6 +116,8 @@ pub(super) struct Status {
     runs: BTreeMap<&'static str, u64>,
     /// Runbooks by the stage of the version that runs.
     runbooks: BTreeMap<&'static str, u64>,
+    /// When runbooks with a schedule are due next, the earliest first.
+    schedules: Vec<NextFire>,
     /// Folders whose package cannot be used.
     broken: Vec<BrokenView>,
     /// Who stopped everything; absent while runbooks may act.
@@ -136,6 +138,12 @@ pub(super) struct Status {
     policy: PolicyStatus,
     /// What is probably not what was meant.
     warnings: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct NextFire {
+    name: String,
+    next: Time,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -246,6 +254,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Answer<Status>
         queue: Queue { length, capacity: length + room },
         runs: runs(&app, now).await?,
         runbooks: stages(&app),
+        schedules: schedules(&app),
         broken: broken(&app),
         stop: app.store.stopped().await?.map(StopView::from),
         pauses,
@@ -257,6 +266,17 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Answer<Status>
         policy: PolicyStatus { ok: policy_problems(&app).is_empty(), problems: policy_problems(&app) },
         warnings: warnings(&app),
     }))
+}
+
+/// Due next at the most: a status fits a screen.
+const SCHEDULES_MAX: usize = 5;
+
+fn schedules(app: &App) -> Vec<NextFire> {
+    let coming = app.schedules.coming().into_iter();
+    let mut coming: Vec<NextFire> = coming.map(|(name, next)| NextFire { name, next: Time(next) }).collect();
+    coming.sort_by_key(|one| one.next.0);
+    coming.truncate(SCHEDULES_MAX);
+    coming
 }
 
 fn alertmanager(app: &App) -> Option<AlertmanagerStatus> {
@@ -352,8 +372,21 @@ fn warnings(app: &App) -> Vec<String> {
     let known = app.library.standings().iter().map(|standing| standing.name.clone()).collect();
     warnings.extend(policy.warnings().iter().map(ToString::to_string));
     warnings.extend(policy.unknown_runbooks(&known).iter().map(ToString::to_string));
+    warnings.extend(misfitting_routes(app));
     if app.auth.is_open() {
         warnings.push("authentication is off: everybody on this machine is the daemon's admin".to_owned());
     }
     warnings
+}
+
+/// Routes whose parameters their runbook does not take: such a route starts nothing.
+fn misfitting_routes(app: &App) -> Vec<String> {
+    let actives = app.library.snapshot();
+    let routes = app.config.routes.iter().enumerate();
+    let misfits = routes.filter_map(|(index, route)| {
+        let active = actives.iter().find(|active| active.package.manifest.name == route.runbook)?;
+        let misfits = active.package.manifest.parameters_from(&route.parameters).err()?;
+        Some(format!("route {} to {} starts nothing: {}", index + 1, route.runbook, crate::intake::sentences(&misfits)))
+    });
+    misfits.collect()
 }

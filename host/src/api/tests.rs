@@ -26,6 +26,7 @@ mod brakes;
 mod document;
 mod look;
 mod plans;
+mod schedules;
 mod stream;
 
 const ROLES: [&str; 5] = ["sender", "viewer", "author", "operator", "admin"];
@@ -35,6 +36,7 @@ struct Daemon {
     app: Arc<App>,
     router: Router,
     dir: tempfile::TempDir,
+    world: Arc<Mutex<World>>,
 }
 
 fn token(role: &str) -> String {
@@ -55,13 +57,19 @@ async fn daemon_with(more: &str) -> Daemon {
             "[auth.tokens.the-{role}]\nrole = \"{role}\"\nperson = \"{role}\"\ntoken_file = {file:?}\n"
         ));
     }
-    let config = Config::from_text(&text, None, std::iter::empty()).expect("a sound configuration");
-    let world = Surroundings::Simulated(Arc::new(Mutex::new(World::invent_demo())));
+    let world = Arc::new(Mutex::new(World::invent_demo()));
     let store = Arc::new(Sqlite::in_memory().expect("a store"));
-    let app = App::build(config, world, store, Compiler::InProcess).await.expect("a daemon");
-    app.library.start().await.expect("the built-in runbooks");
+    let app = app(&text, &world, store).await;
     let router = super::router(app.clone());
-    Daemon { app, router, dir }
+    Daemon { app, router, dir, world }
+}
+
+async fn app(text: &str, world: &Arc<Mutex<World>>, store: Arc<Sqlite>) -> Arc<App> {
+    let config = Config::from_text(text, None, std::iter::empty()).expect("a sound configuration");
+    let stage = Surroundings::Simulated(world.clone());
+    let app = App::build(config, stage, store, Compiler::InProcess).await.expect("a daemon");
+    app.library.start().await.expect("the built-in runbooks");
+    app
 }
 
 impl Daemon {

@@ -69,6 +69,10 @@ pub(super) async fn start(app: &Arc<App>) -> Result<()> {
     tokio::spawn(watch_policy(app.clone()));
     tokio::spawn(tell(app.clone()));
     tokio::spawn(about_us::follow(app.clone()));
+    // A simulated world's clock moves by its runs alone.
+    if !app.runner.parts().clock.is_virtual() {
+        tokio::spawn(app.schedules.clone().follow());
+    }
     if let Some(catch_up) = app.catch_up.clone() {
         let silences = app.runner.parts().silences.clone();
         tokio::spawn(async move { silences.follow().await });

@@ -65,10 +65,16 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/runbooks/{name}", VIEWER),
     ("GET", "/v1/runbooks/{name}/versions", VIEWER),
     ("PUT", "/v1/runbooks/{name}/stage", OPERATOR),
+    ("POST", "/v1/runbooks/{name}/rollback", OPERATOR),
+    ("GET", "/v1/runbooks/{name}/diff", VIEWER),
+    ("GET", "/v1/runbooks/{name}/package", VIEWER),
+    // A signature proves itself; whose count says the configuration.
+    ("PUT", "/v1/runbooks/{name}/signature", AUTHOR),
     ("POST", "/v1/runbooks/{name}/runs", OPERATOR),
     // A plan changes nothing, but its code reads the real world.
     ("POST", "/v1/runbooks/{name}/plan", AUTHOR),
     ("GET", "/v1/runbooks/{name}/shadow", VIEWER),
+    ("GET", "/v1/schedules", VIEWER),
     ("POST", "/v1/backtests", AUTHOR),
     ("GET", "/v1/plans", VIEWER),
     ("POST", "/v1/plans", AUTHOR),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{
     ApproveArgs, BackupArgs, CancelArgs, DecideArgs, DemoteArgs, GrantArgs, MatchArgs, PauseArgs, PausesArgs,
-    PromoteArgs, ResumeArgs, RollbackArgs, RunArgs, StopAllArgs,
+    PromoteArgs, ResumeArgs, RunArgs, StopAllArgs,
 };
 use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
@@ -50,7 +50,7 @@ fn pick(all: &[String], prefix: &str, what: &str, help: &str) -> Result<String, 
 }
 
 /// Name and digest of `RUNBOOK[@DIGEST]`; without a digest, the version that is newest now.
-async fn version(client: &Client, words: &str) -> Result<(String, String), Failure> {
+pub(super) async fn version(client: &Client, words: &str) -> Result<(String, String), Failure> {
     let (prefix, wanted) = words.split_once('@').map_or((words, None), |(name, digest)| (name, Some(digest)));
     let name = runbook_name(client, prefix).await?;
     let answer = client.get(&format!("/v1/runbooks/{}/versions", segment(&name)), &[]).await?;
@@ -124,23 +124,6 @@ pub(super) async fn demote(client: &Client, screen: &Screen, args: &DemoteArgs) 
         }
     };
     set_stage(client, screen, &name, &of, args.stage.name(), &args.reason).await
-}
-
-/// Promotes the version before the one in use to the stage of the one in use.
-pub(super) async fn rollback(client: &Client, screen: &Screen, args: &RollbackArgs) -> Result<Exit, Failure> {
-    let name = runbook_name(client, &args.runbook).await?;
-    let path = format!("/v1/runbooks/{}", segment(&name));
-    let runbook = client.get(&path, &[]).await?;
-    let versions = client.get(&format!("{path}/versions"), &[]).await?;
-    let (used, stage) = (field(&runbook, "digest"), field(&runbook, "stage"));
-    let mut older = list(&versions, "versions").iter().skip_while(|version| field(version, "digest") != used).skip(1);
-    let Some(before) = older.next() else {
-        return Err(Failure::failed(
-            format!("{name} has no version before {}", digest(&used)),
-            format!("sandbook demote {} stops this one from acting", shell(&name)),
-        ));
-    };
-    set_stage(client, screen, &name, &field(before, "digest"), &stage, &args.reason).await
 }
 
 pub(super) async fn grant(client: &Client, screen: &Screen, args: &GrantArgs) -> Result<Exit, Failure> {

@@ -9,16 +9,19 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sandbook_core::duration::Rate;
 
 use super::author::{NewArgs, PathArgs, PushArgs, TestArgs};
+use super::inspect::InspectArgs;
 
 mod hold;
 mod plan;
 mod replay;
 mod runs;
+mod versions;
 
 pub(super) use hold::{ApproveArgs, DecideArgs, PauseArgs, PausesArgs, RearmArgs, StopAllArgs};
 pub(super) use plan::{ApplyArgs, PlanArgs};
 pub(super) use replay::{BacktestArgs, ReplayArgs};
 pub(super) use runs::{CancelArgs, JournalArgs, ResumeArgs, RunArgs, RunsArgs, ShowArgs, WatchArgs};
+pub(super) use versions::{DiffArgs, ExportArgs, ImportArgs, KeysCommand, SignArgs, VersionsArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 failed, 2 usage, 3 refused, 4 diverged, 5 would ask, 6 daemon unreachable,
@@ -84,6 +87,9 @@ pub enum Command {
     Alerts(AlertsArgs),
     /// Runbooks with stage, success rate and what they ask for
     Runbooks(RunbooksArgs),
+    /// What is due when: schedules with their next and last time, and why nothing is started where nothing is
+    #[command(after_help = "Examples:\n  sandbook schedules\n  sandbook schedules nightly-report --next 5")]
+    Schedules(SchedulesArgs),
     /// What the daemon can see: hosts and containers a runbook can be about
     Targets,
     /// Start a runbook: a folder that passes `check` as it is
@@ -97,8 +103,36 @@ pub enum Command {
                             sandbook test ./restart-predictor --scenario heals --update\n  \
                             sandbook test ./restart-predictor --from-run last")]
     Test(TestArgs),
-    /// State a package's maximum power: what it can read, change and send, and what it cannot
-    Inspect(PathArgs),
+    /// State a package's maximum power before it is installed: what it can read, change and send, what it cannot, and
+    /// whose signature it carries
+    #[command(after_help = "Examples:\n  sandbook inspect nightly-report.tar\n  \
+                            sandbook inspect ./restart-predictor --trust dana.pub")]
+    Inspect(InspectArgs),
+    /// What differs between two versions: what can be done newly and no longer, the manifest, the code
+    #[command(after_help = "Examples:\n  sandbook diff restart-unhealthy@1f3a restart-unhealthy@9c0d\n  \
+                            sandbook diff restart-unhealthy ./restart-unhealthy")]
+    Diff(DiffArgs),
+    /// Versions of a runbook with their signatures, and the stages they had
+    #[command(after_help = "Example:\n  sandbook versions restart-unhealthy")]
+    Versions(VersionsArgs),
+    /// Write a version's package with its signature into a file
+    #[command(after_help = "Example:\n  sandbook export restart-unhealthy@1f3a restart-unhealthy.tar")]
+    Export(ExportArgs),
+    /// Upload a package from a file that was exported; it enters stage shadow
+    #[command(
+        after_help = "Examples:\n  sandbook inspect restart-unhealthy.tar\n  sandbook import restart-unhealthy.tar"
+    )]
+    Import(ImportArgs),
+    /// Sign a package, or a version the daemon has, with a key in minisign's format
+    #[command(after_help = "Examples:\n  sandbook sign ./restart-predictor --key dana\n  \
+                            sandbook sign restart-unhealthy@1f3a --key dana\n\n\
+                            The same with minisign itself, over the line with the digest:\n  \
+                            sandbook inspect ./restart-predictor --json | jq -r .digest > digest\n  \
+                            minisign -S -s dana -m digest -x ./restart-predictor/runbook.minisig")]
+    Sign(SignArgs),
+    /// Make and show keys that sign packages
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Upload a package; it enters stage shadow
     #[command(
         after_help = "Examples:\n  sandbook push ./restart-predictor\n  sandbook push one-file.rhai --stage draft"
@@ -110,7 +144,7 @@ pub enum Command {
     Promote(PromoteArgs),
     /// Trust a runbook with less; shadow unless said otherwise
     Demote(DemoteArgs),
-    /// Put the previous version back
+    /// Let the version act again that acted before; the one in use only watches then
     Rollback(RollbackArgs),
     /// Permit one effect of one runbook on what is named, and nothing more
     #[command(
@@ -260,6 +294,16 @@ pub struct AlertsArgs {
 pub struct RunbooksArgs {
     /// One runbook in detail, with its versions
     pub runbook: Option<String>,
+}
+
+/// `schedules`.
+#[derive(Debug, Args)]
+pub struct SchedulesArgs {
+    /// Only of this runbook, also what no version has any more
+    pub runbook: Option<String>,
+    /// How many coming times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub next: u32,
 }
 
 /// `promote`.

@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use sandbook_core::effect::{Class, Effect};
 use sandbook_core::problem::Problem;
 use serde_json::{Value, json};
 
@@ -147,7 +146,7 @@ fn make_private(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Reads a package and looks at its code; every problem, and the package if there is one.
-async fn examine(path: &Path) -> Result<(Vec<Problem>, Option<(Package, Report)>), Failure> {
+pub(super) async fn examine(path: &Path) -> Result<(Vec<Problem>, Option<(Package, Report)>), Failure> {
     exists(path)?;
     let (package, mut problems) = match Package::read(Upload::Path(path)) {
         Ok(read) => read,
@@ -189,7 +188,7 @@ fn source(path: &Path, file: &str) -> Option<String> {
     std::fs::read_to_string(place).ok()
 }
 
-fn show_problems(screen: &Screen, path: &Path, problems: &[Problem]) {
+pub(super) fn show_problems(screen: &Screen, path: &Path, problems: &[Problem]) {
     let mut shown = problems.to_vec();
     if path.is_dir() {
         for problem in &mut shown {
@@ -238,138 +237,6 @@ pub(super) async fn check(screen: &Screen, args: &PathArgs) -> Result<Exit, Fail
     Ok(exit)
 }
 
-/// What a package can do at the very most, whatever anybody grants.
-fn power(package: &Package) -> Vec<(&'static str, Vec<&str>)> {
-    let of = |class: Class| -> Vec<&str> {
-        let asked = |name: &&str| Effect::find(name).is_some_and(|info| info.class == class);
-        package.manifest.requests.iter().map(String::as_str).filter(asked).collect()
-    };
-    vec![
-        ("can read", of(Class::Observe)),
-        ("can change, if granted", of(Class::Mutate)),
-        ("can send out, to listed hosts", of(Class::Egress)),
-        ("can tell people, on configured channels", of(Class::Tell)),
-    ]
-}
-
-/// What it can never do, because its manifest does not ask: in words for the groups that matter.
-fn cannot(package: &Package) -> Vec<String> {
-    let asks = |name: &str| package.manifest.requests.iter().any(|request| request == name);
-    let class = |class: Class| {
-        package.manifest.requests.iter().any(|name| Effect::find(name).is_some_and(|info| info.class == class))
-    };
-    let mut never = Vec::new();
-    if !class(Class::Mutate) {
-        never.push("change anything".to_owned());
-    } else {
-        if !asks("docker.exec") {
-            never.push("run a command inside a container".to_owned());
-        }
-        let others: Vec<&str> = Effect::ALL
-            .iter()
-            .filter(|info| info.class == Class::Mutate && info.name != "docker.exec" && !asks(info.name))
-            .map(|info| info.name)
-            .collect();
-        if !others.is_empty() {
-            never.push(format!("use {}", others.join(", ")));
-        }
-    }
-    if !class(Class::Egress) {
-        never.push("send anything out over the network".to_owned());
-    }
-    if !class(Class::Tell) {
-        never.push("notify anybody by itself".to_owned());
-    }
-    if !asks("logs.tail-container") && !asks("logs.search-container") {
-        never.push("read logs".to_owned());
-    }
-    never.push("read values of environment variables, files of the host or the Docker socket".to_owned());
-    never
-}
-
-pub(super) async fn inspect(screen: &Screen, args: &PathArgs) -> Result<Exit, Failure> {
-    let (problems, package) = examine(&args.path).await?;
-    let Some((package, report)) = package else {
-        if screen.json {
-            screen.value(&json!({"ok": false, "problems": problems}));
-        } else {
-            show_problems(screen, &args.path, &problems);
-        }
-        return Ok(Exit::Failed);
-    };
-    let exit = if problems.iter().any(|problem| !problem.warning) { Exit::Failed } else { Exit::Ok };
-    if screen.json {
-        let power: serde_json::Map<String, Value> = power(&package)
-            .into_iter()
-            .map(|(title, effects)| (title.split([',', ' ']).nth(1).unwrap_or(title).to_owned(), json!(effects)))
-            .collect();
-        screen.value(&json!({
-            "name": package.name, "version": package.version, "digest": package.digest, "manifest": package.manifest,
-            "power": power, "cannot": cannot(&package), "uses": report.effects, "has_verify": report.has_verify,
-            "files": package.files.iter().map(|(name, content)| json!({"name": name, "bytes": content.len()})).collect::<Vec<_>>(),
-            "problems": problems,
-        }));
-        return Ok(exit);
-    }
-    let ink = screen.ink;
-    let manifest = &package.manifest;
-    screen.line(&format!(
-        "{}  {}  {}",
-        ink.paint(Paint::Bold, &package.name),
-        package.version,
-        ink.paint(Paint::Dim, &package.digest)
-    ));
-    screen.line(&format!("{}\n", clean(&manifest.summary)));
-    let target = serde_json::to_value(manifest.target.kind).ok();
-    let target = target.as_ref().and_then(Value::as_str).unwrap_or_default();
-    screen.line(&format!("  is about     {}", if target == "none" { "nothing in particular" } else { target }));
-    screen.line(&format!("  starts with  {}", triggers(&package)));
-    let rates: Vec<String> = manifest.brake.attempts.iter().map(ToString::to_string).collect();
-    if !rates.is_empty() {
-        screen.line(&format!("  at most      {} on one target", rates.join(" and ")));
-    }
-    screen.line("");
-    for (title, effects) in power(&package).into_iter().filter(|(_, effects)| !effects.is_empty()) {
-        screen.line(&format!("{}: {}", ink.paint(Paint::Bold, title), effects.join(", ")));
-    }
-    screen.line(&format!("{}:", ink.paint(Paint::Bold, "cannot, whatever is granted")));
-    for never in cannot(&package) {
-        screen.line(&format!("  {never}"));
-    }
-    if !problems.is_empty() {
-        screen.line(&format!(
-            "\n{}: sandbook check {}",
-            diagnostics::tally(&problems),
-            shell(&args.path.display().to_string())
-        ));
-    }
-    Ok(exit)
-}
-
-/// What starts it, in words.
-fn triggers(package: &Package) -> String {
-    let words: Vec<String> = package
-        .manifest
-        .triggers
-        .iter()
-        .map(|trigger| {
-            let mut parts = Vec::new();
-            if !trigger.alert.is_empty() {
-                parts.push(format!("alert {}", trigger.alert.join(" or ")));
-            }
-            if !trigger.docker_event.is_empty() {
-                parts.push(format!("event {}", trigger.docker_event.join(" or ")));
-            }
-            if let Some(schedule) = &trigger.schedule {
-                parts.push(format!("schedule {schedule}"));
-            }
-            parts.extend(trigger.matchers.iter().map(ToString::to_string));
-            clean(&parts.join(" ")).into_owned()
-        })
-        .collect();
-    if words.is_empty() { "only a person or a route".to_owned() } else { words.join("; ") }
-}
-
 /// The package at a path, read here before anything is sent: mistakes are shown with their lines, and build output beside
 /// a package stays where it is. `None`: it has mistakes, which were shown.
 pub(super) fn package_at(screen: &Screen, path: &Path) -> Result<Option<Package>, Failure> {
@@ -386,21 +253,32 @@ pub(super) fn package_at(screen: &Screen, path: &Path) -> Result<Option<Package>
 }
 
 pub(super) async fn push(client: &Client, screen: &Screen, args: &PushArgs) -> Result<Exit, Failure> {
-    let Some(package) = package_at(screen, &args.path)? else { return Ok(Exit::Failed) };
-    let extension = args.path.extension().and_then(|extension| extension.to_str()).filter(|_| args.path.is_file());
+    push_package(client, screen, &args.path, args.stage).await
+}
+
+/// Uploads the package at a path, with the signature beside or inside it.
+pub(super) async fn push_package(
+    client: &Client,
+    screen: &Screen,
+    path: &Path,
+    stage: EntryStage,
+) -> Result<Exit, Failure> {
+    let Some(package) = package_at(screen, path)? else { return Ok(Exit::Failed) };
+    // A single file has no place for a signature; in a tar its digest is the same.
+    let single = path.is_file() && package.signature().is_none();
+    let extension = path.extension().and_then(|extension| extension.to_str()).filter(|_| single);
     let whole = || {
-        std::fs::read(&args.path)
-            .map_err(|error| Failure::failed(format!("{} cannot be read: {error}", args.path.display()), ""))
+        std::fs::read(path).map_err(|error| Failure::failed(format!("{} cannot be read: {error}", path.display()), ""))
     };
     let (content_type, bytes) = match extension {
         Some("rhai") => ("text/x-rhai", whole()?),
         Some("wasm") => ("application/wasm", whole()?),
         Some(_) | None => ("application/x-tar", package.to_tar()),
     };
-    let query = [("stage", args.stage.word().name().to_owned())];
+    let query = [("stage", stage.word().name().to_owned())];
     let answer = match client.upload("/v1/runbooks", &query, content_type, bytes).await {
         Ok(answer) => answer,
-        Err(failure) => return Err(quoted(screen, &args.path, failure)),
+        Err(failure) => return Err(quoted(screen, path, failure)),
     };
     if screen.json {
         screen.value(&answer);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::screen::{Paint, Screen};
 use super::text::clean;
+use crate::trust;
 
 /// The exit codes, the same for every command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,7 @@ impl Exit {
         match (status, code) {
             (200..=299, _) => Exit::Ok,
             (401 | 403, _) | (_, DENIED | STAGE | BRAKE | PLAN_EXPIRED | PLAN_APPLIED) => Exit::Refused,
+            (_, code) if UNTRUSTED.contains(&code) => Exit::Refused,
             (_, MISMATCH | PLAN_CHANGED) => Exit::Diverged,
             // A proxy in between answers for a daemon that does not.
             (502 | 504, _) => Exit::Unreachable,
@@ -57,6 +59,10 @@ const DENIED: &str = "SB0503";
 const STAGE: &str = "SB0508";
 /// A brake holds it back.
 const BRAKE: &str = "SB0509";
+
+/// A signature is missing, does not count or does not hold.
+const UNTRUSTED: [&str; 5] =
+    [trust::UNSIGNED, trust::UNKNOWN_KEY, trust::EXPIRED, trust::OTHER_DIGEST, trust::TAMPERED];
 
 /// The plan is too old.
 const PLAN_EXPIRED: &str = "SB0520";

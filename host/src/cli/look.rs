@@ -249,6 +249,31 @@ fn helped(runbook: &Value) -> Vec<(&'static str, String)> {
     lines
 }
 
+/// A line for each parameter: `grace=10s  a duration, at most 5m: how long it gets`.
+fn takes(parameters: &Value) -> Vec<String> {
+    let value = |value: &Value| value.as_object().and_then(|map| map.values().next()).map(summary).unwrap_or_default();
+    let line = |(name, one): (&String, &Value)| {
+        let default = if one["default"].is_null() { "…".to_owned() } else { value(&one["default"]) };
+        let mut said = format!("{name}={default}  {}", field(one, "type"));
+        for (word, key) in [("from", "min"), ("to", "max")] {
+            if !one[key].is_null() {
+                said.push_str(&format!(" {word} {}", value(&one[key])));
+            }
+        }
+        let choices: Vec<&str> = list(one, "choices").iter().filter_map(Value::as_str).collect();
+        if !choices.is_empty() {
+            said.push_str(&format!(" of {}", choices.join(", ")));
+        }
+        let pattern = field(one, "pattern");
+        if !pattern.is_empty() {
+            said.push_str(&format!(" matching {pattern}"));
+        }
+        let about = field(one, "summary");
+        if about.is_empty() { said } else { format!("{said}: {about}") }
+    };
+    parameters.as_object().into_iter().flatten().map(line).collect()
+}
+
 async fn runbook(client: &Client, screen: &Screen, prefix: &str) -> Result<Exit, Failure> {
     let name = super::act::runbook_name(client, prefix).await?;
     let path = format!("/v1/runbooks/{}", segment(&name));
@@ -273,6 +298,13 @@ async fn runbook(client: &Client, screen: &Screen, prefix: &str) -> Result<Exit,
         if !items.is_empty() {
             screen.line(&format!("  {}  {}", screen.ink.paint(Paint::Dim, title), clean(&items.join(", "))));
         }
+    }
+    for line in takes(&runbook["manifest"]["parameters"]) {
+        screen.line(&format!("  {}  {}", screen.ink.paint(Paint::Dim, "takes"), clean(&line)));
+    }
+    if runbook["next_fire"].is_string() {
+        let due = format!("{} (sandbook schedules {})", ago(&runbook["next_fire"], Timestamp::now()), shell(&name));
+        screen.line(&format!("  {}  {}", screen.ink.paint(Paint::Dim, "due"), clean(&due)));
     }
     for (title, said) in helped(&runbook) {
         screen.line(&format!("  {}  {}", screen.ink.paint(Paint::Dim, title), clean(&said)));

@@ -55,6 +55,10 @@ fn rows(status: &Value, now: Timestamp) -> Vec<(String, String, Paint)> {
             ("pauses", Value::Array(pauses)) => {
                 rows.extend(pauses.iter().map(|one| ("paused".to_owned(), pause(one, now), Paint::Warn)));
             }
+            ("schedules", Value::Array(coming)) => {
+                let said = |one: &Value| format!("{} {}", field(one, "name"), ago(&one["next"], now));
+                rows.push(("due".to_owned(), coming.iter().map(said).collect::<Vec<_>>().join(", "), paint));
+            }
             ("trips", Value::Array(trips)) => {
                 let said = |one| format!("{}: {}", field(one, "label"), field(one, "reason"));
                 rows.extend(trips.iter().map(|one| ("tripped".to_owned(), said(one), Paint::Bad)));

@@ -15,7 +15,7 @@ use url::Url;
 use super::tree::{Tree, join};
 use super::{
     AuthMode, BAD_VALUE, ChannelKind, DUPLICATE, INLINE_SECRET, MISSING_KEY, OPEN, QUEUE_MAX, RANGE, RATES_MAX,
-    RETENTION_MS_MIN, ROUTES_MAX, SUSPECT, Sections, UNKNOWN_NAME, UNSUPPORTED, WORKERS_MAX,
+    RETENTION_MS_MIN, ROUTES_MAX, RequireSignature, SUSPECT, Sections, UNKNOWN_NAME, UNSUPPORTED, WORKERS_MAX,
 };
 use crate::driver::docker::Endpoint;
 use crate::driver::egress::Allow;
@@ -188,6 +188,23 @@ impl Checker<'_> {
         let demotion = &sections.runbooks.demotion;
         self.range("runbooks.demotion.of", demotion.of, 1, DEMOTION_RUNS_MAX);
         self.range("runbooks.demotion.contradicted", demotion.contradicted, 0, demotion.of);
+        for (name, key) in &sections.trust.keys {
+            let path = join("trust.keys", name);
+            self.name(&path, name);
+            if let Some(Err(error)) = key.expires.as_deref().map(crate::trust::expiry) {
+                let message = format!("`{}`: {error}", join(&path, "expires"));
+                self.error(BAD_VALUE, &join(&path, "expires"), message, "");
+            }
+        }
+        if sections.runbooks.require_signature != RequireSignature::Never && sections.trust.keys.is_empty() {
+            let message =
+                "`require_signature` wants signatures, and no key is under [trust.keys]: nothing can have one";
+            self.warn(
+                "runbooks.require_signature",
+                message,
+                "sandbook keys new FILE, then [trust.keys.NAME] file = \"FILE.pub\"",
+            );
+        }
         for name in sections.runbooks.stages.keys() {
             self.runbook_name(&join("runbooks.stages", name), name);
         }

@@ -45,6 +45,8 @@ section! {
         routes: Vec<Route> = Vec::new();
         /// Packages from folders, and stages.
         runbooks: Runbooks = Runbooks::default();
+        /// Whose signatures of packages count.
+        trust: Trust = Trust::default();
         /// What runbooks may change.
         policy: Policy = Policy::default();
         /// Ceilings of attempts; the tightest of engine, policy and manifest wins.
@@ -169,6 +171,39 @@ section! {
         demotion: Demotion = Demotion::default();
         /// A version goes live only after a backtest of exactly it: `sandbook backtest`.
         backtest_required: bool = false;
+        /// What needs a signature by a key under `[trust.keys]`; what is built in never does.
+        require_signature: RequireSignature = RequireSignature::Never;
+    }
+}
+
+words! {
+    /// What needs a signature that counts.
+    RequireSignature ("one of never, live, always") {
+        /// Nothing.
+        #[default]
+        Never = "never",
+        /// Whatever is to be live; `ask` is the most an unsigned version can be.
+        Live = "live",
+        /// Every package: an unsigned one is not taken, and what a model drafted stays a draft.
+        Always = "always",
+    }
+}
+
+section! {
+    /// Trust.
+    Trust {
+        /// Keys by name.
+        keys: BTreeMap<String, TrustedKey> = BTreeMap::new();
+    }
+}
+
+section! {
+    /// One key.
+    TrustedKey {
+        /// File with the public key, as minisign writes it.
+        file: PathBuf;
+        /// From that day on, such as `2027-01-31`, it makes no new signature count; those accepted before stay.
+        expires: Option<String> = None;
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{Error, Library, Package, Result, Standing, Upload, builtin, now_ms};
 use crate::store::{self, Source};
+use crate::trust::Signed;
 
 /// What an upload led to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,6 +38,12 @@ pub enum UploadError {
     VersionTaken { name: String, version: String, digest: String },
     #[error("an upload cannot be {0} at once; upload it in shadow, look at what it would do, then `sandbook promote`")]
     StageTooHigh(Stage),
+    #[error(transparent)]
+    Signature(crate::trust::Broken),
+    #[error(
+        "{name} is {signed}, and `require_signature = \"always\"` under [runbooks] takes only packages with a signature that counts"
+    )]
+    Unsigned { name: String, signed: Box<Signed> },
     #[error(transparent)]
     Store(store::Error),
 }
@@ -110,6 +117,7 @@ impl Library {
             return Err(UploadError::StageTooHigh(stage));
         }
         let (package, warnings) = self.read(bytes, content_type, origin).await?;
+        self.signed_upload(&package, origin, by).await?;
         let mut work = self.work.lock().await;
         let Some((version, created)) = self.put(&package, by, false).await? else {
             let versions = self.store.versions(&package.name).await?;
@@ -117,6 +125,7 @@ impl Library {
             let digest = taken.map(|row| row.digest).unwrap_or_default();
             return Err(UploadError::VersionTaken { name: package.name, version: package.version, digest });
         };
+        self.keep_signature(&package, by).await?;
         let Package { name, digest, manifest, .. } = package;
         if created {
             let at = now_ms();
@@ -176,6 +185,8 @@ impl Library {
         let previous = history.iter().find(|row| row.stage >= Stage::Ask && row.digest != current.digest);
         let previous = previous.ok_or_else(|| Error::NothingBefore(current.name.clone()))?;
         let target = self.find(&current.name, Some(&previous.digest))?;
+        // Before anything changes: half a rollback would leave nothing that acts.
+        self.signed_for(&target, previous.stage, by).await?;
         let change = |stage| StageChange { stage, reason: reason.to_owned(), by: by.to_owned() };
         if current.stage >= Stage::Ask {
             self.apply(&mut work, &current, &change(Stage::Shadow)).await?;
@@ -185,6 +196,7 @@ impl Library {
 
     async fn apply(&self, work: &mut super::Work, before: &Standing, change: &StageChange) -> Result<StageSet> {
         let StageChange { stage, reason, by } = change;
+        self.signed_for(before, *stage, by).await?;
         let at = now_ms();
         if !self.store.set_stage(&before.name, &before.digest, *stage, reason, by, at).await? {
             return Err(Error::UnknownVersion { name: before.name.clone(), digest: before.digest.clone() });
@@ -244,4 +256,9 @@ pub(super) fn built_in(files: &[(&str, &[u8])]) -> std::result::Result<Package, 
     let (mut package, _) = Package::read(Upload::Bytes { bytes: &tar, content_type: Some("application/x-tar") })?;
     (package.origin, package.source) = (Origin::BuiltIn, Source::BuiltIn);
     Ok(package)
+}
+
+/// Whether a digest is that of a package embedded in this program.
+pub fn is_built_in(digest: &str) -> bool {
+    builtin::ALL.iter().any(|(_, files)| built_in(files).is_ok_and(|package| package.digest == digest))
 }

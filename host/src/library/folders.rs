@@ -15,8 +15,8 @@ use sandbook_core::run::Origin;
 use tokio::sync::mpsc;
 
 use super::{
-    Broken, Library, MANIFEST_FILE, Package, Result, SAME_NAME, SCRIPT_FILE, UNREADABLE, Upload, WASM_FILE, Work,
-    problem,
+    Broken, Library, MANIFEST_FILE, Package, Result, SAME_NAME, SCRIPT_FILE, SIGNATURE_FILE, UNREADABLE, Upload,
+    WASM_FILE, Work, problem,
 };
 use crate::store::Source;
 
@@ -148,6 +148,7 @@ impl Library {
         (package.origin, package.source) = (Origin::Person, Source::Dir);
         let entry = (package.name.clone(), package.digest.clone());
         problems.extend(self.check(&package).await);
+        problems.extend(self.signature_problems(&package).await?);
         if problems.iter().any(|problem| !problem.warning) {
             return Ok(Err(problems));
         }
@@ -155,6 +156,7 @@ impl Library {
             self.put(&package, &folder.display().to_string(), true).await?;
             tracing::info!(runbook = %package.name, digest = %package.digest, folder = %folder.display(), "runbook loaded");
         }
+        self.keep_signature(&package, &folder.display().to_string()).await?;
         Ok(Ok((entry, problems)))
     }
 
@@ -218,7 +220,7 @@ fn fingerprint(dirs: &[PathBuf]) -> Vec<Seen> {
         let folders = packages(dir).unwrap_or_default();
         look(dir.clone());
         for folder in folders {
-            for name in [MANIFEST_FILE, SCRIPT_FILE, WASM_FILE, "README.md"] {
+            for name in [MANIFEST_FILE, SCRIPT_FILE, WASM_FILE, SIGNATURE_FILE, "README.md"] {
                 look(folder.join(name));
             }
             let scenarios = std::fs::read_dir(folder.join("scenarios")).into_iter().flatten().flatten();

@@ -9,7 +9,7 @@ use sandbook_core::manifest::Trigger;
 use sandbook_core::matching::{Matcher, Op};
 use sandbook_core::problem::{Problem, line_column};
 
-use super::{CODE, NEVER, Package, UNREQUESTED, UNUSED, problem};
+use super::{CODE, NEVER, Package, TIMEZONE, UNREQUESTED, UNUSED, problem};
 use crate::guest::{Code, GuestProblem, Report, Sandbox};
 
 impl Package {
@@ -21,6 +21,7 @@ impl Package {
     /// The same with what the code can ask for. The report is empty when the code does not compile.
     pub async fn examine(&self, sandbox: &Sandbox) -> (Vec<Problem>, Report) {
         let mut problems = self.never_matching();
+        problems.extend(self.unknown_zones());
         let report = match Box::pin(sandbox.report(&self.code)).await {
             Ok(report) => report,
             Err(error) => {
@@ -113,6 +114,19 @@ impl Package {
             problems.push(Problem { code: NEVER, file, line, column, message, help, warning: true });
         }
         problems
+    }
+
+    /// Time zones that this machine does not know.
+    fn unknown_zones(&self) -> Vec<Problem> {
+        let zones = self.manifest.triggers.iter().filter_map(|trigger| trigger.timezone.as_deref());
+        let unknown = zones.filter_map(|name| {
+            let message = crate::schedules::zone(name).err()?;
+            let (line, column) = self.in_manifest(&format!("{name:?}"));
+            let help = "write a name of the time zone database, like Europe/Berlin".to_owned();
+            let file = self.manifest_file.clone();
+            Some(Problem { code: TIMEZONE, file, line, column, message, help, warning: false })
+        });
+        unknown.collect()
     }
 
     fn nth_trigger(&self, index: usize) -> (u32, u32) {

@@ -23,6 +23,8 @@ pub const SCRIPT_FILE: &str = "main.rhai";
 pub const WASM_FILE: &str = "main.wasm";
 /// Where a single component carries its manifest.
 pub const MANIFEST_SECTION: &str = "sandbook:manifest";
+/// A signature of the package's digest, in minisign's format; not part of the digest.
+pub const SIGNATURE_FILE: &str = "runbook.minisig";
 /// Bytes of a script at the most: a long one has 20 KiB.
 pub const SCRIPT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a manifest at the most.
@@ -89,9 +91,24 @@ impl Package {
                     .file_name()
                     .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
                 let bytes = read_file(path, &shown, archive::PACKED_BYTES_MAX)?;
-                from_bytes(&bytes, None, &shown)
+                let (mut package, warnings) = from_bytes(&bytes, None, &shown)?;
+                package.take_signature_beside(path)?;
+                Ok((package, warnings))
             }
         }
+    }
+
+    /// The signature beside a file: `main.rhai.minisig`, as minisign names it.
+    fn take_signature_beside(&mut self, path: &Path) -> Result<(), Vec<Problem>> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".minisig");
+        let beside = Path::new(&beside);
+        if beside.is_file() && self.signature().is_none() {
+            let text = read_file(beside, SIGNATURE_FILE, crate::trust::TEXT_BYTES_MAX)?;
+            self.files.push((SIGNATURE_FILE.to_owned(), text));
+            self.files.sort();
+        }
+        Ok(())
     }
 
     /// The canonical tar: the same files are the same bytes.
@@ -102,6 +119,11 @@ impl Package {
     /// A file's bytes.
     pub fn file(&self, name: &str) -> Option<&[u8]> {
         self.files.iter().find(|(known, _)| known == name).map(|(_, content)| content.as_slice())
+    }
+
+    /// The signature it came with, as text.
+    pub fn signature(&self) -> Option<String> {
+        self.file(SIGNATURE_FILE).map(|text| String::from_utf8_lossy(text).into_owned())
     }
 
     /// What a person reads first; empty where there is none.
@@ -155,6 +177,7 @@ fn folder(path: &Path) -> Result<Files, Vec<Problem>> {
         (SCRIPT_FILE, SCRIPT_BYTES_MAX),
         (WASM_FILE, COMPONENT_BYTES_MAX),
         (README_FILE, MANIFEST_BYTES_MAX),
+        (SIGNATURE_FILE, crate::trust::TEXT_BYTES_MAX),
     ] {
         let file = path.join(name);
         if file.exists() {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{Active, CONFIGURED, ENGINE, Library, Package, Published, Result, SHADOWS_MAX, Standing, Work, now_ms};
 use crate::store::{PutVersion, Source, StageRow, VersionRow};
+use crate::trust::Signed;
 
 /// Characters of the digest that tell two contents of one version apart.
 const SUFFIX_DIGITS: usize = 8;
@@ -50,6 +51,7 @@ impl Library {
     /// Computes everything anew and publishes it.
     pub(super) async fn refresh(&self, work: &mut Work) -> Result<()> {
         let rows = self.store.all_versions().await?;
+        self.verify_signatures(work).await?;
         let staged: BTreeSet<String> = self.store.stages().await?.into_iter().map(|row| row.name).collect();
         let mut by_name: BTreeMap<&str, Vec<&VersionRow>> = BTreeMap::new();
         for row in &rows {
@@ -78,6 +80,8 @@ impl Library {
         let mut recorded = false;
         for row in versions {
             let Some(stage) = self.configured(work, row) else { continue };
+            // What its signature does not allow never was its stage.
+            let stage = stage.min(self.ceiling(row.source, &signed(work, row)));
             if last.is_some_and(|last| last.digest == row.digest && last.stage == stage) {
                 continue;
             }
@@ -118,6 +122,9 @@ impl Library {
         {
             stage = stage.min(pin.stage);
         }
+        let signed = signed(work, row);
+        let ceiling = self.ceiling(row.source, &signed);
+        stage = stage.min(ceiling);
         let there = in_folder(work, row)
             || row.source == Source::Upload
             || work.built_in.get(&row.name).is_some_and(|digest| *digest == row.digest);
@@ -134,6 +141,8 @@ impl Library {
             demoted: set.is_some_and(|set| set.by == ENGINE),
             current: false,
             present: there || configured.is_some() || set.is_some_and(|set| set.stage >= Stage::Ask),
+            signed,
+            ceiling,
             since: newest.map_or(row.at, |set| set.at.max(row.at)),
             at: row.at,
             by: row.by.clone(),
@@ -182,4 +191,8 @@ impl Library {
 
 fn in_folder(work: &Work, row: &VersionRow) -> bool {
     work.folders.values().any(|(name, digest)| *name == row.name && *digest == row.digest)
+}
+
+fn signed(work: &Work, row: &VersionRow) -> Signed {
+    work.signed.get(&row.digest).cloned().unwrap_or(Signed::Unsigned)
 }

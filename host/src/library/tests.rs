@@ -179,6 +179,8 @@ fn write(dir: &Path, files: &[(&str, &str)]) {
 
 /// A library with its store, over a directory of packages.
 mod demotion;
+mod signatures;
+mod versions;
 
 struct Fixture {
     dir: TempDir,

@@ -7,6 +7,7 @@ use sandbook_core::duration::{Bytes, DurationMs};
 use sandbook_core::effect::{Class, Effect};
 use sandbook_core::journal;
 use sandbook_core::manifest::{DOCKER_ACTIONS, Limits, ParameterType, TargetSpec, Verify};
+use sandbook_core::schedule::{CatchUp, Patience};
 
 /// A key: name, what it holds, its default, what it means.
 type Row = (&'static str, &'static str, String, String);
@@ -97,7 +98,25 @@ fn trigger() -> Vec<Row> {
             format!("any of {actions}; `health_status` alone is any change of health"),
         ),
         ("schedule", "text", none(), "five cron fields, such as `0 3 * * *`".to_owned()),
-        ("timezone", "text", code("UTC"), "of the schedule, such as `Europe/Berlin`".to_owned()),
+        ("timezone", "text", code("UTC"), "of the schedule, such as `Europe/Berlin`; a time that the clock skips is made when the clock is moved, one that comes twice is made once".to_owned()),
+        (
+            "catch_up",
+            "text",
+            code(CatchUp::default().name()),
+            "`latest`: of the times that were missed while the daemon was down the newest is made up for; `skip`: none".to_owned(),
+        ),
+        (
+            "catch_up_within",
+            "duration",
+            code(DurationMs(Patience::WITHIN_MS)),
+            format!("how old that one may be; from {} to {}", code(DurationMs(Patience::WITHIN_MS_MIN)), code(DurationMs(Patience::WITHIN_MS_MAX))),
+        ),
+        (
+            "target",
+            "text",
+            none(),
+            "what scheduled runs are about: `name`, `host/name` or `host/project/service`".to_owned(),
+        ),
         ("priority", "number", code(0), "higher wins whatever is more specific".to_owned()),
         ("continue", "true or false", code(false), "lets the next best runbook run as well".to_owned()),
     ]
@@ -137,8 +156,12 @@ fn parameters() -> Vec<Row> {
             "default",
             "a value of the type",
             none(),
-            "durations and texts in quotes; without a default every run must be given one".to_owned(),
+            "durations, sizes and texts in quotes; without a default every run must be given one; a script sees durations in milliseconds and sizes in bytes".to_owned(),
         ),
+        ("min", "a value of the type", none(), "nothing less; of integers, numbers, durations and sizes".to_owned()),
+        ("max", "a value of the type", none(), "nothing more; of the same".to_owned()),
+        ("pattern", "text", none(), "a regular expression that a text matches as a whole".to_owned()),
+        ("choices", "list of texts", none(), "what a choice is among; a script sees the chosen text".to_owned()),
         ("summary", "text", none(), "what it is for".to_owned()),
     ]
 }

@@ -217,10 +217,11 @@ fn check_cause(reader: &mut Reader<'_>, scenario: &Scenario, manifest: &Manifest
     {
         missing_container(reader, &scenario.world, target.get_ref(), target.span().start);
     }
-    if let Err(problems) = manifest.parameters_from(&scenario.texts()) {
-        let place = scenario.parameters.values().next().map_or(0, |value| value.span().start);
-        for problem in problems {
-            reader.report(UNKNOWN, place, problem, "`[parameters]` of the manifest lists them");
+    if let Err(misfits) = manifest.parameters_from(&scenario.texts()) {
+        let first = scenario.parameters.values().next().map_or(0, |value| value.span().start);
+        for misfit in misfits {
+            let place = scenario.parameters.get(&misfit.parameter).map_or(first, |value| value.span().start);
+            reader.report(UNKNOWN, place, misfit.message, "`[parameters]` of the manifest lists them");
         }
     }
     if let Some(llm) = &scenario.llm {

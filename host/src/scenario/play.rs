@@ -230,9 +230,10 @@ impl Bench {
             Aimed::Ambiguous(why) => return Err((Outcome::AmbiguousTarget, why)),
             Aimed::Unreachable(error) => return Err((Outcome::Failed, error.to_string())),
         };
-        let parameters = manifest
-            .parameters_from(&scenario.texts())
-            .map_err(|problems| (Outcome::Failed, format!("the parameters do not fit: {}", problems.join("; "))))?;
+        let parameters = manifest.parameters_from(&scenario.texts()).map_err(|misfits| {
+            let why = crate::intake::sentences(&misfits);
+            (Outcome::Failed, format!("the parameters do not fit: {why}"))
+        })?;
         let parameters = parameters.into_iter();
         let parameters = parameters.map(|(name, value)| (name, serde_json::to_value(value).unwrap_or_default()));
         let alert = scenario.alert.as_ref().map(|alert| AlertInput {

@@ -231,6 +231,28 @@ impl Store for Sqlite {
         self.readers.read(move |sql| versions::current(sql, &name)).boxed()
     }
 
+    fn put_signature(&self, signature: SignatureRow) -> Answer<'_, bool> {
+        self.write(move |tx| signatures::put(tx, &signature)).boxed()
+    }
+    fn signatures(&self) -> Answer<'_, Vec<SignatureRow>> {
+        self.readers.read(signatures::list).boxed()
+    }
+
+    fn schedules(&self) -> Answer<'_, Vec<ScheduleRow>> {
+        self.readers.read(schedules::list).boxed()
+    }
+    fn fires(&self, key: &ScheduleKey, limit: u32) -> Answer<'_, Vec<FireRow>> {
+        let key = key.clone();
+        self.readers.read(move |sql| schedules::fires(sql, &key, limit)).boxed()
+    }
+    fn follow_schedule(&self, key: &ScheduleKey, seen: u64) -> Answer<'_, ()> {
+        let key = key.clone();
+        self.write(move |tx| schedules::follow(tx, &key, seen)).boxed()
+    }
+    fn fire(&self, fire: Fire) -> Answer<'_, Fired> {
+        self.write(move |tx| schedules::fire(tx, fire)).boxed()
+    }
+
     fn audit(&self, who: &str, what: &str, subject: &str, details: Value, at: u64) -> Answer<'_, u64> {
         let (who, what, subject) = (who.to_owned(), what.to_owned(), subject.to_owned());
         let line = audit::Line { who, what, subject, details, at };

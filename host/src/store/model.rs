@@ -16,12 +16,14 @@ mod brakes;
 mod llm;
 mod outcomes;
 mod people;
+mod schedules;
 
 pub(in crate::store) use brakes::figures;
 pub use brakes::*;
 pub use llm::*;
 pub use outcomes::*;
 pub use people::*;
+pub use schedules::*;
 
 /// Rows of one page when a filter asks for more, or for none.
 pub const PAGE_MAX: u32 = 1_000;

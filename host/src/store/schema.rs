@@ -10,7 +10,7 @@ use super::{Error, Result};
 
 /// All migrations, oldest first.
 pub(super) const MIGRATIONS: &[&str] =
-    &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS, BACKTESTS, LLM];
+    &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS, BACKTESTS, LLM, SCHEDULES];
 
 /// Alerts, runs, journals, brakes and memory.
 const RUNS: &str = "
@@ -312,6 +312,36 @@ CREATE TABLE llm_calls (
 ) STRICT;
 CREATE INDEX llm_calls_at ON llm_calls (at);
 CREATE INDEX llm_calls_run ON llm_calls (run) WHERE run IS NOT NULL;
+";
+
+/// Schedules with their times, and signatures of versions.
+const SCHEDULES: &str = "
+CREATE TABLE schedules (
+    id INTEGER PRIMARY KEY,
+    runbook TEXT NOT NULL,
+    schedule TEXT NOT NULL,
+    timezone TEXT NOT NULL,
+    target TEXT NOT NULL,
+    seen INTEGER NOT NULL,           -- everything due until then is settled
+    UNIQUE (runbook, schedule, timezone, target)
+) STRICT;
+CREATE TABLE fires (
+    schedule INTEGER NOT NULL,
+    at INTEGER NOT NULL,             -- when it was due
+    noticed INTEGER NOT NULL,
+    result TEXT NOT NULL,
+    why TEXT NOT NULL,
+    run TEXT,
+    PRIMARY KEY (schedule, at)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE signatures (
+    digest TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    at INTEGER NOT NULL,             -- when it was accepted
+    by TEXT NOT NULL,
+    PRIMARY KEY (digest, key_id)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings a file up to date. A crash leaves it at one of the versions in between.

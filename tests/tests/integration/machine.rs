@@ -265,14 +265,14 @@ fn a_database_locked_by_another_process_holds_runs_up_and_loses_and_repeats_noth
 }
 
 /// The wall clock of a daemon, set by a file. Its other clocks stay as they are, as they do when a real one is set.
-struct WallClock {
+pub(crate) struct WallClock {
     file: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl WallClock {
     #[track_caller]
-    fn of(setup: Setup) -> (WallClock, Setup) {
+    pub(crate) fn of(setup: Setup) -> (WallClock, Setup) {
         let installed = |folder: PathBuf| folder.join("faketime/libfaketimeMT.so.1");
         let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
         let library = folders.map(installed).find(|path| path.is_file());
@@ -289,7 +289,7 @@ impl WallClock {
 
     /// Sets it to the true time and an offset, such as `+1h`, at once.
     #[track_caller]
-    fn set(&self, offset: &str) {
+    pub(crate) fn set(&self, offset: &str) {
         let beside = self.file.with_extension("new");
         std::fs::write(&beside, offset).expect("writable");
         std::fs::rename(beside, &self.file).expect("writable");

@@ -15,6 +15,7 @@
 //! - `plan`: what a runbook would do, and letting it do that and nothing else
 //! - `replay`: runs executed again from their journals, and drafts tried on recorded alerts
 //! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
+//! - `schedules`: each time of a schedule is made once; `versions`: signed, compared, carried and put back
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
@@ -46,6 +47,8 @@ mod plan;
 mod replacing;
 mod replay;
 mod scenarios;
+mod schedules;
 mod silence;
 mod tidy;
+mod versions;
 mod waiting;

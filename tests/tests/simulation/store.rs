@@ -195,6 +195,9 @@ impl Store for SimStore {
         stopped() -> Option<Stop>;
         trips(open_only: bool) -> Vec<Trip>;
         attempts(filter: AttemptFilter) -> Vec<AttemptRow>;
+        signatures() -> Vec<SignatureRow>;
+        schedules() -> Vec<ScheduleRow>;
+        fires(key: &ScheduleKey, limit: u32) -> Vec<FireRow>;
     }
     plain! { Write:
         join(episode: &str, run: &str) -> ();
@@ -203,6 +206,9 @@ impl Store for SimStore {
         put_version(version: VersionRow) -> PutVersion;
         set_stage(name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> bool;
         audit(who: &str, what: &str, subject: &str, details: Value, at: u64) -> u64;
+        put_signature(signature: SignatureRow) -> bool;
+        follow_schedule(key: &ScheduleKey, seen: u64) -> ();
+        fire(fire: Fire) -> Fired;
         put_plan(plan: PlanRow) -> ();
         put_backtest(backtest: BacktestRow) -> ();
         llm_reserve(call: LlmCall, ceilings: Vec<LlmCeiling>) -> LlmReserved;

@@ -4,18 +4,17 @@
 
 use std::fmt::Display;
 
-use indexmap::IndexMap;
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    Brake, Condition, Limits, Manifest, Parameter, ParameterType, ParameterValue, TargetSpec, Trigger, Verify,
-    check_schedule, check_timezone,
+    Brake, Condition, Limits, Manifest, TargetSpec, Trigger, Verify, declared,
     read::{self, Reader, Section, Span},
 };
 use crate::{
     duration::{Bytes, DurationMs},
     effect::{Effect, closest},
     problem::{Problem, quote},
+    schedule::{CatchUp, Patience, Schedule, check_timezone},
     target::Kind,
 };
 
@@ -56,7 +55,7 @@ pub(super) fn parse(text: &str, file: &str) -> Result<(Manifest, Vec<Problem>), 
         summary: summary(&mut reader, &root),
         triggers: triggers(&mut reader, &root, target.kind),
         target,
-        parameters: parameters(&mut reader, &root),
+        parameters: declared::parameters(&mut reader, &root),
         requests: requests(&mut reader, &root),
         limits: limits(&mut reader, &root),
         brake: brake(&mut reader, &root),
@@ -137,7 +136,18 @@ fn triggers(reader: &mut Reader<'_>, root: &Section<'_>, kind: Kind) -> Vec<Trig
 }
 
 fn trigger(reader: &mut Reader<'_>, section: &Section<'_>, kind: Kind) -> Trigger {
-    let known = ["alert", "match", "docker_event", "schedule", "timezone", "priority", "continue"];
+    let known = [
+        "alert",
+        "match",
+        "docker_event",
+        "schedule",
+        "timezone",
+        "catch_up",
+        "catch_up_within",
+        "target",
+        "priority",
+        "continue",
+    ];
     reader.known_keys(section, &known);
     let priority = reader.integer(section, "priority").map_or(0, |(number, span)| {
         i32::try_from(number).unwrap_or_else(|_| {
@@ -150,8 +160,17 @@ fn trigger(reader: &mut Reader<'_>, section: &Section<'_>, kind: Kind) -> Trigge
         alert: alert_names(reader, section),
         matchers: reader.parsed_list(section, "match"),
         docker_event: docker_events(reader, section),
-        schedule: checked(reader, section, "schedule", check_schedule),
+        schedule: checked(reader, section, "schedule", |text| Schedule::parse(text).map(drop)),
         timezone: checked(reader, section, "timezone", check_timezone),
+        catch_up: word(reader, section, "catch_up", &CatchUp::ALL.map(|one| (one.name(), one))),
+        catch_up_within: reader.parsed(section, "catch_up_within").and_then(|found| {
+            let bounds = (DurationMs(Patience::WITHIN_MS_MIN), DurationMs(Patience::WITHIN_MS_MAX));
+            within(reader, &section.key("catch_up_within"), found, bounds)
+        }),
+        target: checked(reader, section, "target", |text| match text.trim().is_empty() {
+            true => Err("it names nothing"),
+            false => Ok(()),
+        }),
         priority,
         continue_: reader.flag(section, "continue").unwrap_or(false),
     };
@@ -210,12 +229,21 @@ fn check_sources(reader: &mut Reader<'_>, section: &Section<'_>, kind: Kind) {
     if (alert && event) || (schedule && (alert || matchers || event)) {
         error("a trigger listens to alerts, to docker events or to a schedule", "write one [[trigger]] for each");
     }
-    if written("timezone") && !schedule {
-        error("`trigger.timezone` stands without a schedule", "remove it, or add schedule = \"0 3 * * *\"");
+    for key in ["timezone", "catch_up", "catch_up_within", "target"].into_iter().filter(|key| written(key) && !schedule)
+    {
+        let message = format!("`trigger.{key}` stands without a schedule");
+        error(&message, "remove it, or add schedule = \"0 3 * * *\"");
     }
-    if schedule && matches!(kind, Kind::Container | Kind::Service) {
+    if schedule && !written("target") && matches!(kind, Kind::Container | Kind::Service) {
         let message = "a scheduled run has no labels that could name its target";
-        reader.warn(&section.span, message.to_owned(), "write kind = \"none\" or \"host\" under [target]".to_owned());
+        let help = "add target = \"NAME\" to the trigger, or write kind = \"none\" or \"host\" under [target]";
+        reader.warn(&section.span, message.to_owned(), help.to_owned());
+    }
+    if written("catch_up_within")
+        && section.find("catch_up").is_some_and(|word| word.get_ref().as_str() == Some("skip"))
+    {
+        let message = "`trigger.catch_up_within` has no effect: nothing is made up for";
+        reader.warn(&section.span, message.to_owned(), "remove it, or write catch_up = \"latest\"".to_owned());
     }
 }
 
@@ -244,7 +272,12 @@ fn target(reader: &mut Reader<'_>, root: &Section<'_>) -> TargetSpec {
 }
 
 /// One of a few words.
-fn word<T: Copy>(reader: &mut Reader<'_>, section: &Section<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+pub(super) fn word<T: Copy>(
+    reader: &mut Reader<'_>,
+    section: &Section<'_>,
+    key: &str,
+    words: &[(&str, T)],
+) -> Option<T> {
     let (text, span) = reader.string(section, key)?;
     let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
     if found.is_none() {
@@ -254,62 +287,6 @@ fn word<T: Copy>(reader: &mut Reader<'_>, section: &Section<'_>, key: &str, word
         reader.error(read::BAD_VALUE, &span, message, help.unwrap_or_default());
     }
     found
-}
-
-fn parameters(reader: &mut Reader<'_>, root: &Section<'_>) -> IndexMap<String, Parameter> {
-    let Some(section) = reader.table(root, "parameters") else { return IndexMap::new() };
-    // Tables come sorted; people expect their own order.
-    let mut names: Vec<_> = section.table.keys().collect();
-    names.sort_by_key(|name| name.span().start);
-    let mut parameters = IndexMap::new();
-    for name in names {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        let text = name.get_ref();
-        if text.len() > 63 || !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.bytes().all(plain) {
-            let message =
-                format!("parameter {}: a name must be up to 63 of a-z, 0-9 and _, a letter first", quote(text));
-            reader.error(read::BAD_VALUE, &name.span(), message, String::new());
-        }
-        if let Some(parameter) = reader.table(&section, text).and_then(|section| parameter(reader, &section)) {
-            parameters.insert(text.to_string(), parameter);
-        }
-    }
-    parameters
-}
-
-fn parameter(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Parameter> {
-    reader.known_keys(section, &["type", "default", "summary"]);
-    let types = ParameterType::ALL.map(|type_| (type_.name(), type_));
-    if section.find("type").is_none() {
-        reader.missing(section, "type", "one of text, integer, number, flag, duration");
-    }
-    let summary = reader.string(section, "summary").map(|(text, _)| text).unwrap_or_default();
-    let type_ = word(reader, section, "type", &types)?;
-    let default = section.find("default").and_then(|value| {
-        let default = default_of(type_, value.get_ref());
-        if default.is_none() {
-            let message = format!("`{}` must be {}", section.key("default"), type_.example());
-            reader.error(read::PARAMETER, &value.span(), message, format!("its type is {}", type_.name()));
-        }
-        default
-    });
-    Some(Parameter { type_, default, summary })
-}
-
-/// A default as TOML has it: numbers and flags bare, texts and durations quoted.
-fn default_of(type_: ParameterType, value: &DeValue<'_>) -> Option<ParameterValue> {
-    match type_ {
-        ParameterType::Text | ParameterType::Duration => value.as_str().and_then(|text| type_.value_from(text)),
-        ParameterType::Integer => read::integer(value).map(ParameterValue::Integer),
-        ParameterType::Number => match value {
-            DeValue::Float(number) => type_.value_from(number.as_str()),
-            DeValue::Integer(_) => read::integer(value).map(|number| ParameterValue::Number(number as f64)),
-            DeValue::String(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-                None
-            }
-        },
-        ParameterType::Flag => value.as_bool().map(ParameterValue::Flag),
-    }
 }
 
 fn requests(reader: &mut Reader<'_>, root: &Section<'_>) -> Vec<String> {

@@ -73,7 +73,7 @@ fn the_contracts_example_is_sound() {
     assert_eq!(
         lines(&warnings),
         [
-            "11:1 ~SB0210 a scheduled run has no labels that could name its target (write kind = \"none\" or \"host\" under [target])"
+            "11:1 ~SB0210 a scheduled run has no labels that could name its target (add target = \"NAME\" to the trigger, or write kind = \"none\" or \"host\" under [target])"
         ]
     );
     assert_eq!(manifest.name, "restart-unhealthy");
@@ -203,11 +203,11 @@ fn sections_are_checked() {
         ),
         (
             "[parameters.n]\ndefault = 1",
-            "1:1 SB0204 `parameters.n.type` is missing (one of text, integer, number, flag, duration)",
+            "1:1 SB0204 `parameters.n.type` is missing (one of text, integer, number, flag, duration, size, choice)",
         ),
         (
             "[parameters.n]\ntype = \"int\"",
-            "2:8 SB0205 `parameters.n.type` is \"int\", it must be one of text, integer, number, flag, duration",
+            "2:8 SB0205 `parameters.n.type` is \"int\", it must be one of text, integer, number, flag, duration, size, choice",
         ),
         (
             "[parameters.n]\ntype = \"integer\"\ndefault = \"1\"",
@@ -267,8 +267,9 @@ fn parameters_are_typed_and_completed() {
     );
     let errors =
         manifest.parameters_from(&given(&[("grce", "1s"), ("zzzzzz", ""), ("share", "inf"), ("grace", "ten")]));
+    let errors: Vec<String> = errors.expect_err("broken").iter().map(ToString::to_string).collect();
     assert_eq!(
-        errors.expect_err("broken"),
+        errors,
         [
             "runbook x has no parameter \"grce\"; did you mean `grace`?",
             "runbook x has no parameter \"zzzzzz\"; it takes grace, count, share, force, why",
@@ -277,6 +278,103 @@ fn parameters_are_typed_and_completed() {
             "parameter `share` is \"inf\", it must be a number like 0.5",
         ]
     );
+}
+
+#[test]
+fn bounds_patterns_and_choices_hold() {
+    let text = format!(
+        "{HEAD}[parameters.tries]\ntype = \"integer\"\nmin = 1\nmax = 5\ndefault = 2\n\
+         [parameters.room]\ntype = \"size\"\nmin = \"1MiB\"\ndefault = 1048576\n\
+         [parameters.wait]\ntype = \"duration\"\nmax = \"1m\"\ndefault = \"10s\"\n\
+         [parameters.unit]\ntype = \"string\"\npattern = \"[a-z]+-[0-9]\"\ndefault = \"web-1\"\n\
+         [parameters.how]\ntype = \"enum\"\nchoices = [\"fast\", \"careful\"]\ndefault = \"careful\"\n\
+         [parameters.loud]\ntype = \"boolean\"\ndefault = false\n"
+    );
+    let manifest = Manifest::parse(&text, "x").expect("sound").0;
+    let given = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    for (name, value, wanted) in [
+        ("tries", "5", r#"{"integer":5}"#),
+        ("tries", "0", "a whole number like 3, from 1 to 5"),
+        ("tries", "6", "a whole number like 3, from 1 to 5"),
+        ("room", "64MiB", r#"{"integer":67108864}"#),
+        ("room", "64", "a size like 64MiB, at least 1MiB"),
+        ("room", "1KiB", "a size like 64MiB, at least 1MiB"),
+        ("wait", "60s", r#"{"duration":60000}"#),
+        ("wait", "61s", "a duration like 10s or 1h30m, at most 1m"),
+        ("unit", "db-2", r#"{"text":"db-2"}"#),
+        ("unit", "xdb-22", "that matches [a-z]+-[0-9]"),
+        ("how", "fast", r#"{"text":"fast"}"#),
+        ("how", "quick", "one of fast, careful"),
+        ("loud", "yes", "true or false"),
+    ] {
+        match manifest.parameters_from(&given(name, value)) {
+            Ok(values) => assert_eq!(serde_json::to_string(&values[name]).expect("plain"), wanted, "{name}={value}"),
+            Err(misfits) => {
+                let [misfit] = &misfits[..] else { panic!("{misfits:?}") };
+                assert_eq!((misfit.parameter.as_str(), misfit.given.as_deref()), (name, Some(value)));
+                let expected = misfit.expected.as_deref().unwrap_or_default();
+                assert!(expected.contains(wanted), "{name}={value}: {expected}");
+                assert!(misfit.message.contains(&format!("`{name}` is {value:?}, it must be")), "{misfit}");
+            }
+        }
+    }
+    for (rest, want) in [
+        ("type = \"integer\"\nmin = 3\nmax = 2", "4:7 SB0208 `parameters.n.max` is less than `min`: nothing fits"),
+        (
+            "type = \"integer\"\nmax = 2\ndefault = 3",
+            "4:11 SB0208 `parameters.n.default` must be a whole number like 3, at most 2 (its type is integer)",
+        ),
+        (
+            "type = \"flag\"\nmin = true",
+            "3:7 SB0208 `parameters.n.min` means nothing for the type flag (it belongs to integer, number, duration and size)",
+        ),
+        (
+            "type = \"size\"\nmax = \"big\"",
+            "3:7 SB0208 `parameters.n.max` must be a size like 64MiB (the type is size)",
+        ),
+        ("type = \"choice\"", "1:1 SB0204 `parameters.n.choices` is missing (write choices = [\"fast\", \"careful\"])"),
+        (
+            "type = \"choice\"\nchoices = [\"a\", \"a\"]",
+            "3:17 SB0205 `parameters.n.choices` holds \"a\" twice, or nothing",
+        ),
+    ] {
+        check(&format!("[parameters.n]\n{rest}"), &[want]);
+    }
+    let broken = Manifest::parse(&format!("{HEAD}[parameters.n]\ntype = \"text\"\npattern = \"(\""), "x");
+    assert!(broken.expect_err("no pattern")[0].message.contains("no regular expression: unclosed group"));
+}
+
+#[test]
+fn schedules_are_checked_where_they_stand() {
+    let none = "[target]\nkind = \"none\"\n[[trigger]]\n";
+    for (rest, want) in [
+        ("schedule = \"0 3 * * *\"\ncatch_up = \"skip\"\n", ""),
+        ("schedule = \"0 3 * * *\"\ncatch_up_within = \"2h\"\ntarget = \"web-1\"\n", ""),
+        (
+            "schedule = \"0 0 31 2 *\"",
+            "4:12 SB0205 `trigger.schedule`: schedule \"0 0 31 2 *\" is never due: no year has such a day",
+        ),
+        (
+            "schedule = \"0 3 * * *\"\ncatch_up = \"all\"",
+            "5:12 SB0205 `trigger.catch_up` is \"all\", it must be one of latest, skip",
+        ),
+        (
+            "schedule = \"0 3 * * *\"\ncatch_up_within = \"8d\"",
+            "5:19 SB0207 `trigger.catch_up_within` is 8d, it must be from 1m to 7d",
+        ),
+        (
+            "schedule = \"0 3 * * *\"\ncatch_up = \"skip\"\ncatch_up_within = \"2h\"",
+            "3:1 ~SB0210 `trigger.catch_up_within` has no effect: nothing is made up for (remove it, or write catch_up = \"latest\")",
+        ),
+        (
+            "alert = [\"X\"]\ntarget = \"web-1\"",
+            "3:1 SB0209 `trigger.target` stands without a schedule (remove it, or add schedule = \"0 3 * * *\")",
+        ),
+        ("schedule = \"0 3 * * *\"\ntarget = \" \"", "5:10 SB0205 `trigger.target`: it names nothing"),
+    ] {
+        let want: Vec<&str> = [want].into_iter().filter(|want| !want.is_empty()).collect();
+        check(&format!("{none}{rest}"), &want);
+    }
 }
 
 #[test]

@@ -352,11 +352,9 @@ async fn an_option_is_chosen_by_its_button_and_an_expired_question_says_so() {
 async fn without_authentication_the_page_still_wants_its_own_form() {
     let dir = tempfile::tempdir().expect("a directory");
     let text = format!("data_dir = {:?}\n[auth]\nmode = \"off\"\n", dir.path().join("data"));
-    let config = Config::from_text(&text, None, std::iter::empty()).expect("a sound configuration");
-    let world = Surroundings::Simulated(Arc::new(Mutex::new(World::invent_demo())));
-    let store = Arc::new(Sqlite::in_memory().expect("a store"));
-    let app = App::build(config, world, store, Compiler::InProcess).await.expect("a daemon");
-    let daemon = Daemon { router: crate::api::router(app.clone()), app, dir };
+    let world = Arc::new(Mutex::new(World::invent_demo()));
+    let app = app(&text, &world, Arc::new(Sqlite::in_memory().expect("a store"))).await;
+    let daemon = Daemon { router: crate::api::router(app.clone()), app, dir, world };
     waiting(&daemon, ApprovalKind::Approval, 60_000).await;
     let page = daemon.browse("GET", "/approvals/a_1", "", &[]).await;
     assert_eq!(page.status, StatusCode::OK);
