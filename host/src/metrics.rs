@@ -169,8 +169,7 @@ impl Metrics {
             registry: r,
         };
         let build =
-            IntGaugeVec::new(Opts::new("sandbook_build_info", "Always 1; the version is a label."), &["version"])?;
-        metrics.registry.register(Box::new(build.clone()))?;
+            gauges(&metrics.registry, "sandbook_build_info", "Always 1; the version is a label.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(metrics)
     }

@@ -34,7 +34,7 @@ pub struct Ability {
     pub effect: String,
     /// Of the effect.
     pub class: Class,
-    /// `restarts a container, running or not (docker.restart-container), where a policy grants it`.
+    /// `docker.restart-container: restarts a container, running or not, where a policy grants it`.
     pub sentence: String,
 }
 
@@ -78,7 +78,7 @@ fn condition(class: Class) -> &'static str {
 }
 
 fn ability(info: &Info) -> Ability {
-    let sentence = format!("{} ({}){}", words(info.name), info.name, condition(info.class));
+    let sentence = format!("{}: {}{}", info.name, words(info.name), condition(info.class));
     Ability { effect: info.name.to_owned(), class: info.class, sentence }
 }
 

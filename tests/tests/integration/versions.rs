@@ -5,7 +5,7 @@ use std::process::Command;
 use sandbook_tests::daemon::{Daemon, Ran, Setup, sandbook};
 use serde_json::Value;
 
-const SCRIPT: &str = "fn run(input) {\n    notify::send(\"ops\", \"report\", \"all well\");\n    done(\"told\")\n}\n";
+const SCRIPT: &str = "fn run(input) {\n    notify::send(#{ channel: \"ops\", title: \"report\", text: \"all well\" });\n    done(\"told\")\n}\n";
 
 fn manifest(version: &str, more: &str) -> String {
     format!(

@@ -21,12 +21,12 @@ fn a_difference_says_what_is_newly_possible_and_what_no_longer() {
     assert_eq!(
         difference.newly,
         [
-            "restarts a container, running or not (docker.restart-container), where a policy grants it",
+            "docker.restart-container: restarts a container, running or not, where a policy grants it",
             "be started by schedule 0 3 * * * UTC on web-1",
             "use up 900 effects in a run, 500 before",
         ]
     );
-    assert!(difference.no_longer[0].ends_with("(docker.inspect-container)"), "{:?}", difference.no_longer);
+    assert!(difference.no_longer[0].starts_with("docker.inspect-container: "), "{:?}", difference.no_longer);
     assert_eq!(
         difference.no_longer[1..],
         [
