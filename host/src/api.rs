@@ -9,11 +9,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, State};
+use axum::extract::OriginalUri;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{Html, IntoResponse, Json};
-use axum::routing::{get, post};
+use axum::response::{IntoResponse, Json};
+use axum::routing::get;
 use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
@@ -28,18 +28,19 @@ mod audit;
 mod backtests;
 mod backup;
 mod brakes;
+mod console;
 mod document;
 mod drift;
 mod effects;
 pub mod error;
 mod events;
 mod extract;
+mod files;
 mod grants;
 mod guard;
 mod llm;
 mod matching;
 mod metrics;
-mod page;
 mod pauses;
 mod plans;
 mod record;
@@ -47,7 +48,6 @@ mod replay;
 mod runbooks;
 mod runs;
 mod schedules;
-mod session;
 mod settle;
 mod status;
 mod stop;
@@ -75,6 +75,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runbooks::list, runbooks::upload))
         .routes(routes!(runbooks::show))
         .routes(routes!(runbooks::versions))
+        .routes(routes!(files::list))
         .routes(routes!(runbooks::set_stage))
         .routes(routes!(versions::rollback))
         .routes(routes!(versions::difference))
@@ -130,33 +131,19 @@ pub fn router(app: Arc<App>) -> Router {
     let (router, document) = documented().split_for_parts();
     let document = Arc::new(document::complete(document));
     let limits = Arc::new(guard::Limits::default());
-    let sessions = Arc::new(session::Sessions::new(&app.config.public_url()));
+    let console = Arc::new(console::Console::new(router.clone(), app.clone()));
     router
         .route("/openapi.json", get(move || async move { Json(document).into_response() }))
-        .route("/", get(front))
-        .route("/approvals", get(page::approvals::list))
-        .route("/approvals/{id}", get(page::approvals::show).post(page::approvals::decide))
-        .route("/login", post(page::log_in))
-        .route("/logout", post(page::log_out))
+        .merge(console::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(app.clone(), guard::admit))
-        .layer(Extension(sessions))
+        .layer(Extension(console))
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(from_fn_with_state(limits, guard::limit))
         .layer(from_fn_with_state(app.clone(), guard::count))
         .layer(from_fn(guard::log))
         .with_state(app)
-}
-
-async fn front(State(app): State<Arc<App>>) -> Html<String> {
-    Html(format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Sandbook</title>\n<h1>Sandbook {}</h1>\n\
-         <p>Serving {}. Use the command line: <code>sandbook status</code>. The API: \
-         <a href=/openapi.json>/openapi.json</a>, <a href=/status>/status</a>, <a href=/metrics>/metrics</a>.</p></html>\n",
-        env!("CARGO_PKG_VERSION"),
-        app.config.listen,
-    ))
 }
 
 async fn no_route(OriginalUri(uri): OriginalUri) -> Error {

@@ -20,7 +20,7 @@ mod args;
 mod author;
 mod backtest;
 mod brakes;
-mod client;
+pub(crate) mod client;
 mod diagnostics;
 mod drift;
 mod exit;
@@ -38,7 +38,7 @@ mod sign;
 mod status;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 pub mod timeline;
 mod versions;
 mod watch;

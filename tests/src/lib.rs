@@ -13,6 +13,7 @@
 //! library. A test that needs its insides belongs beside them.
 
 pub mod alert;
+pub mod browser;
 pub mod daemon;
 pub mod dice;
 pub mod docker;

@@ -15,9 +15,8 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::console::{self, Console, Refused};
 use super::error::{self, Error};
-use super::page::{self, Refused};
-use super::session::Sessions;
 use crate::auth::{Access, Caller, access, shown};
 use crate::state::App;
 
@@ -28,7 +27,15 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// An upload is compiled, for two minutes at the most; a backup copies the database.
 const SLOW_ANSWER_MAX: Duration = Duration::from_secs(150);
 /// Paths that may take that long.
-const SLOW: [&str; 5] = ["/v1/runbooks", "/v1/backup", "/v1/plans", "/v1/runs/{id}/replay", "/v1/backtests"];
+const SLOW: [&str; 7] = [
+    "/v1/runbooks",
+    "/v1/backup",
+    "/v1/plans",
+    "/v1/runs/{id}/replay",
+    "/v1/backtests",
+    "/runs/{id}/replay",
+    "/runbooks/{name}/plan",
+];
 
 /// Bounds of all requests together.
 pub(super) struct Limits {
@@ -139,9 +146,9 @@ pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, nex
         if let Err(error) = at_home(&app, request.method(), request.headers()) {
             return Refused(error).into_response();
         }
-        return match request.extensions().get::<Arc<Sessions>>().cloned() {
-            Some(sessions) => page::admit(&app, &sessions, access, request, next).await,
-            None => Error::defect(&"pages without sessions").into_response(),
+        return match request.extensions().get::<Arc<Console>>().cloned() {
+            Some(shared) => console::admit(&app, &shared.sessions, access, request, next).await,
+            None => Error::defect(&"pages without the console").into_response(),
         };
     }
     if access != Some(Access::Open) {

@@ -56,6 +56,10 @@ pub(super) struct RecordView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     arguments: Option<Value>,
+    /// The target's state before a change, as it was looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    before: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,6 +187,7 @@ impl RecordView {
         self.effect = Some(request.effect.clone());
         self.arguments = Some(request.arguments.clone());
         self.target = resolved.map(|resolved| TargetView::from(&resolved.target));
+        self.before = resolved.and_then(|resolved| resolved.before.clone());
     }
 }
 

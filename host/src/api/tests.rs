@@ -23,6 +23,7 @@ mod act;
 mod admit;
 mod approvals;
 mod brakes;
+mod console;
 mod document;
 mod look;
 mod plans;

@@ -83,6 +83,7 @@ pub async fn demo(options: DemoOptions) -> Result<ExitCode> {
             folder.path().display()
         );
         println!("  sandbook status\n  sandbook show last\n");
+        println!("Console: http://{address}/ — log in with the token in {}/admin-token", folder.path().display());
         let _ = tokio::signal::ctrl_c().await;
     }
     server.abort();

@@ -49,12 +49,13 @@ const VIEWER: Access = Access::AtLeast(Role::Viewer);
 const AUTHOR: Access = Access::AtLeast(Role::Author);
 const OPERATOR: Access = Access::AtLeast(Role::Operator);
 const ADMIN: Access = Access::AtLeast(Role::Admin);
+const LOOK: Access = Access::Page(Role::Viewer);
+const ACT: Access = Access::Page(Role::Operator);
 
 /// Every route.
 pub const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/webhook/alerts", Access::Alerts),
     ("POST", "/webhook/grafana", Access::Alerts),
-    ("GET", "/", VIEWER),
     ("GET", "/health", Access::Open),
     ("GET", "/ready", VIEWER),
     ("GET", "/status", VIEWER),
@@ -64,6 +65,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/v1/runbooks", AUTHOR),
     ("GET", "/v1/runbooks/{name}", VIEWER),
     ("GET", "/v1/runbooks/{name}/versions", VIEWER),
+    ("GET", "/v1/runbooks/{name}/files", VIEWER),
     ("PUT", "/v1/runbooks/{name}/stage", OPERATOR),
     ("POST", "/v1/runbooks/{name}/rollback", OPERATOR),
     ("GET", "/v1/runbooks/{name}/diff", VIEWER),
@@ -119,11 +121,42 @@ pub const TABLE: &[(&str, &str, Access)] = &[
 /// Every page for people. They take sessions and no tokens: a browser sends its cookie by itself, so a page that changes
 /// something also wants what only its own form knows.
 pub const PAGES: &[(&str, &str, Access)] = &[
-    ("GET", "/approvals", Access::Page(Role::Viewer)),
-    ("GET", "/approvals/{id}", Access::Page(Role::Viewer)),
-    ("POST", "/approvals/{id}", Access::Page(Role::Operator)),
+    ("GET", "/", LOOK),
+    ("GET", "/alerts", LOOK),
+    ("GET", "/alerts/{id}", LOOK),
+    ("GET", "/runs", LOOK),
+    ("GET", "/runs/{id}", LOOK),
+    ("POST", "/runs/{id}/cancel", ACT),
+    ("POST", "/runs/{id}/resume", ACT),
+    ("POST", "/runs/{id}/replay", Access::Page(Role::Author)),
+    ("GET", "/approvals", LOOK),
+    ("GET", "/approvals/{id}", LOOK),
+    ("POST", "/approvals/{id}", ACT),
+    ("GET", "/plans", LOOK),
+    ("GET", "/plans/{id}", LOOK),
+    ("POST", "/plans/{id}/apply", ACT),
+    ("GET", "/runbooks", LOOK),
+    ("GET", "/runbooks/{name}", LOOK),
+    ("GET", "/runbooks/{name}/diff", LOOK),
+    ("POST", "/runbooks/{name}/stage", ACT),
+    ("POST", "/runbooks/{name}/rollback", ACT),
+    ("POST", "/runbooks/{name}/plan", Access::Page(Role::Author)),
+    ("GET", "/schedules", LOOK),
+    ("GET", "/drafts", LOOK),
+    ("GET", "/brakes", LOOK),
+    ("POST", "/brakes/{id}/rearm", ACT),
+    ("POST", "/pauses", ACT),
+    ("POST", "/pauses/{id}/end", ACT),
+    ("GET", "/stop", ACT),
+    ("POST", "/stop", ACT),
+    ("POST", "/stop/release", Access::Page(Role::Admin)),
+    ("GET", "/targets", LOOK),
+    ("GET", "/audit", LOOK),
+    ("GET", "/login", Access::Login),
     ("POST", "/login", Access::Login),
-    ("POST", "/logout", Access::Page(Role::Viewer)),
+    ("POST", "/logout", LOOK),
+    ("GET", "/console.js", LOOK),
+    ("GET", "/live", LOOK),
 ];
 
 /// What a route needs, by the pattern of its path. A route that is not in the table is for admins, so that forgetting it
@@ -163,7 +196,8 @@ mod tests {
     #[test]
     fn pages_change_nothing_for_whoever_may_only_look() {
         for (method, path, access) in PAGES {
-            let (looks, logs) = (*method == "GET", matches!(*path, "/login" | "/logout"));
+            // The page that asks whether to stop everything is of no use to who may not.
+            let (looks, logs) = (*method == "GET" && *path != "/stop", matches!(*path, "/login" | "/logout"));
             assert_eq!(access.allows(Role::Viewer), looks || logs, "{method} {path}");
             assert_eq!(*access == Access::Login, *path == "/login", "{method} {path}");
             assert_eq!(access.allows(Role::Sender), *path == "/login", "{method} {path}");

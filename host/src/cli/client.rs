@@ -207,7 +207,7 @@ fn parse(bytes: &[u8], path: &str) -> Result<Value, Failure> {
 }
 
 /// A name as one piece of a path.
-pub(super) fn segment(name: &str) -> String {
+pub(crate) fn segment(name: &str) -> String {
     let mut piece = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte) {

@@ -27,7 +27,7 @@ fn steers(character: char) -> bool {
 }
 
 /// A text on one line, at most so many characters.
-pub(super) fn short(text: &str, chars_max: usize) -> String {
+pub(crate) fn short(text: &str, chars_max: usize) -> String {
     let line = text.trim().lines().next().unwrap_or_default();
     let cut = line.chars().count() > chars_max || text.trim().lines().nth(1).is_some();
     let mut kept: String = line.chars().take(chars_max).collect();
@@ -38,7 +38,7 @@ pub(super) fn short(text: &str, chars_max: usize) -> String {
 }
 
 /// A field as a text: strings as they are, nothing for null, anything else as JSON.
-pub(super) fn field(value: &Value, key: &str) -> String {
+pub(crate) fn field(value: &Value, key: &str) -> String {
     match &value[key] {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -47,12 +47,12 @@ pub(super) fn field(value: &Value, key: &str) -> String {
 }
 
 /// The first of several fields that is there.
-pub(super) fn first_field(value: &Value, keys: &[&str]) -> String {
+pub(crate) fn first_field(value: &Value, keys: &[&str]) -> String {
     keys.iter().map(|key| field(value, key)).find(|text| !text.is_empty()).unwrap_or_default()
 }
 
 /// A time in JSON: RFC 3339, or milliseconds since 1970.
-pub(super) fn time(value: &Value) -> Option<Timestamp> {
+pub(crate) fn time(value: &Value) -> Option<Timestamp> {
     match value {
         Value::String(text) => text.parse().ok(),
         Value::Number(number) => number.as_i64().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
@@ -61,12 +61,12 @@ pub(super) fn time(value: &Value) -> Option<Timestamp> {
 }
 
 /// Milliseconds from one time to another, none before.
-pub(super) fn between_ms(from: Timestamp, to: Timestamp) -> u64 {
+pub(crate) fn between_ms(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.as_millisecond() - from.as_millisecond()).unwrap_or(0)
 }
 
 /// `3 min ago`, `in 20 s`, `just now`; nothing for no time.
-pub(super) fn ago(value: &Value, now: Timestamp) -> String {
+pub(crate) fn ago(value: &Value, now: Timestamp) -> String {
     let Some(at) = time(value) else { return String::new() };
     let ms = now.as_millisecond() - at.as_millisecond();
     if ms.unsigned_abs() < 1_000 {
@@ -77,7 +77,7 @@ pub(super) fn ago(value: &Value, now: Timestamp) -> String {
 }
 
 /// One unit, rounded down: how people say how long ago something was.
-pub(super) fn rough(ms: u64) -> String {
+pub(crate) fn rough(ms: u64) -> String {
     const MINUTE: u64 = 60_000;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
@@ -90,7 +90,7 @@ pub(super) fn rough(ms: u64) -> String {
 }
 
 /// `12 ms`, `1.2 s`, `10 s`, `3 min 5 s`, `2 h 10 min`: how long something took.
-pub(super) fn took(ms: u64) -> String {
+pub(crate) fn took(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 if ms % 1_000 < 100 => format!("{} s", ms / 1_000),
@@ -105,7 +105,7 @@ fn with_rest(whole: u64, unit: &str, rest: u64, rest_unit: &str) -> String {
 }
 
 /// `+0.012s`, `+1m05s`: distance from a run's beginning, aligned in columns.
-pub(super) fn offset(ms: u64) -> String {
+pub(crate) fn offset(ms: u64) -> String {
     match ms {
         0..60_000 => format!("+{}.{:03}s", ms / 1_000, ms % 1_000),
         60_000..3_600_000 => format!("+{}m{:02}s", ms / 60_000, ms % 60_000 / 1_000),
@@ -114,7 +114,7 @@ pub(super) fn offset(ms: u64) -> String {
 }
 
 /// `512 B`, `23.4 MiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -132,18 +132,18 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// `1 run`, `3 runs`.
-pub(super) fn count(number: usize, thing: &str) -> String {
+pub(crate) fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// A digest as people tell it apart: the algorithm and 12 digits.
-pub(super) fn digest(text: &str) -> String {
+pub(crate) fn digest(text: &str) -> String {
     let cut = if text.starts_with("sha256:") { 19 } else { 12 };
     clean(&text.chars().take(cut).collect::<String>()).into_owned()
 }
 
 /// A target in JSON: `host/name`, or the text it is.
-pub(super) fn target(value: &Value) -> String {
+pub(crate) fn target(value: &Value) -> String {
     match value {
         Value::Object(_) => {
             let (host, name) = (field(value, "host"), field(value, "name"));
@@ -155,7 +155,7 @@ pub(super) fn target(value: &Value) -> String {
 }
 
 /// A word that is safe to paste into a shell.
-pub(super) fn shell(word: &str) -> String {
+pub(crate) fn shell(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@=,+".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {
         word.to_owned()
@@ -172,13 +172,13 @@ fn suggestion_at(message: &str) -> Option<usize> {
 }
 
 /// The `sandbook …` line a message suggests: the messages of policy, brakes and shadow runs end with it.
-pub(super) fn suggested(message: &str) -> Option<String> {
+pub(crate) fn suggested(message: &str) -> Option<String> {
     let line = message[suggestion_at(message)?..].lines().next().unwrap_or_default();
     Some(clean(line.trim_end_matches(['`', '.', ' '])).into_owned())
 }
 
 /// The message without that line and the words that only lead to it (`to let it act:`).
-pub(super) fn without_suggestion(message: &str) -> &str {
+pub(crate) fn without_suggestion(message: &str) -> &str {
     let Some(at) = suggestion_at(message) else { return message };
     let before = message[..at].trim_end();
     let kept = if before.ends_with([':', '`']) {
@@ -191,7 +191,7 @@ pub(super) fn without_suggestion(message: &str) -> &str {
 }
 
 /// What a pause selects, as it would be typed.
-pub(super) fn selector(value: &Value) -> String {
+pub(crate) fn selector(value: &Value) -> String {
     let parts: Vec<(&str, String)> = ["runbook", "target", "host"]
         .into_iter()
         .map(|key| (key, field(value, key)))

@@ -12,11 +12,11 @@ use super::text::{
     ago, between_ms, clean, count, digest, field, offset, suggested, target, time, took, without_suggestion,
 };
 
-mod answers;
-mod fold;
+pub(crate) mod answers;
+pub(crate) mod fold;
 #[cfg(test)]
 mod tests;
-mod words;
+pub(crate) mod words;
 
 pub(in crate::cli) use words::of_effect;
 

@@ -17,6 +17,7 @@
 //! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
 //! - `schedules`: each time of a schedule is made once; `versions`: signed, compared, carried and put back
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
+//! - `console`: what a person sees, clicks and tabs through, in a real Chromium
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
 //! - `tidy`: what a reviewer would otherwise have to look for in every file
@@ -28,6 +29,7 @@ mod bad_input;
 mod brakes;
 mod choice;
 mod closing;
+mod console;
 mod demo;
 mod e2e;
 mod effects;

@@ -40,7 +40,7 @@ async fn the_table_and_the_document_have_the_same_routes() {
         documented
             .extend(item.as_object().expect("methods").keys().map(|method| (method.to_uppercase(), path.clone())));
     }
-    documented.extend(["/", "/openapi.json"].map(|path| ("GET".to_owned(), path.to_owned())));
+    documented.push(("GET".to_owned(), "/openapi.json".to_owned()));
     let mut table: Vec<(String, String)> =
         TABLE.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
     documented.sort();
@@ -51,7 +51,7 @@ async fn the_table_and_the_document_have_the_same_routes() {
 #[tokio::test]
 async fn without_a_token_nothing_is_told_not_even_what_exists() {
     let daemon = daemon().await;
-    for path in ["/v1/nothing", "/v1/runs", "/ready", "/"] {
+    for path in ["/v1/nothing", "/v1/runs", "/ready"] {
         let (status, answer) = daemon.send(request("GET", path, None, None)).await;
         assert_eq!((status, code(&answer)), (StatusCode::UNAUTHORIZED, "SB0104"), "{path}");
     }

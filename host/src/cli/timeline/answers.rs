@@ -7,7 +7,7 @@ use super::{Options, why};
 use crate::cli::screen::Paint;
 use crate::cli::text::{clean, count, field, shell, suggested, without_suggestion};
 
-pub(super) fn answers(story: &Story, options: Options) -> String {
+pub(crate) fn answers(story: &Story, options: Options) -> String {
     let ink = options.ink;
     let mut text = String::new();
     for (question, answer) in [("what happened", happened(story)), ("why", because(story)), ("what next", next(story))]
@@ -18,11 +18,12 @@ pub(super) fn answers(story: &Story, options: Options) -> String {
 }
 
 /// Names in it may be anybody's.
-pub(super) fn next(story: &Story) -> String {
+pub(crate) fn next(story: &Story) -> String {
     clean(&next_of(story)).into_owned()
 }
 
-fn happened(story: &Story) -> String {
+/// What came of it, and what it changed on the way.
+pub(crate) fn happened(story: &Story) -> String {
     let sentence = clean(story.sentence.trim_end_matches('.')).into_owned();
     // In shadow the sentence says all there is: what was matched, and that nothing was done.
     if story.mode() == "shadow" && !sentence.is_empty() {
@@ -60,7 +61,8 @@ fn happened(story: &Story) -> String {
     if sentence.is_empty() { format!("{did}{simulated}") } else { format!("{sentence}; {did}{simulated}") }
 }
 
-fn because(story: &Story) -> String {
+/// The reason for how it stands.
+pub(crate) fn because(story: &Story) -> String {
     if let Some(question) = story.asked().and_then(|slot| slot.question.as_ref()).filter(|why| !why.is_empty()) {
         return clean(question).into_owned();
     }

@@ -12,79 +12,81 @@ use crate::cli::text::{between_ms, field, first_field, short, suggested, target,
 
 /// A run with everything its header and end say.
 #[derive(Debug, Default)]
-pub(super) struct Story {
-    pub(super) raw: Value,
-    pub(super) run: String,
-    pub(super) runbook: String,
-    pub(super) version: String,
-    pub(super) digest: String,
-    pub(super) stage: String,
-    pub(super) state: String,
-    pub(super) outcome: String,
+pub(crate) struct Story {
+    pub(crate) raw: Value,
+    pub(crate) run: String,
+    pub(crate) runbook: String,
+    pub(crate) version: String,
+    pub(crate) digest: String,
+    pub(crate) stage: String,
+    pub(crate) state: String,
+    pub(crate) outcome: String,
     /// Without the line to type that is in `advice` or in the refusal.
-    pub(super) sentence: String,
+    pub(crate) sentence: String,
     /// The line to type the engine ends its sentence with. A runbook's own sentence gives none.
-    pub(super) advice: Option<String>,
-    pub(super) verification: String,
+    pub(crate) advice: Option<String>,
+    pub(crate) verification: String,
     /// What the look found.
-    pub(super) verification_why: String,
-    pub(super) error: String,
-    pub(super) why: String,
-    pub(super) trigger: String,
-    pub(super) alert: String,
-    pub(super) labels: Vec<(String, String)>,
+    pub(crate) verification_why: String,
+    pub(crate) error: String,
+    pub(crate) why: String,
+    pub(crate) trigger: String,
+    pub(crate) alert: String,
+    pub(crate) labels: Vec<(String, String)>,
     /// The container a person or a Docker event named.
-    pub(super) reference: String,
+    pub(crate) reference: String,
     /// The plan it applies, and who does.
-    pub(super) applied: Option<(String, String)>,
+    pub(crate) applied: Option<(String, String)>,
     /// What Docker said happened, where that is known.
-    pub(super) event: String,
-    pub(super) parameters: Value,
-    pub(super) target: Option<String>,
-    pub(super) began: Option<Timestamp>,
-    pub(super) ended: Option<Timestamp>,
-    pub(super) entries: Vec<Entry>,
+    pub(crate) event: String,
+    pub(crate) parameters: Value,
+    pub(crate) target: Option<String>,
+    pub(crate) began: Option<Timestamp>,
+    pub(crate) ended: Option<Timestamp>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// A line of the timeline.
 #[derive(Debug)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     Note(Note),
     Slot(Box<Slot>),
 }
 
 /// What a runbook said.
 #[derive(Debug, Default)]
-pub(super) struct Note {
+pub(crate) struct Note {
     at: Option<Timestamp>,
     effect: String,
     message: String,
     level: String,
     percent: Option<u64>,
     /// Its text, if it is evidence.
-    pub(super) evidence: Option<String>,
+    pub(crate) evidence: Option<String>,
 }
 
 /// What a runbook asked for, and what became of it.
 #[derive(Debug, Default)]
-pub(super) struct Slot {
-    pub(super) effect: String,
-    pub(super) arguments: Value,
-    pub(super) target: Option<String>,
-    pub(super) decision: String,
-    pub(super) certainty: String,
-    pub(super) policy: Vec<String>,
-    pub(super) question: Option<String>,
-    pub(super) answered: Option<(bool, String, String)>,
-    pub(super) attempt: u64,
+pub(crate) struct Slot {
+    pub(crate) effect: String,
+    pub(crate) arguments: Value,
+    pub(crate) target: Option<String>,
+    pub(crate) decision: String,
+    pub(crate) certainty: String,
+    pub(crate) policy: Vec<String>,
+    pub(crate) question: Option<String>,
+    pub(crate) answered: Option<(bool, String, String)>,
+    pub(crate) attempt: u64,
+    /// The target's state before it.
+    pub(crate) before: Option<Value>,
     /// `{"ok": …}` or `{"error": {"kind", "message"}}`.
-    pub(super) result: Option<Value>,
+    pub(crate) result: Option<Value>,
     began: Option<Timestamp>,
     settled: Option<Timestamp>,
 }
 
 impl Story {
-    pub(super) fn fold(run: &Value, records: &[Value]) -> Story {
+    pub(crate) fn fold(run: &Value, records: &[Value]) -> Story {
         let begun = records.iter().find(|record| record["kind"] == "begun").unwrap_or(&Value::Null);
         let header = if begun["header"].is_object() { &begun["header"] } else { begun };
         let ended = records.iter().find(|record| record["kind"] == "ended").unwrap_or(&Value::Null);
@@ -139,31 +141,31 @@ impl Story {
         }
     }
 
-    pub(super) fn mode(&self) -> &str {
+    pub(crate) fn mode(&self) -> &str {
         self.raw["mode"].as_str().unwrap_or_default()
     }
 
     /// The one word for how it stands: the outcome, else the state.
-    pub(super) fn word(&self) -> String {
+    pub(crate) fn word(&self) -> String {
         let word = if self.outcome.is_empty() { &self.state } else { &self.outcome };
         short(word, 40)
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         matches!(self.state.as_str(), "succeeded" | "failed" | "cancelled")
     }
 
     /// Whether it ended as it should, so that refusals on the way are no longer the matter.
-    pub(super) fn helped(&self) -> bool {
+    pub(crate) fn helped(&self) -> bool {
         matches!(self.outcome.as_str(), "fixed" | "done" | "nothing-to-do")
     }
 
     /// What it is about, for sentences.
-    pub(super) fn on(&self) -> String {
+    pub(crate) fn on(&self) -> String {
         self.target.clone().unwrap_or_else(|| "what it is about".to_owned())
     }
 
-    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Slot(slot) => Some(&**slot),
             Entry::Note(_) => None,
@@ -171,12 +173,12 @@ impl Story {
     }
 
     /// The effect a person is being asked about.
-    pub(super) fn asked(&self) -> Option<&Slot> {
+    pub(crate) fn asked(&self) -> Option<&Slot> {
         self.slots().filter(|slot| slot.asks()).last().filter(|_| !self.is_over())
     }
 
     /// The last effect that was refused.
-    pub(super) fn refusal(&self) -> Option<&Slot> {
+    pub(crate) fn refusal(&self) -> Option<&Slot> {
         self.slots().filter(|slot| slot.refused()).last()
     }
 }
@@ -223,7 +225,7 @@ fn labels(value: &Value) -> Vec<(String, String)> {
 }
 
 /// The effect of a record, wherever it stands.
-pub(super) fn effect(record: &Value) -> String {
+pub(crate) fn effect(record: &Value) -> String {
     first_field(record, &["effect"]).or_else_text(|| field(&record["request"], "effect"))
 }
 
@@ -254,7 +256,7 @@ fn entries(records: &[Value]) -> Vec<Entry> {
 }
 
 impl Entry {
-    pub(super) fn at(&self) -> Option<Timestamp> {
+    pub(crate) fn at(&self) -> Option<Timestamp> {
         match self {
             Entry::Note(note) => note.at,
             Entry::Slot(slot) => slot.began,
@@ -263,7 +265,7 @@ impl Entry {
 }
 
 impl Note {
-    pub(super) fn of(record: &Value) -> Note {
+    pub(crate) fn of(record: &Value) -> Note {
         let data = [&record["data"], &record["arguments"], &record["result"]]
             .into_iter()
             .find(|data| !data.is_null())
@@ -281,7 +283,7 @@ impl Note {
         }
     }
 
-    pub(super) fn what(&self) -> String {
+    pub(crate) fn what(&self) -> String {
         match self.effect.as_str() {
             "log.attach-evidence" => "evidence".to_owned(),
             "log.progress" => "progress".to_owned(),
@@ -291,7 +293,7 @@ impl Note {
         }
     }
 
-    pub(super) fn line(&self, full: bool) -> String {
+    pub(crate) fn line(&self, full: bool) -> String {
         const NOTE_CHARS_MAX: usize = 160;
         let message = if full { self.message.clone() } else { short(&self.message, NOTE_CHARS_MAX) };
         self.percent.map_or(message.clone(), |percent| format!("{message} ({percent} %)"))
@@ -314,6 +316,9 @@ impl Slot {
             if !on.is_empty() {
                 self.target = Some(on);
             }
+        }
+        if record["before"].is_object() {
+            self.before = Some(record["before"].clone());
         }
         for (own, key) in [(&mut self.decision, "decision"), (&mut self.certainty, "certainty")] {
             let word = field(record, key);
@@ -344,11 +349,11 @@ impl Slot {
     }
 
     /// How long it took, as far as records tell.
-    pub(super) fn took_ms(&self) -> Option<u64> {
+    pub(crate) fn took_ms(&self) -> Option<u64> {
         Some(between_ms(self.began?, self.settled?))
     }
 
-    pub(super) fn refused(&self) -> bool {
+    pub(crate) fn refused(&self) -> bool {
         matches!(self.decision.as_str(), "deny" | "limited")
             || self
                 .result
@@ -357,16 +362,16 @@ impl Slot {
     }
 
     /// Whether a person was asked and neither they nor time have answered.
-    pub(super) fn asks(&self) -> bool {
+    pub(crate) fn asks(&self) -> bool {
         self.question.is_some() && self.answered.is_none() && self.result.is_none()
     }
 
-    pub(super) fn error_message(&self) -> Option<&str> {
+    pub(crate) fn error_message(&self) -> Option<&str> {
         self.result.as_ref()?["error"]["message"].as_str()
     }
 
     /// The value of an answer that worked.
-    pub(super) fn ok(&self) -> Option<&Value> {
+    pub(crate) fn ok(&self) -> Option<&Value> {
         let result = self.result.as_ref()?;
         let object = result.as_object();
         if object.is_some_and(|object| object.contains_key("error") && object.len() == 1) {
@@ -375,7 +380,7 @@ impl Slot {
         Some(object.and_then(|object| object.get("ok")).unwrap_or(result))
     }
 
-    pub(super) fn mutates(&self) -> bool {
+    pub(crate) fn mutates(&self) -> bool {
         Effect::find(&self.effect).is_some_and(|info| info.class == Class::Mutate)
     }
 }

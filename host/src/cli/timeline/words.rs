@@ -12,7 +12,7 @@ use crate::cli::text::{count, field, short, size, took};
 const WORDS_MAX: usize = 80;
 
 /// Arguments worth reading: the target stands first, a duration as one, what is absent not at all.
-pub(super) fn arguments(slot: &Slot, run_target: Option<&str>, full: bool) -> String {
+pub(crate) fn arguments(slot: &Slot, run_target: Option<&str>, full: bool) -> String {
     let mut parts = Vec::new();
     if let Some(on) = &slot.target {
         // On the run's own host the name says enough.
@@ -47,7 +47,7 @@ fn flatten(value: &Value, full: bool, parts: &mut Vec<String>) {
 }
 
 /// `grace 10 s`, `lines 50`.
-pub(super) fn pair(name: &str, value: &Value, full: bool) -> String {
+pub(crate) fn pair(name: &str, value: &Value, full: bool) -> String {
     let value = match value {
         // A typed parameter as the guest contract writes it: {"duration": 10000}.
         Value::Object(typed) if typed.len() == 1 => match typed.iter().next() {
@@ -74,7 +74,7 @@ pub(super) fn pair(name: &str, value: &Value, full: bool) -> String {
 const POLICY_MAX: usize = 24;
 
 /// What was decided, and by which policy. In a simulated world every result is modelled, which is said once.
-pub(super) fn decision(slot: &Slot, mode: &str) -> String {
+pub(crate) fn decision(slot: &Slot, mode: &str) -> String {
     let word = match slot.decision.as_str() {
         "allow" | "" if slot.policy.is_empty() => "",
         "allow" | "" => "allowed",
@@ -92,12 +92,12 @@ pub(super) fn decision(slot: &Slot, mode: &str) -> String {
 }
 
 /// The policies on a line of their own, when they are long.
-pub(super) fn policy_below(slot: &Slot) -> Option<String> {
+pub(crate) fn policy_below(slot: &Slot) -> Option<String> {
     let by = slot.policy.join(", ");
     (by.chars().count() > POLICY_MAX).then(|| format!("by policy {by}"))
 }
 
-pub(super) fn decision_paint(slot: &Slot) -> Paint {
+pub(crate) fn decision_paint(slot: &Slot) -> Paint {
     match slot.decision.as_str() {
         "deny" | "limited" => Paint::Bad,
         "ask" => Paint::Warn,
@@ -106,7 +106,7 @@ pub(super) fn decision_paint(slot: &Slot) -> Paint {
 }
 
 /// The result in a few words, and how it looks.
-pub(super) fn result(slot: &Slot, full: bool) -> (String, Paint) {
+pub(crate) fn result(slot: &Slot, full: bool) -> (String, Paint) {
     let Some(result) = &slot.result else {
         return match (&slot.question, &slot.answered) {
             (Some(_), None) => ("waits for a person".to_owned(), Paint::Warn),
@@ -128,7 +128,7 @@ pub(super) fn result(slot: &Slot, full: bool) -> (String, Paint) {
 }
 
 /// What one record says, for lists of records.
-pub(super) fn record(record: &Value) -> String {
+pub(crate) fn record(record: &Value) -> String {
     let result = if record["result"].is_null() { &record["answer"] } else { &record["result"] };
     if let Some(message) = result["error"]["message"].as_str() {
         return format!("{}: {}", field(&result["error"], "kind"), short(message, WORDS_MAX));
@@ -146,7 +146,7 @@ pub(super) fn record(record: &Value) -> String {
 }
 
 /// What an effect answered, in a few words.
-pub(in crate::cli) fn of_effect(effect: &str, value: &Value) -> String {
+pub(crate) fn of_effect(effect: &str, value: &Value) -> String {
     let list = |thing: &str| value.as_array().map_or_else(String::new, |items| count(items.len(), thing));
     match effect {
         "docker.inspect-container" => state(&value["state"]),

@@ -18,9 +18,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::error::{self, Error};
-use super::extract::{content_type, read, unsupported};
-use super::page::Refused;
+use super::frame::Refused;
+use crate::api::error::{self, Error};
+use crate::api::extract::{content_type, read, unsupported};
 use crate::auth::Caller;
 
 /// Name of the cookie.
@@ -46,8 +46,20 @@ pub(super) struct Session {
     began: Instant,
 }
 
+impl Session {
+    /// Of a request that showed its token itself: it looks, and no form of it is ever taken.
+    pub(super) fn without_forms(caller: Caller) -> Session {
+        Session { caller, word: String::new(), began: Instant::now() }
+    }
+
+    /// Whether its pages have forms.
+    pub(super) fn has_forms(&self) -> bool {
+        !self.word.is_empty()
+    }
+}
+
 /// All sessions.
-pub(super) struct Sessions {
+pub(in crate::api) struct Sessions {
     open: Mutex<HashMap<[u8; 32], Session>>,
     /// Whether people reach the daemon through TLS: then the cookie never crosses without it.
     secure: bool,
@@ -146,7 +158,6 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 
 /// The fields of a form of this very session; 403 for any other.
 pub(super) struct OwnForm {
-    pub(super) session: Session,
     pub(super) fields: BTreeMap<String, String>,
 }
 
@@ -159,11 +170,11 @@ impl<S: Send + Sync> FromRequest<S> for OwnForm {
         let Form(fields) = Form::from_request(Request::from_parts(parts, body), state).await?;
         let word = fields.get(WORD_FIELD).map(String::as_str).unwrap_or_default();
         // Hashes, so that the time it takes tells nothing of the word.
-        if hash(word) != hash(&session.word) {
+        if !session.has_forms() || hash(word) != hash(&session.word) {
             let (message, fix) = ("this form is not of this session", "open the page again and decide there");
             return Err(Refused(Error::new(StatusCode::FORBIDDEN, error::ORIGIN, message, fix)));
         }
-        Ok(OwnForm { session, fields })
+        Ok(OwnForm { fields })
     }
 }
 
