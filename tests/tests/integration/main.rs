@@ -12,6 +12,7 @@
 //!   files, clocks that jump, a process that stands still; `waiting`: ten thousand runs that wait
 //! - `brakes`: what is done often enough is held back until a person has looked
 //! - `person`: what people did or own is left alone; `silence`: an engine that hangs
+//! - `catalogue`: the runbooks that come with the binary, their faults really produced
 //! - `plan`: what a runbook would do, and letting it do that and nothing else
 //! - `replay`: runs executed again from their journals, and drafts tried on recorded alerts
 //! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
@@ -26,6 +27,7 @@
 mod alertmanager;
 mod bad_input;
 mod brakes;
+mod catalogue;
 mod choice;
 mod closing;
 mod demo;
