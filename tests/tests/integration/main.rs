@@ -16,6 +16,7 @@
 //! - `replay`: runs executed again from their journals, and drafts tried on recorded alerts
 //! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
 //! - `schedules`: each time of a schedule is made once; `versions`: signed, compared, carried and put back
+//! - `llm`: the model at run time, its budgets and its key; `llm_planted`: texts that try to steer it
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
@@ -37,6 +38,8 @@ mod fixtures;
 mod hostile;
 mod install;
 mod kills;
+mod llm;
+mod llm_planted;
 mod machine;
 mod monitoring;
 mod newcomer;
