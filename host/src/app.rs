@@ -64,7 +64,7 @@ impl App {
         let model = model(&config, &store, &metrics, &secrets)?;
         let policy = load_policy(&config).map_err(|problems| anyhow::anyhow!("{}", coded(&problems)))?;
         let Surroundings { driver, clock, watcher, notifier, alertmanager, acting, host_names } =
-            world(&config, stage, secrets)?;
+            world(&config, stage, secrets, model.as_ref())?;
         let parts = Parts::new(
             store.clone(),
             sandbox.clone(),
@@ -124,7 +124,7 @@ struct Surroundings {
     host_names: Vec<String>,
 }
 
-fn world(config: &Config, stage: Stage, secrets: redact::Secrets) -> Result<Surroundings> {
+fn world(config: &Config, stage: Stage, secrets: redact::Secrets, model: Option<&Model>) -> Result<Surroundings> {
     match stage {
         Stage::Simulated(world) => {
             let host_names = world.lock().map(|world| world.hosts.keys().cloned().collect()).unwrap_or_default();
@@ -152,7 +152,8 @@ fn world(config: &Config, stage: Stage, secrets: redact::Secrets) -> Result<Surr
             let loki = loki(config, &secrets)?;
             let live = Live::new(hosts.clone(), allow, source, self::notifier(config, &secrets)?, secrets)
                 .with_alertmanager(alertmanager.clone())
-                .with_loki(loki);
+                .with_loki(loki)
+                .with_model(model.cloned());
             Ok(Surroundings {
                 driver: Arc::new(live),
                 clock: Arc::new(System),

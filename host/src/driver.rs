@@ -35,6 +35,7 @@ mod resolve;
 mod tests;
 pub(crate) mod web;
 
+use crate::llm::Model;
 use docker::Host;
 use egress::Allow;
 use redact::Secrets;
@@ -76,6 +77,7 @@ pub struct Live {
     incidents: Option<Arc<dyn Incidents>>,
     alertmanager: Option<alertmanager::Alertmanager>,
     loki: Option<loki::Loki>,
+    model: Option<Model>,
     secrets: Secrets,
 }
 
@@ -107,7 +109,19 @@ impl Live {
         secrets: Secrets,
     ) -> Live {
         let (http, net) = (http::Http::new(allow.clone()), net::Net::new(allow.clone()));
-        Live { hosts, allow, metrics, notifier, http, net, incidents: None, alertmanager: None, loki: None, secrets }
+        Live {
+            hosts,
+            allow,
+            metrics,
+            notifier,
+            http,
+            net,
+            incidents: None,
+            alertmanager: None,
+            loki: None,
+            model: None,
+            secrets,
+        }
     }
 
     /// What `alertmanager` effects ask. Without it they are `not-found`.
@@ -120,6 +134,12 @@ impl Live {
     #[must_use]
     pub fn with_loki(self, loki: Option<loki::Loki>) -> Live {
         Live { loki, ..self }
+    }
+
+    /// Who answers `llm` effects. Without it the declared fallback does.
+    #[must_use]
+    pub fn with_model(self, model: Option<Model>) -> Live {
+        Live { model, ..self }
     }
 
     /// Where earlier incidents are found. Without it there are none.
@@ -226,7 +246,10 @@ impl Live {
             Effect::ListSilences(op) => json(self.alertmanager()?.list_silences(&op.filter).await?),
             Effect::CreateSilence(op) => json(self.alertmanager()?.create_silence(op, call.run, call.slot).await?),
             Effect::ExpireSilence(op) => json(self.alertmanager()?.expire_silence(&op.id).await?),
-            Effect::Choose(_) | Effect::Summarize(_) | Effect::Extract(_) => llm::answer(call.effect).await,
+            Effect::Choose(_) | Effect::Summarize(_) | Effect::Extract(_) => {
+                let Call { effect, run, slot, host, deadline_ms, .. } = call;
+                llm::answer(self.model.as_ref(), llm::Asking { effect, run, slot, host, deadline_ms }).await
+            }
             Effect::Similar(op) => match &self.incidents {
                 Some(incidents) => json(incidents.similar(call.run, op.limit).await?),
                 None => json(Vec::<Incident>::new()),

@@ -26,7 +26,7 @@ use crate::store::{self, Source, Store, VersionRow};
 use crate::trust::{Broken as BrokenSignature, Signed, Trust};
 
 mod archive;
-mod builtin;
+pub(crate) mod builtin;
 mod change;
 mod demotion;
 pub mod difference;

@@ -328,10 +328,14 @@ impl Inner {
         self.dialects.lock().unwrap_or_else(PoisonError::into_inner).insert(model.to_owned(), dialect);
     }
 
-    fn clean(&self, mut fault: Fault) -> Fault {
-        crate::driver::redact::redact_text(&mut fault.message, &self.secrets.all());
-        fault.message = self.hygiene.redact(&fault.message);
-        fault
+    /// Without what is known to be a secret, then without what looks like one.
+    fn without_secrets(&self, mut text: String) -> String {
+        crate::driver::redact::redact_text(&mut text, &self.secrets.all());
+        self.hygiene.redact(&text)
+    }
+
+    fn clean(&self, fault: Fault) -> Fault {
+        Fault { message: self.without_secrets(fault.message), ..fault }
     }
 }
 
@@ -347,10 +351,8 @@ struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn new(inner: &'a Inner, mut request: Request, until: Instant) -> Call<'a> {
-        let secrets = inner.secrets.all();
         for message in &mut request.messages {
-            crate::driver::redact::redact_text(&mut message.text, &secrets);
-            message.text = inner.hygiene.redact(&message.text);
+            message.text = inner.without_secrets(std::mem::take(&mut message.text));
         }
         let model = inner.settings.model_for(request.purpose).to_owned();
         Call { inner, request, model, until, usage: Usage::default(), asked: 0 }
@@ -372,9 +374,9 @@ impl<'a> Call<'a> {
             Err(why) => why,
         };
         self.tell(Progress::Repairs(why.clone()));
-        let mut said = reply.text;
+        let (mut said, why) = (self.inner.without_secrets(reply.text), self.inner.without_secrets(why));
         sandbook_core::error::truncate_at_char(&mut said, REPAIR_BYTES_MAX);
-        self.request.messages.push(Message::assistant(self.inner.hygiene.redact(&said)));
+        self.request.messages.push(Message::assistant(said));
         self.request.messages.push(Message::user(format!(
             "That answer cannot be used: {why}. Answer again with one JSON value that fits the schema, and nothing else."
         )));

@@ -13,6 +13,8 @@ use sandbook_core::effect::{Class, Effect, Info, Recovery};
 use serde_json::{Map, Value, json};
 use wit_parser::{Function, Interface, Resolve, Type, TypeDefKind, TypeId, WorldItem};
 
+#[cfg(test)]
+mod catalogue;
 mod manifest;
 #[cfg(test)]
 mod prose;

@@ -228,11 +228,21 @@ impl Watched {
                     Some(Err(error)) => return error,
                     None => return Error::failed("docker ended the stream of events"),
                 },
-                _ = ping.tick() => if let Err(error) = self.host.ping().await {
+                _ = ping.tick() => if let Err(error) = self.look_around().await {
                     return error;
                 },
             }
         }
+    }
+
+    /// Whether the engine answers, and what changed without an event.
+    async fn look_around(&self) -> Result<(), Error> {
+        self.host.ping().await?;
+        let ids = self.table().to_look_at();
+        for id in ids {
+            self.refresh(&id).await?;
+        }
+        Ok(())
     }
 
     async fn resync(&self) -> Result<(), Error> {

@@ -94,9 +94,15 @@ impl Dockerd {
 
     #[track_caller]
     fn import_busybox(&self) {
-        let query = "/images/create?fromSrc=-&repo=sandbook-busybox&tag=latest";
+        self.import("sandbook-busybox", "latest", &[]);
+    }
+
+    /// Makes an image of busybox and further empty files. One of that name before it loses its tag.
+    #[track_caller]
+    pub fn import(&self, repository: &str, tag: &str, files: &[&str]) {
+        let query = format!("/images/create?fromSrc=-&repo={repository}&tag={tag}");
         let headers = [("content-type", "application/x-tar")];
-        let answer = self.api.send("POST", query, &headers, busybox_tar()).expect("dockerd answers").expect(200);
+        let answer = self.api.send("POST", &query, &headers, busybox_tar(files)).expect("dockerd answers").expect(200);
         assert!(!answer.text().contains("errorDetail"), "the image was refused: {}", answer.text());
     }
 
@@ -121,24 +127,32 @@ impl Dockerd {
     /// A service container with fields of Docker's create request changed; started and healthy unless it has no check.
     #[track_caller]
     pub fn create(&self, name: &str, changes: &Value) -> Container<'_> {
-        let mut request = json!({
-            "Image": IMAGE,
-            "Cmd": ["sh", "-c", SERVICE],
-            "Healthcheck": {
-                "Test": ["CMD-SHELL", "test -e /ok || { echo 'the file /ok is gone'; exit 1; }"],
-                "Interval": HEALTH_INTERVAL_NS, "Timeout": 5_000_000_000_u64, "Retries": 2,
-            },
-            "HostConfig": {"NetworkMode": "none"},
-        });
-        merge(&mut request, changes);
-        let answer = self.api.post(&format!("/containers/create?name={name}"), &request).expect(201);
-        let id = answer.json()["Id"].as_str().expect("dockerd names what it creates").to_owned();
-        let container = Container { engine: self, name: name.to_owned(), id };
-        container.engine.api.post(&format!("/containers/{name}/start"), &json!({})).expect(204);
+        let request = request(changes);
+        let container = self.create_stopped(name, changes);
+        let refused = container.start();
+        assert_eq!(refused, "", "{name} was not started");
         if request["Healthcheck"]["Test"][0] != "NONE" {
             container.await_health("healthy");
         }
         container
+    }
+
+    /// The same, not started.
+    #[track_caller]
+    pub fn create_stopped(&self, name: &str, changes: &Value) -> Container<'_> {
+        let answer = self.api.post(&format!("/containers/create?name={name}"), &request(changes)).expect(201);
+        let id = answer.json()["Id"].as_str().expect("dockerd names what it creates").to_owned();
+        Container { engine: self, name: name.to_owned(), id }
+    }
+
+    /// A network of its own bridge, which goes with the engine; its address is as good as unique on this machine.
+    #[track_caller]
+    pub fn network(&self, name: &str) -> String {
+        let own = std::process::id();
+        let subnet = format!("10.{}.{}.0/24", 64 + own % 64, own / 64 % 256);
+        let request = json!({"Name": name, "Driver": "bridge", "IPAM": {"Config": [{"Subnet": subnet}]}});
+        self.api.post("/networks/create", &request).expect(201);
+        name.to_owned()
     }
 
     /// How often Docker did that to a container (`restart`, `start`, `die`), from its own record of events.
@@ -163,6 +177,16 @@ impl Drop for Dockerd {
                 let _ = self.api.send("DELETE", &format!("/containers/{id}?force=1"), &[], "");
             }
         }
+        // Their bridges would outlive it.
+        let own = percent(&json!({"type": ["custom"]}).to_string());
+        if let Ok(answer) = self.api.send("GET", &format!("/networks?filters={own}"), &[], "")
+            && let Ok(Value::Array(networks)) = serde_json::from_slice(&answer.body)
+        {
+            for network in networks {
+                let id = network["Id"].as_str().unwrap_or_default();
+                let _ = self.api.send("DELETE", &format!("/networks/{id}"), &[], "");
+            }
+        }
         self.process.stop();
     }
 }
@@ -184,6 +208,13 @@ impl Container<'_> {
     /// Its id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Starts it; what Docker objects, empty if nothing.
+    #[track_caller]
+    pub fn start(&self) -> String {
+        let answer = self.engine.api.post(&format!("/containers/{}/start", self.name), &json!({}));
+        if answer.status == 204 { String::new() } else { answer.text() }
     }
 
     /// Stops it as a person does, with `docker stop`; it gives in at once.
@@ -257,8 +288,8 @@ impl Container<'_> {
     }
 }
 
-/// `bin/busybox` and a link for each of its applets.
-fn busybox_tar() -> Vec<u8> {
+/// `bin/busybox`, a link for each of its applets, and further empty files.
+fn busybox_tar(files: &[&str]) -> Vec<u8> {
     require("busybox", "busybox-static");
     let program = std::fs::read("/bin/busybox").expect("the package busybox-static installs /bin/busybox");
     let listed = std::process::Command::new("/bin/busybox").arg("--list").output().expect("busybox runs");
@@ -275,7 +306,28 @@ fn busybox_tar() -> Vec<u8> {
         link.set_size(0);
         image.append_link(&mut link, format!("bin/{applet}"), "busybox").expect("memory takes everything");
     }
+    for file in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(0);
+        image.append_data(&mut header, file, std::io::empty()).expect("memory takes everything");
+    }
     image.into_inner().expect("memory takes everything")
+}
+
+/// Docker's create request of a service container, with changes.
+fn request(changes: &Value) -> Value {
+    let mut request = json!({
+        "Image": IMAGE,
+        "Cmd": ["sh", "-c", SERVICE],
+        "Healthcheck": {
+            "Test": ["CMD-SHELL", "test -e /ok || { echo 'the file /ok is gone'; exit 1; }"],
+            "Interval": HEALTH_INTERVAL_NS, "Timeout": 5_000_000_000_u64, "Retries": 2,
+        },
+        "HostConfig": {"NetworkMode": "none"},
+    });
+    merge(&mut request, changes);
+    request
 }
 
 /// Objects are merged, everything else replaced.

@@ -182,6 +182,14 @@ const MISTAKES: &[(&str, &str)] = &[
         "[llm]\napi_key = \"k\"",
         "2:1 SB0406 `llm.api_key` is a secret in the configuration (put it into a file and write api_key_file = \"…\")",
     ),
+    ("[llm.models]\nchose = \"m\"", "2:9 SB0409 `llm.models.chose`: \"chose\" is no purpose (did you mean `choose`?)"),
+    ("[llm]\nconfidence = 1.5", "2:14 SB0411 `llm.confidence` is 1.5, it must be from 0 to 1"),
+    ("[llm]\nattempts = 0", "2:12 SB0411 `llm.attempts` is 0, it must be from 1 to 10"),
+    ("[llm]\nredact = [\"x*\"]", "2:11 SB0404 pattern `x*` matches the empty text"),
+    (
+        "[llm.prices.m]\ninput = 1.0",
+        "1:13 SB0405 `llm.prices.m.output` is missing (write output = …, a number like 0.25)",
+    ),
     ("[llm]\nmodel = \"m\"", "2:9 SB0405 `llm.model` stands without `base_url` (add base_url = \"…\")"),
     (
         "[prometheus]\nurl = \"http://u:p@h\"",

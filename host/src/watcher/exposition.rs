@@ -10,7 +10,7 @@ use super::{Container, Write};
 type Value = fn(&Container) -> Option<f64>;
 
 /// Name, type, help and value of each metric of a container.
-const METRICS: [(&str, &str, &str, Value); 7] = [
+const METRICS: [(&str, &str, &str, Value); 8] = [
     ("sandbook_container_running", "gauge", "1 when the container runs.", |container| {
         Some(f64::from(u8::from(matches!(container.state.status, Status::Running))))
     }),
@@ -36,17 +36,36 @@ const METRICS: [(&str, &str, &str, Value); 7] = [
         |container| Some(f64::from(u8::from(container.exited_unexpectedly))),
     ),
     ("sandbook_container_start_time_seconds", "gauge", "Start time since the epoch.", |container| {
-        let at: jiff::Timestamp = container.state.started_at.as_deref()?.parse().ok()?;
-        Some(at.as_millisecond() as f64 / 1_000.0)
+        seconds(container.state.started_at.as_deref()?)
     }),
+    (
+        "sandbook_container_created_seconds",
+        "gauge",
+        "When it was made, since the epoch: a deploy makes it anew.",
+        |container| seconds(&container.created_at),
+    ),
     ("sandbook_container_memory_limit_bytes", "gauge", "Memory limit; 0 without one.", |container| {
         Some(container.memory_limit_bytes as f64)
     }),
 ];
 
+/// Since the epoch.
+fn seconds(at: &str) -> Option<f64> {
+    let at: jiff::Timestamp = at.parse().ok()?;
+    Some(at.as_millisecond() as f64 / 1_000.0)
+}
+
 /// Health words of the state set; absent where there is no health check.
 const HEALTH: [(Health, &str); 3] =
     [(Health::Healthy, "healthy"), (Health::Unhealthy, "unhealthy"), (Health::Starting, "starting")];
+
+/// Why Docker could not start a container, by words of its error; the last one takes the rest.
+const START_FAILURES: [(&str, &[&str]); 4] = [
+    ("port", &["port is already allocated", "address already in use"]),
+    ("network", &["network of a non running container", "network namespace", "no such container", "network not found"]),
+    ("command", &["executable file not found", "permission denied", "exec format error"]),
+    ("other", &[""]),
+];
 
 /// A host, for [`write`].
 pub(super) struct HostLine<'a> {
@@ -90,6 +109,7 @@ pub(super) fn write(out: &mut String, hosts: &[HostLine<'_>], containers: &[Cont
             }
         }
     }
+    write_starts(out, containers, &labels);
     head(out, "sandbook_container_health", "gauge", "1 for the state its health check is in; absent without one.");
     for (container, labels) in containers.iter().zip(&labels) {
         if !container.has_healthcheck {
@@ -100,6 +120,49 @@ pub(super) fn write(out: &mut String, hosts: &[HostLine<'_>], containers: &[Cont
             line(out, "sandbook_container_health", &format!("{labels},status=\"{word}\""), value);
         }
     }
+}
+
+/// What keeps a container from starting, and whose network is gone.
+fn write_starts(out: &mut String, containers: &[Container], labels: &[String]) {
+    let help = "1 while it is down because Docker could not start it, by reason: port, network, command, other.";
+    head(out, "sandbook_container_start_failed", "gauge", help);
+    for (container, labels) in containers.iter().zip(labels) {
+        if let Some(reason) = start_failure(container) {
+            line(out, "sandbook_container_start_failed", &format!("{labels},reason=\"{reason}\""), 1.0);
+        }
+    }
+    let help =
+        "1 while it runs in the network of a container that is gone, stopped or newer; absent without such a network.";
+    head(out, "sandbook_container_network_orphaned", "gauge", help);
+    for (container, labels) in containers.iter().zip(labels) {
+        if let Some(orphaned) = network_orphaned(container, containers) {
+            line(out, "sandbook_container_network_orphaned", labels, f64::from(u8::from(orphaned)));
+        }
+    }
+}
+
+fn start_failure(container: &Container) -> Option<&'static str> {
+    if container.state.error.is_empty() || matches!(container.state.status, Status::Running | Status::Restarting) {
+        return None;
+    }
+    let error = container.state.error.to_lowercase();
+    let reason = START_FAILURES.iter().find(|(_, words)| words.iter().any(|word| error.contains(word)));
+    reason.map(|(name, _)| *name)
+}
+
+/// Whoever shares a network holds on to that of the start it found: a container that started later has another.
+fn network_orphaned(container: &Container, containers: &[Container]) -> Option<bool> {
+    let of = container.network_mode.strip_prefix("container:")?;
+    if !matches!(container.state.status, Status::Running) {
+        return Some(false);
+    }
+    let named = |other: &&Container| other.host == container.host && (other.id == of || other.name == of);
+    let Some(parent) = containers.iter().find(named) else { return Some(true) };
+    if !matches!(parent.state.status, Status::Running | Status::Paused) {
+        return Some(true);
+    }
+    let started = |one: &Container| one.state.started_at.as_deref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    Some(matches!((started(parent), started(container)), (Some(parent), Some(own)) if parent > own))
 }
 
 fn labels(container: &Container) -> String {
@@ -150,6 +213,8 @@ mod tests {
             },
             has_healthcheck: true,
             memory_limit_bytes: 64 << 20,
+            network_mode: "bridge".to_owned(),
+            created_at: "1970-01-01T00:00:01Z".to_owned(),
             last_exit_code: None,
             oom_kills: 2,
             exited_unexpectedly: false,
@@ -164,10 +229,62 @@ mod tests {
             "service=\"\",status=\"unhealthy\"} 1\n",
             "service=\"\",status=\"healthy\"} 0\n",
             "sandbook_container_start_time_seconds{host=\"local\",name=\"web\",project=\"sh\\\"op\",service=\"\"} 1.5\n",
+            "sandbook_container_created_seconds{host=\"local\",name=\"web\",project=\"sh\\\"op\",service=\"\"} 1\n",
             "sandbook_container_memory_limit_bytes{host=\"local\",name=\"web\",project=\"sh\\\"op\",service=\"\"} 67108864\n",
         ] {
             assert!(out.contains(wanted), "{wanted} in\n{out}");
         }
         assert!(!out.contains("last_exit_code{"));
+    }
+
+    fn container(name: &str, status: Status, started_at: &str, network_mode: &str) -> Container {
+        let started_at = Some(started_at.to_owned());
+        Container {
+            host: "local".to_owned(),
+            name: name.to_owned(),
+            id: format!("id-{name}"),
+            image: String::new(),
+            project: None,
+            service: None,
+            labels: BTreeMap::new(),
+            state: ContainerState { status, started_at, ..ContainerState::default() },
+            has_healthcheck: false,
+            memory_limit_bytes: 0,
+            network_mode: network_mode.to_owned(),
+            created_at: String::new(),
+            last_exit_code: None,
+            oom_kills: 0,
+            exited_unexpectedly: false,
+        }
+    }
+
+    #[test]
+    fn a_failed_start_has_a_reason_while_it_is_down() {
+        let reason = |status, error: &str| {
+            let mut one = container("web", status, "1970-01-01T00:00:01Z", "bridge");
+            one.state.error = error.to_owned();
+            start_failure(&one)
+        };
+        let taken = "Bind for 0.0.0.0:8080 failed: port is already allocated";
+        assert_eq!(reason(Status::Created, taken), Some("port"));
+        assert_eq!(reason(Status::Exited, "No such container: d46d"), Some("network"));
+        assert_eq!(reason(Status::Created, "exec: \"nosuch\": executable file not found in $PATH"), Some("command"));
+        assert_eq!(reason(Status::Created, "cgroup: unknown controller"), Some("other"));
+        assert_eq!(reason(Status::Running, taken), None, "it was started after all");
+        assert_eq!(reason(Status::Exited, ""), None);
+    }
+
+    #[test]
+    fn a_sharer_is_orphaned_when_the_network_it_found_is_gone() {
+        let (early, late) = ("1970-01-01T00:00:01Z", "1970-01-01T00:00:05Z");
+        let sharer = container("web", Status::Running, early, "container:id-vpn");
+        let orphaned = |parent: Container| network_orphaned(&sharer, &[sharer.clone(), parent]);
+        assert_eq!(orphaned(container("vpn", Status::Running, early, "bridge")), Some(false));
+        assert_eq!(orphaned(container("vpn", Status::Running, late, "bridge")), Some(true), "it has a new network");
+        assert_eq!(orphaned(container("vpn", Status::Exited, early, "bridge")), Some(true));
+        assert_eq!(orphaned(container("another", Status::Running, early, "bridge")), Some(true), "it is gone");
+        let down = container("web", Status::Exited, early, "container:id-vpn");
+        assert_eq!(network_orphaned(&down, &[]), Some(false), "what is down has no network to lose");
+        assert_eq!(network_orphaned(&container("web", Status::Running, early, "bridge"), &[]), None);
     }
 }

@@ -13,6 +13,9 @@ use crate::driver::docker::{EngineEvent, LastExit};
 /// Containers of one host at the most: each makes a dozen time series. More are counted, not shown.
 pub const CONTAINERS_MAX: usize = 2_000;
 
+/// Containers that are looked at again without an event, each time.
+const LOOKS_MAX: usize = 50;
+
 /// One container.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Container {
@@ -36,6 +39,12 @@ pub struct Container {
     pub has_healthcheck: bool,
     /// Zero: no limit.
     pub memory_limit_bytes: u64,
+    /// As configured, such as `bridge` or `container:<id>`.
+    #[serde(skip)]
+    pub network_mode: String,
+    /// When it was made.
+    #[serde(skip)]
+    pub created_at: String,
     /// Of the last exit, kept over restarts; absent if none was seen.
     pub last_exit_code: Option<i32>,
     /// Seen since this daemon started.
@@ -70,6 +79,15 @@ impl ContainerTable {
     /// Containers beyond [`CONTAINERS_MAX`], not shown.
     pub fn dropped(&self) -> u64 {
         self.dropped.len() as u64
+    }
+
+    /// Those that may have changed without an event: a start that fails leaves none. At most [`LOOKS_MAX`].
+    pub(super) fn to_look_at(&self) -> Vec<String> {
+        let down = self.containers.values().filter(|one| match one.state.status {
+            Status::Created | Status::Exited => true,
+            Status::Running | Status::Paused | Status::Restarting | Status::Removing | Status::Dead => false,
+        });
+        down.map(|one| one.id.clone()).take(LOOKS_MAX).collect()
     }
 
     /// Forgets whatever is not listed.
@@ -122,6 +140,8 @@ impl ContainerTable {
             labels: details.labels,
             has_healthcheck: details.has_healthcheck,
             memory_limit_bytes: details.limits.memory_bytes,
+            network_mode: details.network_mode,
+            created_at: details.created_at,
             last_exit_code: memory.last_exit_code,
             oom_kills: memory.oom_kills,
             exited_unexpectedly: memory.unexpected,
@@ -227,6 +247,20 @@ mod tests {
         ]);
         assert_eq!((container.oom_kills, container.last_exit_code), (2, Some(137)));
         assert_eq!(container.state.exit_code, None);
+    }
+
+    #[test]
+    fn only_what_does_not_run_is_looked_at_without_an_event() {
+        let mut table = ContainerTable::default();
+        for index in 0..LOOKS_MAX + 2 {
+            let mut down = details(&format!("c{index}"));
+            down.state.status = Status::Created;
+            table.put(down);
+        }
+        table.put(details("runs"));
+        let looked_at = table.to_look_at();
+        assert_eq!(looked_at.len(), LOOKS_MAX);
+        assert!(!looked_at.contains(&"runs".to_owned()));
     }
 
     #[test]

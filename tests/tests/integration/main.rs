@@ -12,10 +12,12 @@
 //!   files, clocks that jump, a process that stands still; `waiting`: ten thousand runs that wait
 //! - `brakes`: what is done often enough is held back until a person has looked
 //! - `person`: what people did or own is left alone; `silence`: an engine that hangs
+//! - `catalogue`: the runbooks that come with the binary, their faults really produced
 //! - `plan`: what a runbook would do, and letting it do that and nothing else
 //! - `replay`: runs executed again from their journals, and drafts tried on recorded alerts
 //! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
 //! - `schedules`: each time of a schedule is made once; `versions`: signed, compared, carried and put back
+//! - `llm`: the model at run time, its budgets and its key; `llm_planted`: texts that try to steer it
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `console`: what a person sees, clicks and tabs through, in a real Chromium
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
@@ -27,6 +29,7 @@
 mod alertmanager;
 mod bad_input;
 mod brakes;
+mod catalogue;
 mod choice;
 mod closing;
 mod console;
@@ -39,6 +42,8 @@ mod fixtures;
 mod hostile;
 mod install;
 mod kills;
+mod llm;
+mod llm_planted;
 mod machine;
 mod monitoring;
 mod newcomer;

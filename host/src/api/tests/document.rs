@@ -158,6 +158,7 @@ async fn the_page_of_metrics_is_committed() {
         let labels = match name {
             "sandbook_docker_up" | "sandbook_docker_breaker_open" | "sandbook_containers_dropped" => "host",
             "sandbook_container_health" => "host, name, project, service, status",
+            "sandbook_container_start_failed" => "host, name, project, service, reason",
             _ => "host, name, project, service",
         };
         labels.to_owned()

@@ -22,8 +22,8 @@ use super::{EngineEvent, Host, convert};
 pub(super) const INSPECTIONS_AT_ONCE: usize = 8;
 /// Containers that are gone and asked about for one answer: each costs a look into the engine's memory.
 const GONE_MAX: usize = 8;
-/// The columns that show zombies; understood by procps. Busybox is asked without.
-const PS_COLUMNS: &str = "-eo pid,ppid,user,stat,rss,etime,args";
+/// The columns that show zombies and count threads; understood by procps. Busybox is asked without.
+const PS_COLUMNS: &str = "-eo pid,ppid,user,stat,nlwp,rss,etime,args";
 
 impl Host {
     pub(in crate::driver) async fn list(&self, filter: &ContainerFilter) -> Result<Vec<ContainerSummary>, Error> {
