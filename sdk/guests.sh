@@ -1,6 +1,7 @@
 #!/bin/sh
 # Rebuilds the committed components from their sources: the Rhai interpreter and the built-in runbooks in Rust.
 #   sdk/guests.sh           rebuilds all of them (or those named: sdk/guests.sh runbooks/restart-exited)
+#   sdk/guests.sh --generate  writes the files of the SDKs that are made from sdk/wit
 #   sdk/guests.sh --check   says whether components and sources belong together; needs no wasm toolchain
 # Uses the rustup target wasm32-unknown-unknown where it is installed, else Debian's wasm toolchain.
 set -eu
@@ -9,6 +10,9 @@ cd "$(dirname "$0")/.."
 root=$PWD
 target=wasm32-unknown-unknown
 
+if [ "${1:-}" = --generate ]; then
+    exec cargo run --quiet -p sandbook-pack -- generate
+fi
 if [ "${1:-}" = --check ]; then
     exec cargo run --quiet -p sandbook-pack -- check
 fi

@@ -3,6 +3,8 @@
 //! A component carries the hash of its sources in a custom section, so that a plain `cargo run` needs no wasm toolchain and a
 //! test still notices a change that was not rebuilt. Deliberately not here: building (feature `build`, and `sdk/guests.sh`).
 
+pub mod contract;
+pub mod languages;
 pub mod section;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! `sandbook-pack check`: do the committed components belong to the sources? `sandbook-pack pack FOLDER MODULE`: make one.
+//! `sandbook-pack check`: do the committed components belong to the sources? `sandbook-pack pack FOLDER MODULE`: make one. `sandbook-pack generate`:
+//! write what the SDKs have from the WIT.
 //!
 //! Called by `sdk/guests.sh`, in the repository's root. `pack` needs the feature `build`.
 
@@ -17,8 +18,9 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["check"] => check(root),
         ["pack", folder, module] => pack(root, folder, Path::new(module)),
+        ["generate"] => sandbook_pack::languages::write(root),
         _ => {
-            eprintln!("usage: sandbook-pack check | sandbook-pack pack FOLDER MODULE");
+            eprintln!("usage: sandbook-pack check | sandbook-pack generate | sandbook-pack pack FOLDER MODULE");
             return ExitCode::from(2);
         }
     };
