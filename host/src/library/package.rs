@@ -172,6 +172,7 @@ fn from_bytes(bytes: &[u8], content_type: Option<&str>, file: &str) -> Result<(P
 /// Only what belongs to a package: build output beside it is not read.
 fn folder(path: &Path) -> Result<Files, Vec<Problem>> {
     let mut files = Files::new();
+    let base = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     for (name, bytes_max) in [
         (MANIFEST_FILE, MANIFEST_BYTES_MAX),
         (SCRIPT_FILE, SCRIPT_BYTES_MAX),
@@ -181,7 +182,7 @@ fn folder(path: &Path) -> Result<Files, Vec<Problem>> {
     ] {
         let file = path.join(name);
         if file.exists() {
-            files.insert(name.to_owned(), read_file(&file, name, bytes_max)?);
+            files.insert(name.to_owned(), read_inside(&base, &file, name, bytes_max)?);
         }
     }
     let scenarios = path.join(SCENARIOS_DIR);
@@ -190,11 +191,23 @@ fn folder(path: &Path) -> Result<Files, Vec<Problem>> {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.ends_with(".toml") && !name.starts_with('.') && files.len() < archive::FILES_MAX {
             let name = format!("{SCENARIOS_DIR}/{name}");
-            let content = read_file(&entry.path(), &name, SCRIPT_BYTES_MAX)?;
+            let content = read_inside(&base, &entry.path(), &name, SCRIPT_BYTES_MAX)?;
             files.insert(name, content);
         }
     }
     Ok(files)
+}
+
+/// A file of a folder. A link may lead through the folder, as mounts of configurations do, but not out of it: what is
+/// read here is handed out again.
+fn read_inside(base: &Path, file: &Path, name: &str, bytes_max: usize) -> Result<Vec<u8>, Vec<Problem>> {
+    if let Ok(real) = file.canonicalize()
+        && !real.starts_with(base)
+    {
+        let message = format!("{name} is a link out of the package");
+        return Err(vec![problem(super::ARCHIVE, name, message, "put the file itself into the folder")]);
+    }
+    read_file(file, name, bytes_max)
 }
 
 fn read_file(path: &Path, name: &str, bytes_max: usize) -> Result<Vec<u8>, Vec<Problem>> {

@@ -120,3 +120,25 @@ async fn two_promotions_and_a_way_back_at_once_leave_one_version_that_acts() {
     assert_eq!(acting[0].package.digest, last.digest, "{history:?}");
     assert!(back.is_ok() || matches!(back, Err(Error::NothingBefore(_))));
 }
+
+#[test]
+fn a_link_out_of_a_folder_is_not_followed() {
+    let dir = TempDir::new().expect("a directory");
+    let folder = dir.path().join("tidy");
+    write(&folder, &[("runbook.toml", MANIFEST), ("real/main.rhai", SCRIPT), ("scenarios/a.toml", "x = 1")]);
+    write(dir.path(), &[("admin-token", "secret"), ("elsewhere/b.toml", "x = 1")]);
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, folder.join(name)).expect("linked");
+    link("real/main.rhai", "main.rhai");
+    let (package, _) = Package::read(Upload::Path(&folder)).expect("a link inside is one of its files");
+    assert_eq!(package.scenarios().count(), 1);
+    for (to, name) in [("../admin-token", "README.md"), ("../../elsewhere/b.toml", "scenarios/b.toml")] {
+        link(to, name);
+        let problems = Package::read(Upload::Path(&folder)).expect_err(name);
+        assert_eq!(problems[0].code, ARCHIVE, "{problems:?}");
+        assert!(problems[0].message.contains("a link out of the package"), "{problems:?}");
+        std::fs::remove_file(folder.join(name)).expect("there");
+    }
+    // The folder itself may be a link.
+    std::os::unix::fs::symlink(&folder, dir.path().join("other")).expect("linked");
+    assert_eq!(Package::read(Upload::Path(&dir.path().join("other"))).expect("read").0.digest, package.digest);
+}
