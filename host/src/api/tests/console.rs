@@ -163,6 +163,7 @@ async fn forms_do_what_the_api_does_and_the_audit_names_the_person() {
     assert!(page.body.contains("Everything is stopped"), "every page says so");
     assert!(daemon.browse("GET", "/brakes", &operator, &[]).await.body.contains("fire &lt;b&gt;"));
     assert_eq!(send("/stop/release", &[]).await.status, StatusCode::FORBIDDEN, "releasing is an admin's");
+    daemon.act("DELETE", "/v1/stop", None).await;
     let pause = [("target", "web-*"), ("runbook", ""), ("host", ""), ("for", "30m"), ("reason", "maintenance")];
     assert_eq!(send("/pauses", &pause).await.status, StatusCode::SEE_OTHER);
     let page = daemon.browse("GET", "/brakes", &operator, &[]).await;
