@@ -168,9 +168,7 @@ impl Metrics {
             schedules: Schedules::new(&r)?,
             registry: r,
         };
-        let build =
-            gauges(&metrics.registry, "sandbook_build_info", "Always 1; the version is a label.", &["version"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        build_info(&metrics.registry)?;
         Ok(metrics)
     }
 
@@ -197,6 +195,12 @@ impl Metrics {
             Err(error) => format!("# cannot encode metrics: {error}\n"),
         }
     }
+}
+
+fn build_info(registry: &Registry) -> prometheus::Result<()> {
+    let build = gauges(registry, "sandbook_build_info", "Always 1; the version is a label.", &["version"])?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    Ok(())
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
