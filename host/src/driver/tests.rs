@@ -109,7 +109,7 @@ async fn a_change_answers_with_the_state_it_left_and_304_is_no_change() {
 #[tokio::test]
 async fn errors_of_the_engine_keep_its_words_and_hide_secrets() {
     for (status, kind) in
-        [(404, ErrorKind::NotFound), (409, ErrorKind::Conflict), (500, ErrorKind::Failed), (400, ErrorKind::Invalid)]
+        [(404, ErrorKind::NotFound), (409, ErrorKind::Conflict), (500, ErrorKind::Failed), (400, ErrorKind::Failed)]
     {
         let fake = Fake::start(move |_, _| Reply::status(status, json!({"message": "no luck with hunter22"})));
         let error =

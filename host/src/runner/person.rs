@@ -63,7 +63,8 @@ impl Attempt {
             host: resolved.target.host.clone(),
             subject: resolved.subject.clone(),
             container: resolved.target.name.clone(),
-            instance: resolved.target.id.clone().unwrap_or_default(),
+            // A recreation leaves another instance behind than it was about.
+            instance: answer["id"].as_str().map(str::to_owned).or(resolved.target.id.clone()).unwrap_or_default(),
             effect: effect.name().to_owned(),
             change: change(&effect.arguments()),
             run: session.journal().header.run.clone(),

@@ -45,10 +45,9 @@ impl Effect {
     fn consequence(&self) -> Consequence {
         match self {
             Effect::StartContainer(_) | Effect::RestartContainer(_) => Consequence::Revives,
-            Effect::UpdateResources(_)
-            | Effect::ScaleService(_)
-            | Effect::ConnectNetwork(_)
-            | Effect::DisconnectNetwork(_) => Consequence::Drifts,
+            Effect::UpdateResources(_) | Effect::ConnectNetwork(_) | Effect::DisconnectNetwork(_) => {
+                Consequence::Drifts
+            }
             Effect::RecreateContainer(_) => Consequence::RevivesAndDrifts,
             Effect::TruncateContainerLog(_) => Consequence::Loses,
             Effect::ListContainers(_)
@@ -66,6 +65,7 @@ impl Effect {
             | Effect::UnpauseContainer(_)
             | Effect::Exec(_)
             | Effect::RemoveContainer(_)
+            | Effect::ScaleService(_)
             | Effect::PruneImages(_)
             | Effect::PruneBuildCache(_)
             | Effect::TailContainer(_)

@@ -38,7 +38,11 @@ impl Host {
     pub(in crate::driver) async fn kill(&self, id: &str, options: &KillOptions) -> Result<Change, Error> {
         let signal = options.signal.clone().unwrap_or_else(|| "KILL".to_owned());
         let done = self.docker.kill_container(id, Some(KillContainerOptions { signal })).await;
-        self.changed(id, done).await
+        // Here a 400 is the argument's fault: there is no such signal.
+        self.changed(id, done).await.map_err(|error| match error.message.strip_prefix("docker answered 400: ") {
+            Some(said) => Error::invalid(format!("docker: {said}")),
+            None => error,
+        })
     }
 
     pub(in crate::driver) async fn pause(&self, id: &str) -> Result<Change, Error> {

@@ -63,8 +63,6 @@ impl From<Fault> for Trouble {
 fn told(status: u16, message: &str) -> Error {
     let message = if message.is_empty() { "no reason given" } else { message };
     match status {
-        // What the guest's argument is to blame for, such as a signal there is none of.
-        400 => Error::invalid(format!("docker: {message}")),
         404 => Error::not_found(format!("docker: {message}")),
         409 => Error::conflict(format!("docker: {message}")),
         _ => Error::failed(format!("docker answered {status}: {message}")),
