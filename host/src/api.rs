@@ -13,7 +13,7 @@ use axum::extract::OriginalUri;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Json};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
@@ -40,9 +40,11 @@ mod grants;
 mod guard;
 mod llm;
 mod matching;
+mod mcp;
 mod metrics;
 mod pauses;
 mod plans;
+mod rates;
 mod record;
 mod replay;
 mod runbooks;
@@ -128,22 +130,30 @@ pub fn openapi() -> OpenApi {
 
 /// The whole API over a daemon.
 pub fn router(app: Arc<App>) -> Router {
-    let (router, document) = documented().split_for_parts();
+    let (documented, document) = documented().split_for_parts();
     let document = Arc::new(document::complete(document));
-    let limits = Arc::new(guard::Limits::default());
-    let console = Arc::new(console::Console::new(router.clone(), app.clone()));
-    router
+    let limits = Arc::new(guard::Limits::new(&app.config.server, app.metrics.clone()));
+    let console = Arc::new(console::Console::new(documented.clone(), app.clone()));
+    let routes = documented
         .route("/openapi.json", get(move || async move { Json(document).into_response() }))
         .merge(console::routes())
         .fallback(no_route)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(app.clone(), guard::admit))
-        .layer(Extension(console))
-        .layer(CatchPanicLayer::custom(guard::panicked))
-        .layer(from_fn_with_state(limits, guard::limit))
-        .layer(from_fn_with_state(app.clone(), guard::count))
-        .layer(from_fn(guard::log))
-        .with_state(app)
+        .method_not_allowed_fallback(wrong_method);
+    // What every request passes first.
+    let guarded = |routes: Router<Arc<App>>| {
+        routes
+            .layer(from_fn_with_state(app.clone(), guard::admit))
+            .layer(Extension(console.clone()))
+            .layer(CatchPanicLayer::custom(guard::panicked))
+            .layer(from_fn_with_state(limits.clone(), guard::limit))
+            .layer(from_fn_with_state(app.clone(), guard::count))
+            .layer(from_fn(guard::log))
+            .with_state(app.clone())
+    };
+    // What tools of agents call passes it as well.
+    let inside = guarded(routes.clone());
+    let agents = Router::new().route("/mcp", post(mcp::answer)).method_not_allowed_fallback(wrong_method);
+    guarded(routes.merge(agents.layer(Extension(mcp::Inside(inside)))))
 }
 
 async fn no_route(OriginalUri(uri): OriginalUri) -> Error {

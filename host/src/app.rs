@@ -183,6 +183,11 @@ fn docker_hosts(config: &Config) -> Result<Arc<Hosts>> {
     let mut hosts = Hosts::new();
     for (name, host) in &config.docker.hosts {
         let settings = host.settings().with_context(|| format!("[docker.hosts.{name}]"))?;
+        // What is in them is looked at for each connection; that they are there belongs to the configuration.
+        for (key, file) in settings.endpoint.files() {
+            let place = || format!("[docker.hosts.{name}] {key}: {} cannot be read", file.display());
+            std::fs::File::open(file).with_context(place)?;
+        }
         hosts.insert(name.clone(), Arc::new(docker::Host::new(name, settings)));
     }
     Ok(Arc::new(hosts))

@@ -19,7 +19,7 @@ use crate::config::{AuthMode, Config, Role};
 
 pub mod table;
 
-pub use table::{Access, access};
+pub use table::{Access, access, needs_person};
 
 /// Of the generated tokens, before encoding: as many as a guess can have bits.
 const TOKEN_BYTES: usize = 32;
@@ -42,6 +42,8 @@ pub struct Caller {
     pub person: Option<String>,
     /// What it may be used for.
     pub role: Role,
+    /// Whether it is a program's that decides by itself: it never does what a person answers for.
+    pub agent: bool,
 }
 
 impl Caller {
@@ -91,11 +93,14 @@ impl Auth {
         let mut auth = Auth { open: false, known: Vec::new() };
         for (name, token) in &config.auth.tokens {
             let text = read(&token.token_file).with_context(|| format!("[auth.tokens.{name}] token_file"))?;
-            auth.add(&text, Caller { name: name.clone(), person: token.person.clone(), role: token.role })?;
+            auth.add(
+                &text,
+                Caller { name: name.clone(), person: token.person.clone(), role: token.role, agent: token.agent },
+            )?;
         }
         for (file, name, role) in GENERATED {
             let text = generated(&data_dir.join(file))?;
-            auth.add(&text, Caller { name: name.to_owned(), person: None, role })?;
+            auth.add(&text, Caller { name: name.to_owned(), person: None, role, agent: false })?;
         }
         Ok(auth)
     }
@@ -120,7 +125,7 @@ impl Auth {
     /// Who that is. Takes as long for every token, right or wrong.
     pub fn caller(&self, shown: Shown<'_>) -> Option<Caller> {
         if self.open {
-            return Some(Caller { name: LOCAL.to_owned(), person: None, role: Role::Admin });
+            return Some(Caller { name: LOCAL.to_owned(), person: None, role: Role::Admin, agent: false });
         }
         let Shown::Token(token) = shown else { return None };
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
@@ -138,7 +143,7 @@ impl Auth {
     pub(crate) fn with_tokens(tokens: &[(&str, Role)]) -> Auth {
         let mut auth = Auth { open: false, known: Vec::new() };
         for (token, role) in tokens {
-            let caller = Caller { name: role.name().to_owned(), person: None, role: *role };
+            let caller = Caller { name: role.name().to_owned(), person: None, role: *role, agent: false };
             auth.add(token, caller).expect("different tokens");
         }
         auth
@@ -257,7 +262,7 @@ mod tests {
     #[test]
     fn the_same_token_twice_is_refused() {
         let mut auth = Auth::with_tokens(&[("a", Role::Viewer)]);
-        let caller = Caller { name: "other".to_owned(), person: None, role: Role::Admin };
+        let caller = Caller { name: "other".to_owned(), person: None, role: Role::Admin, agent: false };
         assert!(auth.add("a", caller).is_err());
     }
 }

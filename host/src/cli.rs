@@ -27,6 +27,7 @@ mod exit;
 mod inspect;
 mod local;
 mod look;
+mod mcp;
 mod plan;
 mod reference;
 mod replay;
@@ -153,6 +154,7 @@ impl Cli {
             Command::Rearm(args) => brakes::rearm(client, screen, args).await,
             Command::Audit(args) => rules::audit(client, screen, args).await,
             Command::Backup(args) => act::backup(client, screen, args).await,
+            Command::Mcp => Box::pin(mcp::serve(Client::new(&self.global)?)).await,
             Command::Serve
             | Command::Demo(_)
             | Command::New(_)

@@ -15,6 +15,7 @@ mod check;
 mod llm;
 mod print;
 mod sections;
+mod server;
 mod shape;
 mod stage;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod tree;
 pub use llm::{Llm, LlmBudget, LlmDay, LlmHour, LlmPrice, LlmRun};
 pub use print::{alertmanager_receiver, reference};
 pub use sections::*;
+pub use server::Server;
 pub use stage::StagePin;
 
 /// The file cannot be read.
@@ -68,7 +70,15 @@ pub const RETENTION_MS_MIN: u64 = 3_600_000;
 /// Variables beginning so override keys.
 pub const ENV_PREFIX: &str = "SANDBOOK_";
 /// Variables of the command line, ignored here. Those beginning with `SANDBOOK_TEST` are ignored as well.
-pub const ENV_RESERVED: [&str; 4] = ["SANDBOOK_SERVER", "SANDBOOK_TOKEN", "SANDBOOK_CONFIG", "SANDBOOK_LOG"];
+pub const ENV_RESERVED: [&str; 7] = [
+    "SANDBOOK_SERVER",
+    "SANDBOOK_TOKEN",
+    "SANDBOOK_CONFIG",
+    "SANDBOOK_LOG",
+    "SANDBOOK_CA",
+    "SANDBOOK_CERT",
+    "SANDBOOK_KEY",
+];
 
 /// Name of the Docker host when none is configured.
 pub const LOCAL_HOST: &str = "local";
@@ -127,7 +137,8 @@ impl Config {
 
     /// Where people reach the daemon, without a slash at the end.
     pub fn public_url(&self) -> String {
-        let own = || format!("http://{}", self.sections.listen);
+        let scheme = if self.sections.tls.cert_file.is_some() { "https" } else { "http" };
+        let own = || format!("{scheme}://{}", self.sections.listen);
         self.sections.public_url.as_ref().map_or_else(own, |url| url.trim_end_matches('/').to_owned())
     }
 

@@ -29,6 +29,8 @@ pub struct Metrics {
     pub alerts_received: IntCounterVec,
     /// Webhook messages refused, by reason.
     pub webhook_refused: IntCounterVec,
+    /// Requests and connections beyond a bound of [server], by which.
+    pub requests_limited: IntCounterVec,
     /// Runs ended, by runbook, mode and outcome.
     pub runs: IntCounterVec,
     /// Guests executing now.
@@ -97,6 +99,12 @@ impl Metrics {
                 "Webhook messages refused, by reason.",
                 &["reason"],
             )?,
+            requests_limited: counters(
+                &r,
+                "sandbook_requests_limited_total",
+                "Requests beyond a bound of [server], by which: address, token, streams, connections.",
+                &["by"],
+            )?,
             runs: counters(
                 &r,
                 "sandbook_runs_total",
@@ -143,7 +151,7 @@ impl Metrics {
             reload_failures: counters(
                 &r,
                 "sandbook_reload_failures_total",
-                "Reloads that kept the old version, by what: policy, package.",
+                "Reloads that kept the old version, by what: policy, package, certificates.",
                 &["what"],
             )?,
             brake_trips: counters(

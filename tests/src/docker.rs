@@ -35,7 +35,8 @@ pub struct Dockerd {
     process: Leashed,
     api: Client,
     socket: PathBuf,
-    _folder: TempDir,
+    more: Vec<String>,
+    folder: TempDir,
 }
 
 impl Dockerd {
@@ -43,30 +44,65 @@ impl Dockerd {
     #[track_caller]
     pub fn start() -> Dockerd {
         let folder = TempDir::with_prefix("sandbook-docker-").expect("a temporary folder");
-        let engine = Dockerd::start_in(folder);
+        let engine = Dockerd::start_in(folder, &[]);
         engine.import_busybox();
         engine
     }
 
+    /// Starts an engine that also listens on a TCP port, under TLS, and wants certificates of that CA.
     #[track_caller]
-    fn start_in(folder: TempDir) -> Dockerd {
-        require("dockerd", "docker.io");
-        let at = |name: &str| folder.path().join(name).to_str().expect("temporary paths are text").to_owned();
-        let (data, exec, pid) = (at("data"), at("exec"), at("pid"));
+    pub fn start_tls(ca: &crate::certs::Ca, own: &crate::certs::Pair, port: u16) -> Dockerd {
+        let folder = TempDir::with_prefix("sandbook-docker-").expect("a temporary folder");
+        let (ca, cert, key) = (ca.file(), own.cert.clone(), own.key.clone());
+        let text = |path: &Path| path.to_str().expect("temporary paths are text").to_owned();
+        let more = [
+            "--tlsverify".to_owned(),
+            format!("--tlscacert={}", text(&ca)),
+            format!("--tlscert={}", text(&cert)),
+            format!("--tlskey={}", text(&key)),
+            format!("--host=tcp://127.0.0.1:{port}"),
+        ];
+        let engine = Dockerd::start_in(folder, &more);
+        engine.import_busybox();
+        engine
+    }
+
+    /// Ends the engine and starts it again on the same data; `between` happens while it is gone.
+    #[track_caller]
+    pub fn bounce(&mut self, between: impl FnOnce()) {
+        let keep = self.folder.path().join("data.keep");
+        std::fs::write(&keep, "").expect("a writable folder");
+        self.process.stop();
+        std::fs::remove_file(keep).expect("it was just written");
+        between();
+        self.process = Dockerd::spawn(self.folder.path(), &self.more);
+        wait::until("dockerd to answer", UP_WITHIN, || self.process.log_tail(), || self.ping());
+    }
+
+    #[track_caller]
+    fn start_in(folder: TempDir, more: &[String]) -> Dockerd {
         let socket = folder.path().join("docker.sock");
-        let host = format!("unix://{}", socket.display());
+        let process = Dockerd::spawn(folder.path(), more);
+        let engine = Dockerd { process, api: Client::unix(&socket), socket, more: more.to_vec(), folder };
+        wait::until("dockerd to answer", UP_WITHIN, || engine.process.log_tail(), || engine.ping());
+        engine
+    }
+
+    #[track_caller]
+    fn spawn(folder: &Path, more: &[String]) -> Leashed {
+        require("dockerd", "docker.io");
+        let at = |name: &str| folder.join(name).to_str().expect("temporary paths are text").to_owned();
+        let (data, exec, pid) = (at("data"), at("exec"), at("pid"));
+        let host = format!("unix://{}", at("docker.sock"));
         let group = rustix::process::getgid().as_raw().to_string();
         // No bridge and no packet filter: tests need no network, and several engines on one machine would share both.
         #[rustfmt::skip]
-        let command = [
+        let mut command = vec![
             "dockerd", "--data-root", &data, "--exec-root", &exec, "--pidfile", &pid, "--host", &host, "--group", &group,
             "--bridge=none", "--iptables=false", "--ip6tables=false",
         ];
-        let log = folder.path().join("dockerd.log");
-        let process = Leashed::start("dockerd", &command, &log, true, Some(&folder.path().join("data")));
-        let engine = Dockerd { process, api: Client::unix(&socket), socket, _folder: folder };
-        wait::until("dockerd to answer", UP_WITHIN, || engine.process.log_tail(), || engine.ping());
-        engine
+        command.extend(more.iter().map(String::as_str));
+        Leashed::start("dockerd", &command, &folder.join("dockerd.log"), true, Some(&folder.join("data")))
     }
 
     fn ping(&self) -> Result<(), String> {

@@ -3,6 +3,7 @@
 //! - [`daemon`]: the real `sandbook` binary, its API and its command line
 //! - [`docker`]: a Docker engine of its own, an image without any registry, containers that fall ill on request
 //! - [`monitoring`]: real Prometheus and Alertmanager with the files shipped in `monitoring/`
+//! - [`sshd`]: a real ssh server, the way to an engine elsewhere; [`certs`]: certificates of a test
 //! - [`fake_docker`]: an engine at the wire, for faults no real one shows on request and for benches
 //! - [`fake_openai`]: a model's server at the wire, scripted
 //! - [`package`]: runbook packages, good and hostile; [`alert`]: messages as senders write them
@@ -14,6 +15,7 @@
 
 pub mod alert;
 pub mod browser;
+pub mod certs;
 pub mod daemon;
 pub mod dice;
 pub mod docker;
@@ -26,6 +28,7 @@ pub mod mount;
 pub mod package;
 pub mod process;
 pub mod relay;
+pub mod sshd;
 pub mod wait;
 
 use std::path::{Path, PathBuf};

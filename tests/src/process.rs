@@ -14,7 +14,8 @@ const END_WITHIN: Duration = Duration::from_secs(20);
 /// Lines of a log that a failure shows.
 const TAIL_LINES: usize = 40;
 
-/// Started with `sh -c`; `$1` is the log, `$2` what to remove at the end ("" for nothing), the rest the command.
+/// Started with `sh -c`; `$1` is the log, `$2` what to remove at the end ("" for nothing) unless `$2.keep` is there, the
+/// rest the command.
 const LEASH: &str = r#"
 log=$1; remove=$2; shift 2
 "$@" >"$log" 2>&1 </dev/null &
@@ -22,7 +23,7 @@ child=$!
 cat >/dev/null
 kill -TERM "$child" 2>/dev/null
 wait "$child"
-[ -z "$remove" ] || rm -rf "$remove"
+[ -z "$remove" ] || [ -e "$remove.keep" ] || rm -rf "$remove"
 "#;
 
 /// A process on a leash.

@@ -45,6 +45,8 @@ codes! {
     "SB0114" = "a defect of the daemon",
     "SB0115" = "it took too long",
     "SB0116" = "too many requests at once",
+    "SB0120" = "too many requests in a time",
+    "SB0121" = "only a person may do that",
     // Manifests and packages.
     "SB0201" = "a manifest is not TOML",
     "SB0202" = "a manifest has an unknown key",

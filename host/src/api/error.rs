@@ -4,9 +4,11 @@
 //! fault but ours is logged with its cause and answered without it. Deliberately not here: what a code means (its page
 //! does), and errors of runbooks, which are answers and stand in journals.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::{HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use sandbook_core::problem::Problem;
 use serde::Serialize;
@@ -48,6 +50,10 @@ pub const DEFECT: &str = "SB0114";
 pub const TOOK_TOO_LONG: &str = "SB0115";
 /// Too many requests at once.
 pub const BUSY: &str = "SB0116";
+/// A caller asks too often.
+pub const TOO_OFTEN: &str = "SB0120";
+/// An agent wants what only a person may do.
+pub const PERSON: &str = "SB0121";
 /// The stage is too low.
 pub const STAGE: &str = "SB0508";
 /// A plan is too old to be applied.
@@ -83,6 +89,8 @@ pub struct Error {
     pub fix: String,
     /// A problem or name each.
     pub details: Vec<Value>,
+    /// When to try again, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 /// The body of an error.
@@ -110,7 +118,7 @@ struct Said {
 impl Error {
     /// Any error.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Error {
-        Error { status, code, message: message.into(), fix: fix.into(), details: Vec::new() }
+        Error { status, code, message: message.into(), fix: fix.into(), details: Vec::new(), retry_after: None }
     }
 
     /// 404: nothing has that id or name.
@@ -150,6 +158,12 @@ impl Error {
         Error { details, ..self }
     }
 
+    /// The same with when to try again.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Error {
+        Error { retry_after: Some(wait), ..self }
+    }
+
     /// 422: problems of a text a person wrote; the first gives code and words, all of them stand in the details.
     pub fn of_problems(what: &str, problems: &[Problem]) -> Error {
         let errors = || problems.iter().filter(|problem| !problem.warning);
@@ -167,8 +181,12 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let Error { status, code, message, fix, details } = self;
+        let Error { status, code, message, fix, details, retry_after } = self;
         let mut response = (status, Json(Body { error: Said { code, message, fix, details } })).into_response();
+        if let Some(wait) = retry_after {
+            // Whole seconds, and never sooner than it would help.
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sandbook\""));
         }
@@ -265,6 +283,8 @@ mod tests {
             DEFECT,
             TOOK_TOO_LONG,
             BUSY,
+            TOO_OFTEN,
+            PERSON,
             STAGE,
             PLAN_EXPIRED,
             PLAN_APPLIED,

@@ -12,8 +12,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use futures::Stream;
 use sandbook_core::journal::Record;
@@ -21,24 +22,21 @@ use sandbook_core::run::State as RunState;
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::error::{self, Error, Result};
+use super::error::Result;
 use super::extract::Path;
+use super::guard::Limits;
+use super::rates::StreamPlace;
 use super::record::Viewer;
 use super::runs::find;
+use crate::auth::Caller;
 use crate::state::App;
 use crate::store::{Event, EventKind, Store};
 
-/// Streams open at once: consoles and terminals of a team.
-pub(super) const STREAMS_MAX: usize = 256;
 /// A comment when nothing happens, so that proxies keep the connection and a dead one is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Runs whose records one stream follows at once; of further ones it may miss records when it lags.
 const FOLLOWED_MAX: usize = 10_000;
-
-static STREAMS: std::sync::LazyLock<Arc<Semaphore>> =
-    std::sync::LazyLock::new(|| Arc::new(Semaphore::new(STREAMS_MAX)));
 
 /// One reader.
 struct Reader {
@@ -51,7 +49,7 @@ struct Reader {
     /// To be sent next.
     pending: VecDeque<Sent>,
     ended: bool,
-    _place: OwnedSemaphorePermit,
+    _place: StreamPlace,
 }
 
 #[derive(Default)]
@@ -65,8 +63,10 @@ struct Followed {
     responses((status = 200, content_type = "text/event-stream", description = "events `record`, `state`, `progress` and `lagged`")))]
 pub(super) async fn all(
     State(app): State<Arc<App>>,
+    Extension(limits): Extension<Arc<Limits>>,
+    caller: Caller,
 ) -> Result<Sse<impl Stream<Item = std::result::Result<Sent, Infallible>>>> {
-    Ok(stream(Reader::new(&app, None)?))
+    Ok(stream(Reader::new(&app, place(&limits, &caller)?)))
 }
 
 /// What happens in a run, from its beginning to its end
@@ -75,10 +75,12 @@ pub(super) async fn all(
 pub(super) async fn of_run(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(limits): Extension<Arc<Limits>>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = std::result::Result<Sent, Infallible>>>> {
     // Listening begins before reading, so nothing falls between both.
-    let mut reader = Reader::new(&app, None)?;
+    let mut reader = Reader::new(&app, place(&limits, &caller)?);
     let row = find(&app, &id).await?;
     reader.only = Some(row.id.clone());
     let seen =
@@ -90,6 +92,10 @@ pub(super) async fn of_run(
     Ok(stream(reader))
 }
 
+fn place(limits: &Limits, caller: &Caller) -> Result<StreamPlace> {
+    limits.counted("streams", limits.rates.stream(caller))
+}
+
 fn stream(reader: Reader) -> Sse<impl Stream<Item = std::result::Result<Sent, Infallible>>> {
     let events = futures::stream::unfold(reader, |mut reader| async move {
         let sent = reader.next().await?;
@@ -99,20 +105,16 @@ fn stream(reader: Reader) -> Sse<impl Stream<Item = std::result::Result<Sent, In
 }
 
 impl Reader {
-    fn new(app: &App, only: Option<String>) -> Result<Reader> {
-        let place = STREAMS.clone().try_acquire_owned().map_err(|_| {
-            let message = format!("{STREAMS_MAX} event streams are open already");
-            Error::new(StatusCode::SERVICE_UNAVAILABLE, error::BUSY, message, "close one, or poll `/v1/runs`")
-        })?;
-        Ok(Reader {
+    fn new(app: &App, place: StreamPlace) -> Reader {
+        Reader {
             store: app.store.clone(),
             events: app.store.subscribe(),
-            only,
+            only: None,
             followed: BTreeMap::new(),
             pending: VecDeque::new(),
             ended: false,
             _place: place,
-        })
+        }
     }
 
     /// What is recorded already, after the record seen last. The viewer still reads all of it.

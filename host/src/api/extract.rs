@@ -16,9 +16,10 @@ use sandbook_core::duration::DurationMs;
 use serde::de::DeserializeOwned;
 
 use super::error::{self, Error};
+use super::guard::body_max;
 
-/// A body of JSON that is neither a package nor a message: a person's words, a few labels.
-pub(super) const JSON_BYTES_MAX: usize = 1 << 20;
+/// Room made for a body before it comes; what announces more gets it as it comes.
+const ROOM_MAX: usize = 1 << 20;
 /// Read past at the most of a body that is refused, and for how long, so that its sender can read why.
 const READ_PAST_BYTES_MAX: u64 = 256 << 20;
 const READ_PAST_MAX: Duration = Duration::from_secs(5);
@@ -45,9 +46,13 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> R
     }
     let mut body = body;
     let room = announced.and_then(|announced| usize::try_from(announced).ok()).unwrap_or(0);
-    let mut bytes = BytesMut::with_capacity(room.min(JSON_BYTES_MAX));
+    let mut bytes = BytesMut::with_capacity(room.min(ROOM_MAX));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
+            if is_late(&error) {
+                let fix = "send it faster, or raise [server] request_timeout";
+                return Error::new(StatusCode::SERVICE_UNAVAILABLE, error::TOOK_TOO_LONG, error.to_string(), fix);
+            }
             Error::new(
                 StatusCode::BAD_REQUEST,
                 error::NOT_JSON,
@@ -64,6 +69,18 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> R
         bytes.extend_from_slice(&data);
     }
     Ok(bytes.freeze())
+}
+
+/// Whether its time was over, wherever in the layers that was noticed.
+fn is_late(error: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 async fn read_past(mut body: Body) {
@@ -110,7 +127,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, _state: &S) -> Result<Json<T>, Error> {
         let (parts, body) = request.into_parts();
         must_be_json(&parts.headers)?;
-        let bytes = read(&parts.headers, body, JSON_BYTES_MAX).await?;
+        let bytes = read(&parts.headers, body, body_max(&parts.extensions)).await?;
         parse(&bytes).map(Json)
     }
 }
@@ -123,7 +140,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for JsonOrNot
 
     async fn from_request(request: Request, _state: &S) -> Result<JsonOrNothing<T>, Error> {
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body, JSON_BYTES_MAX).await?;
+        let bytes = read(&parts.headers, body, body_max(&parts.extensions)).await?;
         if bytes.is_empty() {
             return Ok(JsonOrNothing(T::default()));
         }

@@ -6,27 +6,38 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderName, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
+use sandbook_core::duration::Bytes;
 use tokio::sync::Semaphore;
 use url::Url;
 
 use super::console::{self, Console, Refused};
 use super::error::{self, Error};
-use crate::auth::{Access, Caller, access, shown};
+use super::rates::Rates;
+use crate::auth::{Access, Caller, access, needs_person, shown};
+use crate::config::Server;
+use crate::listen::Peer;
+use crate::metrics::Metrics;
 use crate::state::App;
 
-/// Requests being answered at once. Event streams do not count once they stream; they have a bound of their own.
-const REQUESTS_MAX: usize = 512;
-/// How long an answer may take: Alertmanager's own patience is longer, and nothing here waits for Docker for so long.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
-/// An upload is compiled, for two minutes at the most; a backup copies the database.
-const SLOW_ANSWER_MAX: Duration = Duration::from_secs(150);
-/// Paths that may take that long.
+/// An upload is compiled, for two minutes at the most; a backup copies the database: so many times the usual time.
+const SLOW_TIMES: u32 = 5;
+/// Of a request's time its body may take two thirds: then there is still time to say so.
+const BODY_SHARE: (u32, u32) = (2, 3);
+/// What a body that did not come in time ends with.
+const SLOW_BODY: &str = "the body did not come in its time";
+/// Bytes of a body that a page of our own sends.
+const OWN_BODY_MAX: usize = 1 << 20;
+/// Where probes look; it counts for nobody.
+const HEALTH: &str = "/health";
+/// Paths that may take longer.
 const SLOW: [&str; 7] = [
     "/v1/runbooks",
     "/v1/backup",
@@ -39,22 +50,61 @@ const SLOW: [&str; 7] = [
 
 /// Bounds of all requests together.
 pub(super) struct Limits {
+    /// Being answered at once. Event streams do not count once they stream; they have a bound of their own.
     requests: Arc<Semaphore>,
+    requests_max: u32,
+    /// How long an answer may take: nothing here waits for Docker for so long.
     answer_max: Duration,
+    /// Bytes of a message of alerts, and of any other body.
+    pub(super) message_max: usize,
+    pub(super) body_max: usize,
+    /// Of each caller.
+    pub(super) rates: Rates,
+    metrics: Arc<Metrics>,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { requests: Arc::new(Semaphore::new(REQUESTS_MAX)), answer_max: ANSWER_MAX }
-    }
-}
-
-#[cfg(test)]
 impl Limits {
-    /// Tighter ones.
-    pub(super) fn of(requests: usize, answer_max: Duration) -> Limits {
-        Limits { requests: Arc::new(Semaphore::new(requests)), answer_max }
+    pub(super) fn new(server: &Server, metrics: Arc<Metrics>) -> Limits {
+        let bytes = |bytes: Bytes| usize::try_from(bytes.0).unwrap_or(usize::MAX);
+        Limits {
+            requests: Arc::new(Semaphore::new(server.requests as usize)),
+            requests_max: server.requests,
+            answer_max: server.request_timeout(),
+            message_max: bytes(server.message),
+            body_max: bytes(server.body),
+            rates: Rates::new(server),
+            metrics,
+        }
     }
+
+    /// The same answer, counted.
+    pub(super) fn counted<T>(&self, by: &str, answer: Result<T, Error>) -> Result<T, Error> {
+        if answer.is_err() {
+            self.metrics.requests_limited.with_label_values(&[by]).inc();
+        }
+        answer
+    }
+}
+
+/// The limits a request is under, as its handler finds them.
+pub(super) fn limits_of(extensions: &Extensions) -> Result<&Arc<Limits>, Error> {
+    extensions.get::<Arc<Limits>>().ok_or_else(|| Error::defect(&"a request without limits"))
+}
+
+/// Bytes of a body. Calls of our own pages come without limits: what they are made of was bounded when it came in.
+pub(super) fn body_max(extensions: &Extensions) -> usize {
+    extensions.get::<Arc<Limits>>().map_or(OWN_BODY_MAX, |limits| limits.body_max)
+}
+
+/// Whether alerts are posted there: their senders try again after a 503 and after nothing else.
+fn is_webhook(path: &str) -> bool {
+    path.starts_with("/webhook/")
+}
+
+/// Counts a request for its token.
+pub(super) fn within_rate(request: &Request, caller: &Caller) -> Result<(), Error> {
+    let limits = limits_of(request.extensions())?;
+    limits.counted("token", limits.rates.token(caller, is_webhook(request.uri().path())))
 }
 
 fn path_of(request: &Request) -> String {
@@ -102,15 +152,24 @@ pub(super) async fn count(State(app): State<Arc<App>>, request: Request, next: N
 
 /// Bounds number and time. What changes something is finished even if its sender hangs up: once an alert is durable,
 /// its runs must also be queued.
-pub(super) async fn limit(State(limits): State<Arc<Limits>>, request: Request, next: Next) -> Response {
+pub(super) async fn limit(State(limits): State<Arc<Limits>>, mut request: Request, next: Next) -> Response {
+    if let Some(peer) = request.extensions().get::<Peer>()
+        && request.uri().path() != HEALTH
+    {
+        let taken = limits.rates.address(peer.counted(), is_webhook(request.uri().path()));
+        if let Err(error) = limits.counted("address", taken) {
+            return error.into_response();
+        }
+    }
+    request.extensions_mut().insert(limits.clone());
     let Ok(place) = limits.requests.clone().try_acquire_owned() else {
-        let message = format!("{REQUESTS_MAX} requests are being answered already");
+        let message = format!("{} requests are being answered already", limits.requests_max);
         return Error::new(StatusCode::SERVICE_UNAVAILABLE, error::BUSY, message, "try again").into_response();
     };
     let slow = request.extensions().get::<MatchedPath>().is_some_and(|path| SLOW.contains(&path.as_str()));
-    let answer_max = if slow { SLOW_ANSWER_MAX } else { limits.answer_max };
+    let answer_max = if slow { limits.answer_max * SLOW_TIMES } else { limits.answer_max };
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
-    let answer = next.run(request);
+    let answer = next.run(request.map(|body| timed(body, answer_max * BODY_SHARE.0 / BODY_SHARE.1)));
     let answered = if looks {
         let answered = tokio::time::timeout(answer_max, answer).await;
         drop(place);
@@ -129,6 +188,22 @@ pub(super) async fn limit(State(limits): State<Arc<Limits>>, request: Request, n
         let fix = "it may still happen: look before sending it again";
         Error::new(StatusCode::SERVICE_UNAVAILABLE, error::TOOK_TOO_LONG, message, fix).into_response()
     })
+}
+
+/// A body that must be there in time. What comes a byte at a time would otherwise take a place for ever.
+fn timed(body: Body, within: Duration) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let deadline = tokio::time::Instant::now() + within;
+    let chunks = futures::stream::unfold(Some(body.into_data_stream()), move |rest| async move {
+        let mut rest = rest?;
+        match tokio::time::timeout_at(deadline, rest.next()).await {
+            Ok(chunk) => chunk.map(|chunk| (chunk.map_err(std::io::Error::other), Some(rest))),
+            Err(_) => Some((Err(std::io::Error::new(std::io::ErrorKind::TimedOut, SLOW_BODY)), None)),
+        }
+    });
+    Body::from_stream(chunks)
 }
 
 /// A handler that panicked is a defect, not a lost connection.
@@ -153,7 +228,14 @@ pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, nex
     }
     if access != Some(Access::Open) {
         match known(&app, request.method(), request.headers(), access) {
-            Ok(caller) => drop(request.extensions_mut().insert(caller)),
+            Ok(caller) => {
+                let path = request.extensions().get::<MatchedPath>();
+                let may = in_person(&caller, request.method(), path).and_then(|()| within_rate(&request, &caller));
+                if let Err(error) = may {
+                    return error.into_response();
+                }
+                request.extensions_mut().insert(caller);
+            }
             Err(error) => return error.into_response(),
         }
     }
@@ -183,6 +265,16 @@ fn known(app: &App, method: &Method, headers: &HeaderMap, access: Option<Access>
         }
         Some(_) | None => Ok(caller),
     }
+}
+
+/// Refuses an agent what a person answers for.
+fn in_person(caller: &Caller, method: &Method, path: Option<&MatchedPath>) -> Result<(), Error> {
+    if !caller.agent || !path.is_some_and(|path| needs_person(method.as_str(), path.as_str())) {
+        return Ok(());
+    }
+    let message = format!("the token `{}` is an agent's, and this is for a person to do", caller.name);
+    let fix = "propose it: upload a draft or make a plan, and ask a person to look at it";
+    Err(Error::new(StatusCode::FORBIDDEN, error::PERSON, message, fix))
 }
 
 /// Whether it comes from where this daemon is called by its own name.

@@ -83,7 +83,7 @@ pub(super) struct Assume {
 /// The same with a package that is not stored.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct AskOf {
-    /// A tar, plain or gzip, as base64.
+    /// A tar, plain or gzip, a script or a component, as base64.
     package: String,
     #[serde(flatten)]
     ask: Value,

@@ -373,7 +373,12 @@ pub(super) async fn upload(
     let (parts, body) = request.into_parts();
     let bytes = read(&parts.headers, body, PACKED_BYTES_MAX).await?;
     let kind = content_type(&parts.headers);
-    let uploaded = app.library.upload(&bytes, kind.as_deref(), caller.who(), stage).await.map_err(refused)?;
+    // What an agent wrote is a draft, whatever it asks for: a person decides what sees alerts.
+    let uploaded = match caller.agent {
+        true => app.library.upload_draft(&bytes, caller.who()).await,
+        false => app.library.upload(&bytes, kind.as_deref(), caller.who(), stage).await,
+    };
+    let uploaded = uploaded.map_err(refused)?;
     let status = if uploaded.created { StatusCode::CREATED } else { StatusCode::OK };
     let view = UploadedView {
         name: uploaded.name,

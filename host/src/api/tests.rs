@@ -21,10 +21,12 @@ use crate::store::{NewRun, Sqlite};
 
 mod act;
 mod admit;
+mod agents;
 mod approvals;
 mod brakes;
 mod console;
 mod document;
+mod limits;
 mod look;
 mod plans;
 mod schedules;

@@ -11,16 +11,14 @@ use axum::http::StatusCode;
 
 use super::error::Result;
 use super::extract::{must_be_json, read};
+use super::guard::limits_of;
 use crate::intake::Receipt;
 use crate::state::App;
-
-/// One message: the largest groups seen have a few megabytes. More is answered 413, which loses its alerts.
-pub(super) const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 async fn receive(app: &App, request: Request, source: &str) -> Result<(StatusCode, Json<Receipt>)> {
     let (parts, body) = request.into_parts();
     must_be_json(&parts.headers)?;
-    let bytes = read(&parts.headers, body, MESSAGE_BYTES_MAX).await?;
+    let bytes = read(&parts.headers, body, limits_of(&parts.extensions)?.message_max).await?;
     let receipt = app.intake.receive(&bytes, source).await?;
     Ok((StatusCode::ACCEPTED, Json(receipt)))
 }

@@ -17,10 +17,10 @@ use super::{Stage, compiler, serve};
 use crate::cli::timeline;
 use crate::config::{Config, LOCAL_HOST};
 use crate::driver::docker::throwaway::{self, ThrowAway};
+use crate::library;
 use crate::policy::grant::{Selector, grant};
 use crate::state::App;
 use crate::store::Sqlite;
-use crate::{api, library};
 
 /// Options of the command.
 #[derive(Debug, Clone, Default)]
@@ -68,8 +68,8 @@ pub async fn demo(options: DemoOptions) -> Result<ExitCode> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("cannot listen on loopback")?;
     let address = listener.local_addr()?;
     serve::start(&app).await?;
-    let router = api::router(app.clone()).into_make_service_with_connect_info::<std::net::SocketAddr>();
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let served = app.clone();
+    let server = tokio::spawn(async move { serve::answer(&served, listener, None, std::future::pending()).await });
     promote(&app).await?;
     let told = tell(&options, &format!("http://{address}"), folder.path(), &name, &shown).await;
     if let Some(victim) = &victim {

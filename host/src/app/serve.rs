@@ -10,6 +10,7 @@ use sandbook_core::run::Stage as RunbookStage;
 
 use super::{Stage, compiler, list, open_store, problems};
 use crate::config::Config;
+use crate::listen::{self, tls, tls::Certificates};
 use crate::runner::Notice;
 use crate::state::App;
 use crate::{about_us, api, telemetry};
@@ -43,21 +44,36 @@ pub async fn serve(options: ServeOptions) -> Result<ExitCode> {
     }
     let store = open_store(&config).await?;
     let app = App::build(config, Stage::Real, store, compiler()).await?;
+    let certificates = app.config.tls.files().map(Certificates::load).transpose()?.map(Arc::new);
     let listener = tokio::net::TcpListener::bind(app.config.listen)
         .await
         .with_context(|| format!("cannot listen on {}; is another daemon running? set `listen`", app.config.listen))?;
     start(&app).await?;
     hello(&app, listener.local_addr().unwrap_or(app.config.listen));
-    let router = api::router(app.clone());
-    let served = axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>());
-    let served = served.with_graceful_shutdown(told_to_stop());
+    if let Some(certificates) = certificates.clone() {
+        let failures = app.metrics.reload_failures.clone();
+        tokio::spawn(tls::follow(certificates, move || failures.with_label_values(&["certificates"]).inc()));
+    }
     tokio::select! {
-        served = served => served.context("the listener failed")?,
+        () = answer(&app, listener, certificates, told_to_stop()) => {}
         () = async { told_to_stop().await; tokio::time::sleep(GRACE).await } => {}
     }
     app.runner.close(GRACE).await;
     tracing::info!("stopped; open runs continue from their journals at the next start");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Answers requests until it is told to stop, and those under way.
+pub(super) async fn answer(
+    app: &Arc<App>,
+    listener: tokio::net::TcpListener,
+    certificates: Option<Arc<Certificates>>,
+    stop: impl Future<Output = ()>,
+) {
+    let limited = app.metrics.requests_limited.clone();
+    let refused = move || limited.with_label_values(&["connections"]).inc();
+    let router = api::router(app.clone());
+    listen::serve(listener, certificates, app.config.server.bounds(), router, refused, stop).await;
 }
 
 /// Starts every part of a built daemon.
@@ -102,13 +118,14 @@ async fn told_to_stop() {
 
 fn hello(app: &App, address: std::net::SocketAddr) {
     let actives = app.library.snapshot();
+    let scheme = if app.config.tls.cert_file.is_some() { "https" } else { "http" };
     let acting = actives.iter().filter(|active| active.stage >= RunbookStage::Ask).count();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         data_dir = %app.config.data_dir.display(),
         runbooks = actives.len(),
         acting,
-        "listening on http://{address}"
+        "listening on {scheme}://{address}"
     );
     if acting == 0 {
         tracing::info!(

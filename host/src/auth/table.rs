@@ -61,6 +61,8 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/status", VIEWER),
     ("GET", "/metrics", VIEWER),
     ("GET", "/openapi.json", VIEWER),
+    // Each tool is a request of its own behind it, which needs its own role.
+    ("POST", "/mcp", VIEWER),
     ("GET", "/v1/runbooks", VIEWER),
     ("POST", "/v1/runbooks", AUTHOR),
     ("GET", "/v1/runbooks/{name}", VIEWER),
@@ -159,6 +161,25 @@ pub const PAGES: &[(&str, &str, Access)] = &[
     ("GET", "/live", LOOK),
 ];
 
+/// What a person answers for: an agent's token is refused there, whatever its role. It may propose and plan, start what a
+/// person promoted, and take power away; it never gives any.
+pub const PEOPLE: &[(&str, &str)] = &[
+    ("PUT", "/v1/runbooks/{name}/stage"),
+    ("POST", "/v1/runbooks/{name}/rollback"),
+    ("POST", "/v1/plans/{id}/apply"),
+    ("POST", "/v1/approvals/{id}"),
+    ("POST", "/v1/grants"),
+    ("POST", "/v1/brakes/{id}/rearm"),
+    ("DELETE", "/v1/pauses/{id}"),
+    ("DELETE", "/v1/stop"),
+    ("POST", "/v1/runs/{id}/resume"),
+];
+
+/// Whether only a person may do that.
+pub fn needs_person(method: &str, path: &str) -> bool {
+    PEOPLE.contains(&(method, path))
+}
+
 /// What a route needs, by the pattern of its path. A route that is not in the table is for admins, so that forgetting it
 /// gives nothing away.
 pub fn access(method: &str, path: &str) -> Access {
@@ -186,7 +207,7 @@ mod tests {
     #[test]
     fn nothing_changes_without_more_than_looking() {
         for (method, path, access) in TABLE {
-            let looks = (*method == "GET" && *path != "/v1/backup") || *path == "/v1/match";
+            let looks = (*method == "GET" && *path != "/v1/backup") || matches!(*path, "/v1/match" | "/mcp");
             assert_eq!(access.allows(Role::Viewer), looks, "{method} {path}");
             assert!(access.allows(Role::Admin), "{method} {path}");
             assert_eq!(*access == Access::Open, *path == "/health");
@@ -202,6 +223,15 @@ mod tests {
             assert_eq!(*access == Access::Login, *path == "/login", "{method} {path}");
             assert_eq!(access.allows(Role::Sender), *path == "/login", "{method} {path}");
             assert!(!TABLE.iter().any(|(known, pattern, _)| known == method && pattern == path), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_only_people_do_are_routes_that_more_than_looking_is_needed_for() {
+        for (method, path) in PEOPLE {
+            let (_, _, access) =
+                TABLE.iter().find(|(known, pattern, _)| (known, pattern) == (method, path)).expect("a route");
+            assert!(!access.allows(Role::Author), "{method} {path}");
         }
     }
 

@@ -64,6 +64,15 @@ pub struct Global {
     /// Token [default: the file `admin-token` of the local data directory]
     #[arg(long, global = true, value_name = "TOKEN", env = "SANDBOOK_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// CA of the daemon's certificate, where the system does not know it
+    #[arg(long, global = true, value_name = "FILE", env = "SANDBOOK_CA", hide_env_values = true)]
+    pub ca: Option<PathBuf>,
+    /// Certificate to show, where the daemon wants one of its clients
+    #[arg(long, global = true, value_name = "FILE", env = "SANDBOOK_CERT", hide_env_values = true)]
+    pub client_cert: Option<PathBuf>,
+    /// Private key of --client-cert
+    #[arg(long, global = true, value_name = "FILE", env = "SANDBOOK_KEY", hide_env_values = true)]
+    pub client_key: Option<PathBuf>,
 }
 
 /// What to do.
@@ -250,6 +259,14 @@ pub enum Command {
     Audit(AuditArgs),
     /// Copy the daemon's database into a file, while it runs
     Backup(BackupArgs),
+    /// Offer the daemon's tools to an agent, over standard input and output
+    ///
+    /// Speaks the Model Context Protocol. Give the agent a token of its own with `agent = true`: it looks, plans and
+    /// proposes; people approve and promote.
+    #[command(
+        after_help = "Example, as an agent's configuration has it:\n  {\"command\": \"sandbook\", \"args\": [\"mcp\"], \"env\": {\"SANDBOOK_SERVER\": \"…\", \"SANDBOOK_TOKEN\": \"…\"}}"
+    )]
+    Mcp,
     /// Completions for a shell
     #[command(after_help = "Example:\n  source <(sandbook completions bash)")]
     Completions(CompletionsArgs),

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::args::Global;
 use super::exit::{Exit, Failure};
+pub(crate) use crate::mcp::segment;
 
 /// Where the daemon listens unless told otherwise.
 pub(super) const SERVER: &str = "http://127.0.0.1:7070";
@@ -36,6 +37,50 @@ struct Place {
     listen: Option<String>,
     tls: bool,
     data_dir: Option<PathBuf>,
+}
+
+/// Whom the command believes, and what it shows of itself.
+struct Trust {
+    /// Only these; absent: the system's.
+    roots: Option<Vec<reqwest::Certificate>>,
+    identity: Option<reqwest::Identity>,
+}
+
+impl Trust {
+    fn read(global: &Global) -> Result<Trust, Failure> {
+        let pem = |file: &Path, option: &str| {
+            std::fs::read(file).map_err(|error| {
+                Failure::usage(format!("{} cannot be read: {error}", file.display()), format!("check {option}"))
+            })
+        };
+        let unusable = |file: &Path, option: &str, error: &dyn std::fmt::Display| {
+            Failure::usage(format!("{} cannot be used: {error}", file.display()), format!("{option} takes PEM"))
+        };
+        let roots = match &global.ca {
+            None => None,
+            Some(file) => {
+                let bundle = reqwest::Certificate::from_pem_bundle(&pem(file, "--ca")?);
+                let roots = bundle.map_err(|error| unusable(file, "--ca", &error))?;
+                if roots.is_empty() {
+                    return Err(unusable(file, "--ca", &"it holds no certificate"));
+                }
+                Some(roots)
+            }
+        };
+        let identity = match (&global.client_cert, &global.client_key) {
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                let message = "a certificate and its key belong together";
+                return Err(Failure::usage(message, "give both --client-cert and --client-key"));
+            }
+            (Some(cert), Some(key)) => {
+                let both = [pem(cert, "--client-cert")?, b"\n".to_vec(), pem(key, "--client-key")?].concat();
+                let identity = reqwest::Identity::from_pem(&both);
+                Some(identity.map_err(|error| unusable(cert, "--client-cert", &error))?)
+            }
+        };
+        Ok(Trust { roots, identity })
+    }
 }
 
 impl Client {
@@ -66,18 +111,24 @@ impl Client {
         };
         // Somebody else may have installed one first; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let trust = Trust::read(global)?;
         let builder = || {
-            reqwest::Client::builder()
+            let builder = reqwest::Client::builder()
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(CONNECT)
-                .user_agent(concat!("sandbook/", env!("CARGO_PKG_VERSION")))
+                .user_agent(concat!("sandbook/", env!("CARGO_PKG_VERSION")));
+            match &trust.identity {
+                Some(identity) => builder.identity(identity.clone()),
+                None => builder,
+            }
         };
-        // Without certificates on the system only https is lost, not the client.
-        let http = builder()
-            .build()
-            .or_else(|_| builder().tls_certs_only([]).build())
-            .map_err(|error| Failure::failed(format!("cannot set up an http client: {error}"), ""))?;
+        let built = match trust.roots {
+            Some(roots) => builder().tls_certs_only(roots).build(),
+            // Without certificates on the system only https is lost, not the client.
+            None => builder().build().or_else(|_| builder().tls_certs_only([]).build()),
+        };
+        let http = built.map_err(|error| Failure::failed(format!("cannot set up an http client: {error}"), ""))?;
         Ok(Client { base, token, http })
     }
 
@@ -191,7 +242,12 @@ impl Client {
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
-        let fix = if is_local(&self.base) {
+        let cause_text = cause.to_string();
+        let fix = if cause_text.contains("UnknownIssuer") {
+            "name the CA of its certificate with --ca or SANDBOOK_CA"
+        } else if cause_text.contains("CertificateRequired") {
+            "it wants a certificate of its clients: --client-cert and --client-key"
+        } else if is_local(&self.base) {
             "start it with `sandbook serve`, or name another with --server or SANDBOOK_SERVER"
         } else {
             "check the address and that the daemon runs there"
@@ -204,20 +260,6 @@ fn parse(bytes: &[u8], path: &str) -> Result<Value, Failure> {
     serde_json::from_slice(bytes).map_err(|error| {
         Failure::failed(format!("the answer to {path} is not json: {error}"), "is the server really a sandbook daemon?")
     })
-}
-
-/// A name as one piece of a path.
-pub(crate) fn segment(name: &str) -> String {
-    let mut piece = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte) {
-            piece.push(char::from(byte));
-        } else {
-            piece.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    // A lone dot or two would climb.
-    if piece.bytes().all(|byte| byte == b'.') { piece.replace('.', "%2E") } else { piece }
 }
 
 fn is_local(base: &Url) -> bool {
@@ -321,10 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_climb_out_of_their_place() {
-        assert_eq!(segment("a/../b c"), "a%2F..%2Fb%20c");
-        assert_eq!(segment(".."), "%2E%2E");
-        assert_eq!(segment("sha256:ab"), "sha256:ab");
+    fn a_server_that_is_none_is_refused() {
         assert!(Client::new(&Global { server: Some("ftp://x".into()), ..Global::default() }).is_err());
     }
 

@@ -12,10 +12,12 @@ use sandbook_core::manifest;
 use sandbook_core::problem::Problem;
 use url::Url;
 
+use super::server::{BODY_BYTES, COUNT_MAX, TIMEOUT_MS as TIMEOUT};
 use super::tree::{Tree, join};
 use super::{
-    AuthMode, BAD_VALUE, ChannelKind, DUPLICATE, INLINE_SECRET, MISSING_KEY, OPEN, QUEUE_MAX, RANGE, RATES_MAX,
-    RETENTION_MS_MIN, ROUTES_MAX, RequireSignature, SUSPECT, Sections, UNKNOWN_NAME, UNSUPPORTED, WORKERS_MAX,
+    AuthMode, BAD_VALUE, ChannelKind, DUPLICATE, DockerHost, HostKeys, INLINE_SECRET, MISSING_KEY, OPEN, QUEUE_MAX,
+    RANGE, RATES_MAX, RETENTION_MS_MIN, ROUTES_MAX, RequireSignature, SUSPECT, Sections, UNKNOWN_NAME, UNSUPPORTED,
+    WORKERS_MAX,
 };
 use crate::driver::docker::Endpoint;
 use crate::driver::egress::Allow;
@@ -42,6 +44,7 @@ struct Checker<'a> {
 pub(super) fn check(sections: &Sections, tree: &Tree) -> Result<Vec<Problem>, Vec<Problem>> {
     let mut checker = Checker { tree, problems: Vec::new() };
     checker.server(sections);
+    checker.bounds(sections);
     checker.docker(sections);
     checker.runbooks(sections);
     checker.brakes(sections);
@@ -126,11 +129,7 @@ impl Checker<'_> {
                 let message = "`tls.client_ca_file` stands without a certificate of the daemon's own";
                 self.error(MISSING_KEY, "tls.client_ca_file", message, "add cert_file and key_file");
             }
-            (Some(_), Some(_)) => {
-                let help = "put a proxy that speaks TLS in front, and listen on 127.0.0.1";
-                self.error(UNSUPPORTED, "tls.cert_file", "TLS on the daemon's own address is not supported yet", help);
-            }
-            (None, None) => {}
+            (Some(_), Some(_)) | (None, None) => {}
         }
         match sections.store.url.as_str() {
             "sqlite" => {}
@@ -146,17 +145,48 @@ impl Checker<'_> {
         }
     }
 
+    /// How much anybody may take of the daemon.
+    fn bounds(&mut self, sections: &Sections) {
+        let server = &sections.server;
+        for (key, count) in [
+            ("connections", server.connections),
+            ("connections_per_address", server.connections_per_address),
+            ("requests", server.requests),
+            ("streams", server.streams),
+            ("streams_per_token", server.streams_per_token),
+        ] {
+            self.range(&join("server", key), count, 1, COUNT_MAX);
+        }
+        for (key, timeout) in [
+            ("handshake_timeout", server.handshake_timeout),
+            ("header_timeout", server.header_timeout),
+            ("request_timeout", server.request_timeout),
+            ("write_timeout", server.write_timeout),
+        ] {
+            self.range(&join("server", key), timeout, DurationMs(TIMEOUT.0), DurationMs(TIMEOUT.1));
+        }
+        for (key, rate) in
+            [("requests_per_token", server.requests_per_token), ("requests_per_address", server.requests_per_address)]
+        {
+            if rate.count == 0 {
+                let path = join("server", key);
+                self.error(RANGE, &path, format!("`{path}` lets nobody through"), "write a rate like \"30000/1m\"");
+            }
+        }
+        for (key, bytes) in [("message", server.message), ("body", server.body)] {
+            self.range(&join("server", key), bytes, Bytes(BODY_BYTES.0), Bytes(BODY_BYTES.1));
+        }
+    }
+
     fn docker(&mut self, sections: &Sections) {
         let hosts = &sections.docker.hosts;
         for (name, host) in hosts {
             let path = join("docker.hosts", name);
             self.name(&path, name);
             let endpoint = join(&path, "endpoint");
-            if host.endpoint.starts_with("ssh://") {
-                let help = "forward the socket (ssh -L /run/docker-web1.sock:/var/run/docker.sock web1) and write unix:///run/docker-web1.sock";
-                self.error(UNSUPPORTED, &endpoint, format!("`{endpoint}`: ssh endpoints are not supported yet"), help);
-            } else if let Err(error) = Endpoint::parse(&host.endpoint) {
-                self.error(BAD_VALUE, &endpoint, error.message, "");
+            match Endpoint::parse(&host.endpoint) {
+                Ok(parsed) => self.docker_files(&path, &parsed, host),
+                Err(error) => self.error(BAD_VALUE, &endpoint, error.message, ""),
             }
             self.url(&join(&path, "prometheus"), host.prometheus.as_ref());
             let (min, max) = (DurationMs(TIMEOUT_MS.0), DurationMs(TIMEOUT_MS.1));
@@ -169,6 +199,39 @@ impl Checker<'_> {
             let message =
                 format!("docker hosts `{first}` and `{second}` have no `match`: their alerts cannot be told apart");
             self.warn(&join("docker.hosts", second), message, "add match = ['instance=~\"web1:.*\"']");
+        }
+    }
+
+    /// Files that belong together, and to this kind of endpoint.
+    fn docker_files(&mut self, path: &str, endpoint: &Endpoint, host: &DockerHost) {
+        let (tls, ssh) = match endpoint {
+            Endpoint::Unix(_) => (false, false),
+            Endpoint::Tcp(_) | Endpoint::Tls(_) => (true, false),
+            Endpoint::Ssh(_) => (false, true),
+        };
+        let named = [
+            ("ca_file", host.ca_file.is_some(), tls),
+            ("cert_file", host.cert_file.is_some(), tls),
+            ("key_file", host.key_file.is_some(), tls || ssh),
+            ("known_hosts_file", host.known_hosts_file.is_some(), ssh),
+            ("host_keys", host.host_keys != HostKeys::Strict, ssh),
+        ];
+        for (key, _, _) in named.iter().filter(|(_, is_set, fits)| *is_set && !fits) {
+            let at = join(path, key);
+            self.error(BAD_VALUE, &at, format!("`{at}` means nothing for `{}`", host.endpoint), "remove it");
+        }
+        if !tls {
+            return;
+        }
+        let missing = match (&host.ca_file, &host.cert_file, &host.key_file) {
+            (_, Some(_), None) => Some(("cert_file", "key_file")),
+            (_, None, Some(_)) => Some(("key_file", "cert_file")),
+            (None, Some(_), Some(_)) => Some(("cert_file", "ca_file")),
+            (Some(_), Some(_), Some(_)) | (Some(_) | None, None, None) => None,
+        };
+        if let Some((there, absent)) = missing {
+            let at = join(path, there);
+            self.error(MISSING_KEY, &at, format!("`{at}` stands without `{absent}`"), format!("add {absent}"));
         }
     }
 
@@ -248,6 +311,10 @@ impl Checker<'_> {
         for (name, token) in &sections.auth.tokens {
             let path = join("auth.tokens", name);
             self.name(&path, name);
+            if token.agent && token.person.is_some() {
+                let message = format!("token `{name}` is a person's and an agent's");
+                self.error(BAD_VALUE, &join(&path, "agent"), message, "give the agent a token of its own");
+            }
             if let Some(first) = files.insert(&token.token_file, name) {
                 let message =
                     format!("tokens `{first}` and `{name}` have the same token_file: nobody could tell who it was");

@@ -113,10 +113,21 @@ pub fn alertmanager_receiver(config: &Config, token_file: &str, url: &str) -> St
     let url = url.trim_end_matches('/');
     let authorization = match config.auth.mode {
         AuthMode::Token => format!(
-            "        http_config:\n          authorization:\n            type: Bearer\n            credentials_file: {}\n",
+            "          authorization:\n            type: Bearer\n            credentials_file: {}\n",
             yaml(token_file)
         ),
         AuthMode::Off => String::new(),
+    };
+    let mut secured = authorization;
+    if config.tls.cert_file.is_some() {
+        secured.push_str("          tls_config:\n            # The CA of Sandbook's certificate, where the system does not know it.\n            ca_file: 'sandbook-ca.pem'\n");
+    }
+    if config.tls.client_ca_file.is_some() {
+        secured.push_str("            # Sandbook wants a certificate of its clients.\n            cert_file: 'alertmanager.pem'\n            key_file: 'alertmanager.key'\n");
+    }
+    let authorization = match secured.is_empty() {
+        true => secured,
+        false => format!("        http_config:\n{secured}"),
     };
     let receiver = &config.alertmanager.receiver;
     let plain = receiver.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !receiver.is_empty();

@@ -15,8 +15,9 @@ use sandbook_core::matching::{Matcher, Route};
 
 use super::llm::Llm;
 use super::shape::{section, words};
-use super::{LOCAL_ENDPOINT, LOCAL_HOST, StagePin};
+use super::{LOCAL_ENDPOINT, LOCAL_HOST, Server, StagePin};
 use crate::driver::{docker, notify};
+use crate::listen::tls::Files;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -31,6 +32,8 @@ section! {
         data_dir: PathBuf = PathBuf::from("sandbook-data");
         /// TLS of the daemon's own address; without it plain HTTP.
         tls: Tls = Tls::default();
+        /// How much of the daemon anybody may take.
+        server: Server = Server::default();
         /// Where everything is remembered.
         store: Store = Store::default();
         /// Docker engines.
@@ -111,16 +114,38 @@ section! {
 section! {
     /// One Docker engine.
     DockerHost {
-        /// `unix:///path` or `tcp://host:port`.
+        /// `unix:///path`, `tcp://host:port` or `ssh://user@host:port`, with the socket's path behind it where it is not
+        /// `/var/run/docker.sock`.
         endpoint: String;
         /// Which alerts belong to this host; needed only with several.
         matchers as "match": Vec<Matcher> = Vec::new();
+        /// `tcp://`: CA of the engine's certificate, PEM; with it the connection is under TLS.
+        ca_file: Option<PathBuf> = None;
+        /// `tcp://`: certificate the engine wants of its clients, PEM.
+        cert_file: Option<PathBuf> = None;
+        /// Private key. `tcp://`: of `cert_file`, PEM. `ssh://`: without a passphrase; absent: ssh's own and its agent's.
+        key_file: Option<PathBuf> = None;
+        /// `ssh://`: keys of known machines, instead of the user's and the system's own.
+        known_hosts_file: Option<PathBuf> = None;
+        /// `ssh://`: which machines are believed.
+        host_keys: HostKeys = HostKeys::Strict;
         /// Metrics source of this host, instead of the one under `[prometheus]`.
         prometheus: Option<String> = None;
         /// How long connecting may take.
         connect_timeout: DurationMs = DurationMs(5_000);
         /// How long a read may take.
         read_timeout: DurationMs = DurationMs(10_000);
+    }
+}
+
+words! {
+    /// Which machines are believed to be themselves.
+    HostKeys ("strict or accept-new") {
+        /// Those whose key is known.
+        #[default]
+        Strict = "strict",
+        /// Also those never seen before; one whose key changed never is.
+        AcceptNew = "accept-new",
     }
 }
 
@@ -285,6 +310,8 @@ section! {
         role: Role;
         /// Whose it is; the audit then names the person.
         person: Option<String> = None;
+        /// Whether a program that decides by itself has it: then it never approves, promotes or applies.
+        agent: bool = false;
         /// File with the token; whitespace around it is ignored.
         token_file: PathBuf;
     }
@@ -499,14 +526,42 @@ impl Limits {
     }
 }
 
+impl Tls {
+    /// The files, where TLS is configured.
+    pub fn files(&self) -> Option<Files> {
+        let (cert, key) = self.cert_file.clone().zip(self.key_file.clone())?;
+        Some(Files { cert, key, client_ca: self.client_ca_file.clone() })
+    }
+}
+
 impl DockerHost {
     /// How the driver reaches it. Errors: `invalid`.
     pub fn settings(&self) -> Result<docker::Settings, Error> {
         Ok(docker::Settings {
-            endpoint: docker::Endpoint::parse(&self.endpoint)?,
+            endpoint: self.reached()?,
             connect_timeout: self.connect_timeout.to_std(),
             read_timeout: self.read_timeout.to_std(),
         })
+    }
+}
+
+impl DockerHost {
+    /// The endpoint with the files that belong to it.
+    fn reached(&self) -> Result<docker::Endpoint, Error> {
+        use docker::Endpoint;
+        match (Endpoint::parse(&self.endpoint)?, &self.ca_file) {
+            (Endpoint::Tcp(address), Some(ca_file)) => {
+                let files = self.cert_file.clone().zip(self.key_file.clone());
+                let identity = files.map(|(cert_file, key_file)| docker::Identity { cert_file, key_file });
+                Ok(Endpoint::Tls(docker::Tls { address, ca_file: ca_file.clone(), identity }))
+            }
+            (Endpoint::Ssh(ssh), _) => {
+                let (key_file, known_hosts_file) = (self.key_file.clone(), self.known_hosts_file.clone());
+                let accept_new = self.host_keys == HostKeys::AcceptNew;
+                Ok(Endpoint::Ssh(docker::Ssh { key_file, known_hosts_file, accept_new, ..ssh }))
+            }
+            (plain @ (Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls(_)), _) => Ok(plain),
+        }
     }
 }
 

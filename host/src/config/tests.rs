@@ -129,7 +129,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("listn = \"127.0.0.1:1\"", "1:1 SB0403 unknown key `listn` (did you mean `listen`?)"),
     (
         "x = 1\n[brakes]\nper_hsot = []",
-        "1:1 SB0403 unknown key `x` (known here: listen, public_url, data_dir, tls, store, docker, prometheus, alertmanager, loki, routes, runbooks, trust, policy, brakes, auth, approvals, notify, egress, llm, limits, workers, retention, log)\n3:1 SB0403 unknown key `brakes.per_hsot` (did you mean `per_host`?)",
+        "1:1 SB0403 unknown key `x` (known here: listen, public_url, data_dir, tls, server, store, docker, prometheus, alertmanager, loki, routes, runbooks, trust, policy, brakes, auth, approvals, notify, egress, llm, limits, workers, retention, log)\n3:1 SB0403 unknown key `brakes.per_hsot` (did you mean `per_host`?)",
     ),
     (
         "listen = \"7070\"",
@@ -204,12 +204,30 @@ const MISTAKES: &[(&str, &str)] = &[
         "2:7 SB0410 a store in PostgreSQL is not supported yet (write url = \"sqlite\")",
     ),
     (
-        "[docker.hosts.a]\nendpoint = \"ssh://u@h\"",
-        "2:12 SB0410 `docker.hosts.a.endpoint`: ssh endpoints are not supported yet (forward the socket (ssh -L /run/docker-web1.sock:/var/run/docker.sock web1) and write unix:///run/docker-web1.sock)",
+        "[docker.hosts.a]\nendpoint = \"ssh://u:p@h\"",
+        "2:12 SB0404 endpoint `ssh://u:p@h` has a password in it; use a key, in key_file; write it like ssh://deploy@web1.example.org:22",
+    ),
+    ("[docker.hosts.a]\nendpoint = \"ssh://u@h\"\nkey_file = \"k\"\nhost_keys = \"accept-new\"", ""),
+    (
+        "[docker.hosts.a]\nendpoint = \"ssh://u@h\"\nca_file = \"c\"",
+        "3:11 SB0404 `docker.hosts.a.ca_file` means nothing for `ssh://u@h` (remove it)",
     ),
     (
+        "[docker.hosts.a]\nendpoint = \"unix:///a\"\nknown_hosts_file = \"c\"",
+        "3:20 SB0404 `docker.hosts.a.known_hosts_file` means nothing for `unix:///a` (remove it)",
+    ),
+    (
+        "[docker.hosts.a]\nendpoint = \"tcp://h:2376\"\nca_file = \"a\"\ncert_file = \"c\"",
+        "4:13 SB0405 `docker.hosts.a.cert_file` stands without `key_file` (add key_file)",
+    ),
+    (
+        "[docker.hosts.a]\nendpoint = \"tcp://h:2376\"\nkey_file = \"k\"\ncert_file = \"c\"",
+        "4:13 SB0405 `docker.hosts.a.cert_file` stands without `ca_file` (add ca_file)",
+    ),
+    ("[docker.hosts.a]\nendpoint = \"tcp://h:2376\"\nca_file = \"a\"\nkey_file = \"k\"\ncert_file = \"c\"", ""),
+    (
         "[docker.hosts.a]\nendpoint = \"npipe:x\"",
-        "2:12 SB0404 endpoint `npipe:x` is neither unix:///path nor tcp://host:port",
+        "2:12 SB0404 endpoint `npipe:x` is neither unix:///path nor tcp://host:port nor ssh://user@host",
     ),
     (
         "[docker.hosts.\"a/b\"]\nendpoint = \"unix:///x\"",
@@ -277,10 +295,14 @@ const MISTAKES: &[(&str, &str)] = &[
         "2:15 SB0404 egress pattern `http://b` has no port from 1 to 65535; write `host`, `host:port` or `host:*`",
     ),
     ("[tls]\ncert_file = \"c\"", "2:13 SB0405 `tls.cert_file` stands without `key_file` (add key_file)"),
+    ("[tls]\ncert_file = \"c\"\nkey_file = \"k\"", ""),
     (
-        "[tls]\ncert_file = \"c\"\nkey_file = \"k\"",
-        "2:13 SB0410 TLS on the daemon's own address is not supported yet (put a proxy that speaks TLS in front, and listen on 127.0.0.1)",
+        "[tls]\nclient_ca_file = \"c\"",
+        "2:18 SB0405 `tls.client_ca_file` stands without a certificate of the daemon's own (add cert_file and key_file)",
     ),
+    ("[server]\nconnections = 0", "2:15 SB0411 `server.connections` is 0, it must be from 1 to 100000"),
+    ("[server]\nheader_timeout = \"1ms\"", "2:18 SB0411 `server.header_timeout` is 1ms, it must be from 100ms to 10m"),
+    ("[server]\nmessage = \"1GiB\"", "2:11 SB0411 `server.message` is 1GiB, it must be from 1KiB to 256MiB"),
     ("[workers]\ncount = 0", "2:9 SB0411 `workers.count` is 0, it must be from 1 to 200"),
     ("[workers]\ncount = -1", "2:9 SB0404 `workers.count` is -1, it must be a whole number from 0"),
     ("[limits]\nmemory = \"1GiB\"", "2:10 SB0411 `limits.memory` is 1GiB, it must be from 1MiB to 256MiB"),
@@ -379,7 +401,7 @@ fn the_reference_has_every_key_once_with_its_default() {
     for line in [
         "| `listen` | an address with a port in quotes, like \"127.0.0.1:7070\" or \"[::1]:7070\" | `\"127.0.0.1:7070\"` | Where the daemon listens. |",
         "## `[docker.hosts.NAME]`",
-        "| `endpoint` | a text in quotes | required | `unix:///path` or `tcp://host:port`. |",
+        "| `ca_file` | a path in quotes | – | `tcp://`: CA of the engine's certificate, PEM; with it the connection is under TLS. |",
         "## `[[routes]]`",
         "## `[runbooks.stages]`",
         "## `[brakes.storm]`",

@@ -15,6 +15,7 @@ use fake::{Fake, Reply};
 
 mod conformance;
 mod fake;
+mod far;
 mod real;
 mod standing;
 mod watch;

@@ -142,7 +142,7 @@ impl Library {
 
     /// Reads, compiles and checks a package, a tar, that is to be kept nowhere.
     pub async fn examine(&self, bytes: Vec<u8>) -> std::result::Result<Package, UploadError> {
-        let (package, _) = self.read(&bytes, Some("application/x-tar"), Origin::Person).await?;
+        let (package, _) = self.read(&bytes, None, Origin::Person).await?;
         Ok(package)
     }
 

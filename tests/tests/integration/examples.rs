@@ -21,7 +21,7 @@ fn every_configuration_is_valid() {
         let copy = folder.path().join("examples/configs");
         std::fs::create_dir_all(copy.join("secrets")).expect("writable");
         std::fs::create_dir_all(folder.path().join("examples/policies")).expect("writable");
-        for secret in ["prometheus", "dana", "slack-url"] {
+        for secret in ["prometheus", "dana", "robot", "slack-url"] {
             std::fs::write(copy.join("secrets").join(secret), "https://example.org/0123456789abcdef0123456789abcdef")
                 .expect("writable");
         }

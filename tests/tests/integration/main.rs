@@ -10,6 +10,7 @@
 //! - `bad_input`, `hostile`: what must be refused, and what must be survived
 //! - `kills`: the daemon is killed a hundred times; `faults`: an engine that misbehaves; `machine`: full disks, locked
 //!   files, clocks that jump, a process that stands still; `waiting`: ten thousand runs that wait
+//! - `hosts`: engines behind ssh and TLS; `secure`: the daemon's own address under TLS, and agents
 //! - `brakes`: what is done often enough is held back until a person has looked
 //! - `person`: what people did or own is left alone; `silence`: an engine that hangs
 //! - `catalogue`: the runbooks that come with the binary, their faults really produced
@@ -40,6 +41,7 @@ mod examples;
 mod faults;
 mod fixtures;
 mod hostile;
+mod hosts;
 mod install;
 mod kills;
 mod llm;
@@ -55,6 +57,7 @@ mod replacing;
 mod replay;
 mod scenarios;
 mod schedules;
+mod secure;
 mod silence;
 mod tidy;
 mod versions;

@@ -17,6 +17,7 @@ use super::frame::{HOME, Refused, go, page};
 use super::session::{Form, OwnForm, Session};
 use super::visit::Shared;
 use super::{Console, Sessions};
+use crate::api::guard::within_rate;
 use crate::auth::{Access, Caller, Shown, shown};
 use crate::state::App;
 
@@ -76,6 +77,10 @@ pub(in crate::api) async fn admit(
     if !access.allows(session.caller.role) {
         return Refused(too_little(&session.caller, access)).into_response();
     }
+    if let Err(error) = within_rate(&request, &session.caller) {
+        return Refused(error).into_response();
+    }
+    request.extensions_mut().insert(session.caller.clone());
     request.extensions_mut().insert(session);
     let mut response = next.run(request).await;
     if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
@@ -110,6 +115,9 @@ pub(super) async fn log_in(
     let Some(caller) = app.auth.caller(Shown::Token(field("token").trim())) else {
         return Ok(login(next, Some("That token is not known.")));
     };
+    if caller.agent {
+        return Ok(login(next, Some("That token is an agent's, and these pages are for people.")));
+    }
     tracing::info!(who = caller.who(), role = caller.role.name(), "a browser logged in");
     let (_, cookie) = console.sessions.begin(caller)?;
     Ok(go(next, Some(&cookie)))

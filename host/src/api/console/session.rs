@@ -184,7 +184,7 @@ mod tests {
     use crate::config::Role;
 
     fn caller(name: &str) -> Caller {
-        Caller { name: name.to_owned(), person: None, role: Role::Operator }
+        Caller { name: name.to_owned(), person: None, role: Role::Operator, agent: false }
     }
 
     fn headers(cookie: &str) -> HeaderMap {

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use sandbook_core::duration::DurationMs;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::*;
 use crate::api::guard;
 use crate::auth::Access;
-use crate::auth::table::TABLE;
+use crate::auth::table::{PAGES, TABLE};
+use crate::config::Server;
+use crate::metrics::Metrics;
 
 #[tokio::test]
 async fn every_route_takes_the_roles_of_the_table_and_no_others() {
@@ -32,6 +35,65 @@ async fn every_route_takes_the_roles_of_the_table_and_no_others() {
     }
 }
 
+/// Methods and paths of every `.route(…)` in a source of the API.
+fn routes_in(source: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (at, _) in source.match_indices(".route(\"") {
+        let rest = &source[at + ".route(\"".len()..];
+        let Some((path, rest)) = rest.split_once('"') else { continue };
+        // Until the call ends: as many brackets closed as were opened.
+        let mut depth = 1;
+        let end = rest.find(|c| {
+            depth += match c {
+                '(' => 1,
+                ')' => -1,
+                _ => 0,
+            };
+            depth == 0
+        });
+        let call = &rest[..end.unwrap_or(rest.len())];
+        for method in ["get", "post", "put", "patch", "delete", "any"] {
+            let named = call
+                .match_indices(&format!("{method}("))
+                .any(|(at, _)| !call[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
+            if named {
+                found.push((method.to_uppercase(), path.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_route_is_served_that_no_table_names() {
+    let mut sources = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api.rs")];
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api")];
+    while let Some(folder) = folders.pop() {
+        for path in folder.read_dir().expect("a folder").flatten().map(|entry| entry.path()) {
+            match path.is_dir() {
+                true if !path.ends_with("tests") => folders.push(path),
+                true => {}
+                false => sources.push(path),
+            }
+        }
+    }
+    let rust = sources.iter().filter(|path| path.extension().is_some_and(|found| found == "rs"));
+    let served: Vec<(String, String)> =
+        rust.flat_map(|path| routes_in(&std::fs::read_to_string(path).expect("readable"))).collect();
+    let named = |method: &str, path: &str| {
+        TABLE.iter().chain(PAGES).any(|(known, pattern, _)| (*known, *pattern) == (method, path))
+    };
+    let forgotten: Vec<_> = served.iter().filter(|(method, path)| !named(method, path)).collect();
+    assert!(forgotten.is_empty(), "in neither TABLE nor PAGES: {forgotten:?}");
+    // Each page is served, and the reader of sources sees what is there.
+    for (method, path, _) in PAGES {
+        assert!(served.contains(&((*method).to_owned(), (*path).to_owned())), "{method} {path}");
+    }
+    let sample = r#".route("/a/{id}", get(page::show).post(page::decide)).route("/b", any(x))"#;
+    let sample: Vec<String> = routes_in(sample).into_iter().map(|(method, path)| format!("{method} {path}")).collect();
+    assert_eq!(sample, ["GET /a/{id}", "POST /a/{id}", "ANY /b"]);
+}
+
 #[tokio::test]
 async fn the_table_and_the_document_have_the_same_routes() {
     let document = serde_json::to_value(crate::api::openapi()).expect("a document");
@@ -41,6 +103,7 @@ async fn the_table_and_the_document_have_the_same_routes() {
             .extend(item.as_object().expect("methods").keys().map(|method| (method.to_uppercase(), path.clone())));
     }
     documented.push(("GET".to_owned(), "/openapi.json".to_owned()));
+    documented.push(("POST".to_owned(), "/mcp".to_owned()));
     let mut table: Vec<(String, String)> =
         TABLE.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
     documented.sort();
@@ -140,7 +203,8 @@ async fn what_is_too_large_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn requests_are_bounded_in_number_and_time_and_panics_are_answers() {
-    let limits = Arc::new(guard::Limits::of(1, Duration::from_millis(20)));
+    let server = Server { requests: 1, request_timeout: DurationMs(20), ..Server::default() };
+    let limits = Arc::new(guard::Limits::new(&server, Arc::new(Metrics::new().expect("unique names"))));
     let (sender, finished) = tokio::sync::oneshot::channel();
     let sender = Arc::new(Mutex::new(Some(sender)));
     let slow = move || async move {

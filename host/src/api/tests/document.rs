@@ -89,7 +89,9 @@ fn metrics_of(text: &str) -> BTreeMap<String, Metric> {
 /// Metrics with labels are shown only once they counted something.
 fn touched() -> Metrics {
     let metrics = Metrics::new().expect("unique names");
-    for counters in [&metrics.alerts_received, &metrics.webhook_refused, &metrics.reload_failures] {
+    for counters in
+        [&metrics.alerts_received, &metrics.webhook_refused, &metrics.reload_failures, &metrics.requests_limited]
+    {
         counters.with_label_values(&["x"]);
     }
     for counters in [&metrics.effects, &metrics.outcomes.verifications, &metrics.notifications] {

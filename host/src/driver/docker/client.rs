@@ -3,10 +3,9 @@
 //! bollard gives the types and calls; the transport below it is ours because three things must be seen that its own
 //! transports hide: whether the engine was reached at all (then nothing happened), whether it answered `304 not
 //! modified`, and the bytes of a log before anyone believes the lengths in them. The version is put into the path here
-//! too: bollard's URL joining drops it. Deliberately not here: what the calls mean, deadlines of effects, TLS and ssh
-//! (both only need another arm in [`Wire::dial`]).
+//! too: bollard's URL joining drops it. Deliberately not here: what the calls mean, deadlines of effects, and how an
+//! endpoint is reached ([`super::dial`]).
 
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,13 +17,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use sandbook_core::error::Error;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
 
 use super::breaker::{Breaker, Call, PING, PING_EVERY, PING_WITHIN};
+use super::dial::Dialer;
+use super::endpoint::Endpoint;
 
 /// How long connecting may take when the configuration does not say: a socket answers at once or is dead.
 pub const CONNECT_MS_DEFAULT: u64 = 5_000;
@@ -51,50 +49,6 @@ impl<B> HasBody for Request<B> {
 
 type BollardBody = <BollardRequest as HasBody>::Body;
 
-/// Where an engine listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `unix:///path`.
-    Unix(PathBuf),
-    /// `tcp://host:port`, plain.
-    Tcp(String),
-}
-
-impl Endpoint {
-    /// Parses `unix:///path` or `tcp://host:port`. Errors: `invalid`, naming what is supported.
-    pub fn parse(text: &str) -> Result<Endpoint, Error> {
-        if let Some(path) = text.strip_prefix("unix://") {
-            return if path.starts_with('/') {
-                Ok(Endpoint::Unix(PathBuf::from(path)))
-            } else {
-                Err(Error::invalid(format!(
-                    "endpoint `{text}` needs an absolute path, such as unix:///var/run/docker.sock"
-                )))
-            };
-        }
-        if let Some(address) = text.strip_prefix("tcp://") {
-            let address = address.trim_end_matches('/');
-            let port = address.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then_some(port));
-            return match port.and_then(|port| port.parse::<u16>().ok()) {
-                Some(port) if port > 0 => Ok(Endpoint::Tcp(address.to_owned())),
-                Some(_) | None => {
-                    Err(Error::invalid(format!("endpoint `{text}` needs a port, such as tcp://10.0.0.5:2375")))
-                }
-            };
-        }
-        Err(Error::invalid(format!("endpoint `{text}` is neither unix:///path nor tcp://host:port")))
-    }
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Endpoint::Unix(path) => write!(f, "unix://{}", path.display()),
-            Endpoint::Tcp(address) => write!(f, "tcp://{address}"),
-        }
-    }
-}
-
 /// What both sides speak, and what the engine calls itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versions {
@@ -112,7 +66,7 @@ pub(super) struct Wire {
 
 #[derive(Debug)]
 struct Inner {
-    endpoint: Endpoint,
+    dialer: Dialer,
     connect_timeout: Duration,
     read_timeout: Duration,
     versions: Mutex<Option<Versions>>,
@@ -147,15 +101,12 @@ impl Idle {
     }
 }
 
-trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
-
 impl Wire {
     /// A wire to the engine of that host; connects to nothing yet.
     pub(super) fn new(host: String, endpoint: Endpoint, connect_timeout: Duration, read_timeout: Duration) -> Wire {
         Wire {
             inner: Arc::new(Inner {
-                endpoint,
+                dialer: Dialer::new(endpoint, connect_timeout),
                 connect_timeout,
                 read_timeout,
                 versions: Mutex::new(None),
@@ -172,7 +123,7 @@ impl Wire {
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.inner.endpoint
+        self.inner.dialer.endpoint()
     }
 
     /// bollard on this wire. Never connects by itself.
@@ -319,7 +270,9 @@ impl Wire {
             loop {
                 let Some(inner) = inner.upgrade() else { return };
                 let wire = Wire { inner };
-                let ping = tokio::time::timeout(PING_WITHIN, wire.transmit(get(PING))).await;
+                // Connecting has its own time, which a tunnel needs.
+                let within = wire.inner.connect_timeout + PING_WITHIN;
+                let ping = tokio::time::timeout(within, wire.transmit(get(PING))).await;
                 if matches!(ping, Ok(Ok(answer)) if answer.status().is_success()) {
                     tracing::info!(host = wire.inner.host, "docker host answers again");
                     wire.forget().await;
@@ -358,10 +311,14 @@ impl Wire {
     }
 
     async fn connect(&self) -> Result<SendRequest<BollardBody>, Fault> {
-        let stream = match tokio::time::timeout(self.inner.connect_timeout, self.dial()).await {
+        let dialer = &self.inner.dialer;
+        let stream = match tokio::time::timeout(self.inner.connect_timeout, dialer.stream()).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(self.unreached(&error.to_string()).await),
-            Err(_) => return Err(self.unreached("no connection within the connect timeout").await),
+            Err(_) => {
+                let late = std::io::Error::other("no connection within the connect timeout");
+                return Err(self.unreached(&dialer.explain(&late)).await);
+            }
         };
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
@@ -370,24 +327,13 @@ impl Wire {
         Ok(sender)
     }
 
-    async fn dial(&self) -> std::io::Result<Box<dyn Io>> {
-        match &self.inner.endpoint {
-            Endpoint::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-            Endpoint::Tcp(address) => {
-                let stream = TcpStream::connect(address.as_str()).await?;
-                stream.set_nodelay(true)?;
-                Ok(Box::new(stream))
-            }
-        }
-    }
-
     /// The fault that says nothing was sent. See [`super::fault::Trouble`].
     async fn unreached(&self, why: &str) -> Fault {
         // Not while negotiating, which holds the lock: then there is nothing to forget.
         if let Ok(mut slot) = self.inner.versions.try_lock() {
             *slot = None;
         }
-        let message = format!("cannot connect to {}: {why}", self.inner.endpoint);
+        let message = format!("cannot connect to {}: {why}", self.endpoint());
         Fault::from(std::io::Error::new(std::io::ErrorKind::NotConnected, message))
     }
 }
@@ -399,18 +345,4 @@ fn get(path: &str) -> BollardRequest {
 fn parse_version(text: &str) -> Option<(usize, usize)> {
     let (major, minor) = text.split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_parse_or_say_what_is_missing() {
-        assert_eq!(Endpoint::parse("unix:///a/b").expect("valid").to_string(), "unix:///a/b");
-        assert_eq!(Endpoint::parse("tcp://h:2375/").expect("valid"), Endpoint::Tcp("h:2375".to_owned()));
-        for bad in ["unix://a", "tcp://h", "tcp://:1", "tcp://h:0", "ssh://h", ""] {
-            assert!(Endpoint::parse(bad).is_err(), "{bad}");
-        }
-    }
 }
