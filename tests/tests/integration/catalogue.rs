@@ -95,7 +95,7 @@ const CASES: &[Case] = &[
     case("relieve-throttling", "ContainerThrottled", "busy", "fixed", "from 0.2 to 0.3 cores"),
     case("report-heartbeat-lost", "JobHeartbeatLost", "backup", "escalate", "ended with exit code 2"),
     case("truncate-log", "ContainerDiskUseHigh", "chatty", "fixed", "emptied the log of chatty"),
-    case("prune-images", "HostDiskAlmostFull", "", "done", "removed 1 images"),
+    case("prune-images", "HostDiskAlmostFull", "", "done", "which gave back"),
     case("roll-back-deploy", "DeployFailing", "deployed", "fixed", "deployed is back at shop:1"),
     case("start-after-reboot", "HostRebooted", "", "done", "started after the reboot: root, leaf; all are well"),
 ];
@@ -291,7 +291,8 @@ fn assert_comes_to(daemon: &Daemon, case: &Case, posted: Instant) {
     let sentence = run["sentence"].as_str().unwrap_or_default();
     assert!(sentence.contains(case.sentence), "{} on {}: {sentence}\n{}", case.runbook, case.name, story());
     announce(&format!("{}: alert → {}: {:.1} s", case.runbook, case.outcome, posted.elapsed().as_secs_f64()));
-    if case.outcome == "fixed" {
+    // A container that was made anew is another instance, whose health the change itself waited for.
+    if case.outcome == "fixed" && case.runbook != "roll-back-deploy" {
         assert_confirmed(daemon, &run);
     }
 }
