@@ -27,12 +27,14 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// An upload is compiled, for two minutes at the most; a backup copies the database.
 const SLOW_ANSWER_MAX: Duration = Duration::from_secs(150);
 /// Paths that may take that long.
-const SLOW: [&str; 7] = [
+const SLOW: [&str; 9] = [
     "/v1/runbooks",
     "/v1/backup",
     "/v1/plans",
     "/v1/runs/{id}/replay",
     "/v1/backtests",
+    "/v1/runbooks/generate",
+    "/v1/ask",
     "/runs/{id}/replay",
     "/runbooks/{name}/plan",
 ];

@@ -34,6 +34,7 @@ mod choice;
 mod closing;
 mod console;
 mod demo;
+mod drafting;
 mod e2e;
 mod effects;
 mod examples;
