@@ -87,7 +87,8 @@ impl Engine {
         let library = Library::new(store.clone(), sandbox.clone(), config.clone());
         library.start().await.expect("a library");
         for name in ["restart-unhealthy", "restart-exited"] {
-            let change = StageChange { stage: Stage::Live, reason: "bench".to_owned(), by: "bench".to_owned() };
+            let change =
+                StageChange { stage: Stage::Live, reason: "bench".to_owned(), by: "bench".to_owned(), person: true };
             let digest = library.find(name, None).expect("built in").digest;
             library.set_stage(name, &digest, change).await.expect("promoted");
         }

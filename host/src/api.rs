@@ -30,10 +30,12 @@ mod backup;
 mod brakes;
 mod console;
 mod document;
+mod drafts;
 mod drift;
 mod effects;
 pub mod error;
 mod events;
+mod explain;
 mod extract;
 mod files;
 mod grants;
@@ -75,6 +77,8 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(metrics::metrics))
         // Runbooks.
         .routes(routes!(runbooks::list, runbooks::upload))
+        .routes(routes!(drafts::generate))
+        .routes(routes!(drafts::ask))
         .routes(routes!(runbooks::show))
         .routes(routes!(runbooks::versions))
         .routes(routes!(files::list))
@@ -96,6 +100,9 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(runs::journal))
+        .routes(routes!(runs::similar_to))
+        .routes(routes!(explain::explanation))
+        .routes(routes!(explain::report))
         .routes(routes!(replay::export))
         .routes(routes!(replay::replay))
         .routes(routes!(drift::list))
@@ -108,6 +115,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         // Alerts and what they mean.
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::show))
+        .routes(routes!(alerts::similar_to))
         .routes(routes!(matching::explain))
         .routes(routes!(targets::list))
         // What holds runbooks back.

@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::runner::drivers::{Driver, Simulated};
 use crate::runner::{Asking, Brakes, HostMatch, Parts, Runner};
 use crate::schedules::Schedules;
+use crate::similar::Remembered;
 use crate::state::{App, load_policy};
 use crate::store::{self, Sqlite, Store};
 use crate::trust::Trust;
@@ -64,7 +65,7 @@ impl App {
         let model = model(&config, &store, &metrics, &secrets)?;
         let policy = load_policy(&config).map_err(|problems| anyhow::anyhow!("{}", coded(&problems)))?;
         let Surroundings { driver, clock, watcher, notifier, alertmanager, acting, host_names } =
-            world(&config, stage, secrets, model.as_ref())?;
+            world(&config, stage, secrets, model.as_ref(), &store)?;
         let parts = Parts::new(
             store.clone(),
             sandbox.clone(),
@@ -124,7 +125,13 @@ struct Surroundings {
     host_names: Vec<String>,
 }
 
-fn world(config: &Config, stage: Stage, secrets: redact::Secrets, model: Option<&Model>) -> Result<Surroundings> {
+fn world(
+    config: &Config,
+    stage: Stage,
+    secrets: redact::Secrets,
+    model: Option<&Model>,
+    store: &Arc<dyn Store>,
+) -> Result<Surroundings> {
     match stage {
         Stage::Simulated(world) => {
             let host_names = world.lock().map(|world| world.hosts.keys().cloned().collect()).unwrap_or_default();
@@ -153,7 +160,8 @@ fn world(config: &Config, stage: Stage, secrets: redact::Secrets, model: Option<
             let live = Live::new(hosts.clone(), allow, source, self::notifier(config, &secrets)?, secrets)
                 .with_alertmanager(alertmanager.clone())
                 .with_loki(loki)
-                .with_model(model.cloned());
+                .with_model(model.cloned())
+                .with_incidents(Arc::new(Remembered(store.clone())));
             Ok(Surroundings {
                 driver: Arc::new(live),
                 clock: Arc::new(System),

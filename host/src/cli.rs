@@ -22,8 +22,10 @@ mod backtest;
 mod brakes;
 pub(crate) mod client;
 mod diagnostics;
+mod drafts;
 mod drift;
 mod exit;
+mod explain;
 mod inspect;
 mod local;
 mod look;
@@ -36,6 +38,7 @@ mod runs;
 mod schedules;
 mod screen;
 mod sign;
+mod similar;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -98,7 +101,7 @@ impl Cli {
             Command::Sign(args) => sign::sign(&self.global, screen, args).await,
             Command::Keys(command) => sign::keys(screen, command),
             Command::Effects(args) => local::effects(screen, args),
-            Command::Explain(args) => local::explain(screen, args),
+            Command::Explain(args) if args.run.is_none() => local::explain(screen, args),
             Command::Config(command) => local::config(screen, &self.global, command),
             Command::Policy(command) => local::policy(screen, &self.global, command),
             Command::Completions(args) => Ok(local::completions(screen, args)),
@@ -138,6 +141,10 @@ impl Cli {
             Command::Runs(args) => runs::runs(client, screen, args).await,
             Command::Show(args) => runs::show(client, screen, args).await,
             Command::Journal(args) => runs::journal(client, screen, args).await,
+            Command::Explain(args) => explain::run(client, screen, args).await,
+            Command::Ask(args) => drafts::ask(client, screen, args).await,
+            Command::Generate(args) => drafts::generate(client, screen, args).await,
+            Command::Report(args) => explain::report(client, screen, args).await,
             Command::Replay(args) => replay::of_run(client, screen, args).await,
             Command::Backtest(args) => backtest::backtest(client, screen, args).await,
             Command::Watch(args) => watch::watch(client, screen, args).await,
@@ -163,7 +170,6 @@ impl Cli {
             | Command::Sign(_)
             | Command::Keys(_)
             | Command::Effects(_)
-            | Command::Explain(_)
             | Command::Config(_)
             | Command::Policy(_)
             | Command::Completions(_)

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use sandbook_core::problem::Problem;
 
 mod check;
+mod drafts;
 mod llm;
 mod print;
 mod sections;
@@ -22,6 +23,7 @@ mod stage;
 mod tests;
 mod tree;
 
+pub use drafts::{CONTAINERS_MAX, Context, Drafts, ROUNDS_MAX, Trusted};
 pub use llm::{Llm, LlmBudget, LlmDay, LlmHour, LlmPrice, LlmRun};
 pub use print::{alertmanager_receiver, reference};
 pub use sections::*;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sandbook_core::effect::docker::ContainerDetails;
+use sandbook_core::effect::docker::{ContainerDetails, ContainerFilter, ContainerSummary};
 use sandbook_core::effect::incidents::Incident;
 use sandbook_core::effect::{Class, Effect};
 use sandbook_core::error::Error;
@@ -378,6 +378,12 @@ impl Live {
         };
         let budget = Duration::from_millis(effect.deadline_ms());
         tokio::time::timeout(budget, asked).await.unwrap_or_else(|_| Err(late(effect, budget)))
+    }
+
+    /// Every container of a host, also those that do not run. Errors: `not-found` for the host, `failed`, `timeout`.
+    pub async fn containers(&self, host: &str) -> Result<Vec<ContainerSummary>, Error> {
+        let everything = ContainerFilter { all: Some(true), ..ContainerFilter::default() };
+        self.host(host)?.list(&everything).await
     }
 
     /// Everything there is to know of a container now. Errors: `not-found`, `failed`, `timeout`.

@@ -40,6 +40,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use archive::pack as tar;
 pub use archive::{FILES_MAX, PACKED_BYTES_MAX, UNPACKED_BYTES_MAX};
 pub use change::{StageChange, StageSet, UploadError, Uploaded, is_built_in};
 pub use package::{
@@ -145,6 +146,8 @@ pub enum Error {
     Unsigned { name: String, version: String, ceiling: Stage, signed: Box<Signed> },
     #[error(transparent)]
     Signature(BrokenSignature),
+    #[error("{name} {version} was drafted by a model, and only a person may trust it with more: {why}")]
+    NeedsPerson { name: String, version: String, digest: String, why: &'static str },
     #[error(transparent)]
     Store(store::Error),
 }

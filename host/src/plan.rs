@@ -314,7 +314,7 @@ impl Planner {
 }
 
 /// A time as people and programs read it.
-fn stamp(ms: u64) -> String {
+pub(crate) fn stamp(ms: u64) -> String {
     let at = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     format!("{:.3}", at.unwrap_or_default())
 }

@@ -39,6 +39,7 @@ mod shadow;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trace;
 mod turns;
 mod verify;
 

@@ -44,6 +44,7 @@ mod signatures;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod trips;
 mod versions;
 mod writer;
@@ -52,6 +53,7 @@ pub use error::Error;
 pub use model::*;
 pub use pauses::PAUSES_MAX;
 pub use sqlite::{EVENTS_MAX, Sqlite};
+pub use traces::PATTERNS_MAX;
 pub use writer::{BATCH_MAX, WRITES_QUEUED_MAX};
 
 /// Result of a call.
@@ -74,6 +76,11 @@ pub trait Store: Send + Sync {
     fn join(&self, episode: &str, run: &str) -> Answer<'_, ()>;
     /// Says in a sentence what came of it. False when there is no such episode.
     fn set_episode_outcome(&self, id: &str, outcome: &str) -> Answer<'_, bool>;
+
+    /// Older episodes that may have the shape of a new one: a few hundred at the most, whatever there is.
+    fn past(&self, filter: PastFilter) -> Answer<'_, Vec<PastEpisode>>;
+    /// Patterns of the logs that runs of an episode read.
+    fn log_patterns(&self, episode: &str) -> Answer<'_, Vec<String>>;
 
     /// Queues a run. The same id twice is an error.
     fn create_run(&self, run: NewRun) -> Answer<'_, ()>;

@@ -2,7 +2,7 @@
 //!
 //! The pages are `docs/errors/*.md`, embedded: a code without its page does not compile. Ranges: SB01 HTTP, tokens and
 //! intake; SB02 manifests and packages; SB03 policy; SB04 configuration; SB05 runs; SB06 store and data directory; SB07
-//! Docker; SB08 the model. Deliberately not here: who reports which code, and statuses of HTTP. A code never changes its meaning, and a
+//! Docker; SB08 the model and its drafts. Deliberately not here: who reports which code, and statuses of HTTP. A code never changes its meaning, and a
 //! code that is no longer reported keeps its page.
 
 /// A code with its page.
@@ -131,6 +131,9 @@ codes! {
     "SB0803" = "the model's server refused the key",
     "SB0804" = "the model's server did not answer properly",
     "SB0805" = "the model's answer cannot be used",
+    // The model and its drafts.
+    "SB0811" = "a model's draft is not sound",
+    "SB0812" = "a draft of a model is trusted by a person",
 }
 
 /// The code of that name; lower case and a missing `SB` are forgiven.

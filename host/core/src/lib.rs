@@ -9,6 +9,7 @@
 //! - [`schedule`]: when cron fields are due, and what is made up for
 //! - [`run`]: states, modes, outcomes and stages of runs and versions
 //! - [`target`]: hosts, subjects and instances; [`depend`], [`stopped`]: who needs whom, and what somebody stopped
+//! - [`similar`]: what incidents look like, and which are alike
 //! - [`world`]: the simulated Docker world of plans, scenarios and the demo; its time is data
 //! - [`code`]: error codes for people, each with a page
 //!
@@ -31,6 +32,7 @@ pub mod recovery;
 pub mod run;
 pub mod schedule;
 pub mod service;
+pub mod similar;
 pub mod stopped;
 pub mod target;
 pub mod world;

@@ -1,4 +1,4 @@
-//! Alerts that arrived, as episodes: what each matched and started, or why nothing did.
+//! Alerts that arrived, as episodes: what each matched and started, or why nothing did; and earlier ones like it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::{Error, Result};
 use super::extract::{Path, Query, since};
 use super::time::Time;
+use crate::similar::{self, Similar};
 use crate::state::App;
 use crate::store::{EpisodeFilter, EpisodeRow};
 
@@ -125,5 +126,33 @@ pub(super) async fn list(State(app): State<Arc<App>>, Query(query): Query<Alerts
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Answer<EpisodeView>> {
     let row = app.store.episode(&id).await?;
     row.map(|row| Answer(row.into()))
+        .ok_or_else(|| Error::not_found(format!("there is no episode {id}"), "`sandbook alerts` lists them"))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SimilarQuery {
+    /// How many; at most 20, and 5 when it is left out.
+    limit: Option<usize>,
+}
+
+impl SimilarQuery {
+    pub(super) fn limit(&self) -> usize {
+        self.limit.unwrap_or(similar::INCIDENTS_DEFAULT)
+    }
+}
+
+/// Earlier incidents like this one, and what helped
+#[utoipa::path(get, path = "/v1/alerts/{id}/similar", tag = "alerts", params(("id" = String, Path, description = "id or its unique beginning"), SimilarQuery),
+    responses((status = 200, body = Similar)))]
+pub(super) async fn similar_to(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<SimilarQuery>,
+) -> Result<Answer<Similar>> {
+    let found = similar::of_episode(&*app.store, &id, query.limit()).await?;
+    found
+        .map(Answer)
         .ok_or_else(|| Error::not_found(format!("there is no episode {id}"), "`sandbook alerts` lists them"))
 }

@@ -64,6 +64,10 @@ pub const PLAN_APPLIED: &str = "SB0521";
 pub const PLAN_CHANGED: &str = "SB0522";
 /// The version of a plan is not stored.
 pub const PLAN_GONE: &str = "SB0523";
+/// A model's draft is not sound.
+pub const UNSOUND: &str = "SB0811";
+/// A draft is trusted by a person.
+pub const NEEDS_PERSON: &str = "SB0812";
 /// A version goes live only after a backtest.
 pub const NO_BACKTEST: &str = "SB0530";
 /// The data directory cannot be written.
@@ -290,6 +294,8 @@ mod tests {
             PLAN_APPLIED,
             PLAN_CHANGED,
             PLAN_GONE,
+            UNSOUND,
+            NEEDS_PERSON,
             READ_ONLY,
             DISK_FULL,
             DAMAGED,

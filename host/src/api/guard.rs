@@ -38,12 +38,14 @@ const OWN_BODY_MAX: usize = 1 << 20;
 /// Where probes look; it counts for nobody.
 const HEALTH: &str = "/health";
 /// Paths that may take longer.
-const SLOW: [&str; 7] = [
+const SLOW: [&str; 9] = [
     "/v1/runbooks",
     "/v1/backup",
     "/v1/plans",
     "/v1/runs/{id}/replay",
     "/v1/backtests",
+    "/v1/runbooks/generate",
+    "/v1/ask",
     "/runs/{id}/replay",
     "/runbooks/{name}/plan",
 ];

@@ -13,8 +13,8 @@ use base64::Engine as _;
 use sandbook_core::alert::{Alert, parse_message};
 use sandbook_core::effect::{Class, Effect};
 use sandbook_core::error::{Error as EffectError, ErrorKind};
-use sandbook_core::journal::AlertInput;
-use sandbook_core::run::Stage;
+use sandbook_core::journal::{AlertInput, Record};
+use sandbook_core::run::{Origin, Stage};
 use sandbook_core::target::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ use super::extract::{JsonOrNothing, Path, Query, must_be_json, parse, read};
 use super::runbooks::{of_library, refused};
 use super::runs::{Started, texts};
 use crate::auth::Caller;
+use crate::config::Trusted;
 use crate::intake::input_of;
 use crate::library::{PACKED_BYTES_MAX, Package};
 use crate::plan::compare::{Compared, compared};
@@ -271,7 +272,7 @@ fn assumption(Assume { effect, result }: Assume) -> Result<Assumption> {
 }
 
 /// Why a plan is not made or applied, as an answer.
-fn not_made(error: plan::Error) -> Error {
+pub(super) fn not_made(error: plan::Error) -> Error {
     let message = error.to_string();
     let conflict = |code, fix: &str| Error::new(StatusCode::CONFLICT, code, message.clone(), fix);
     match error {
@@ -393,6 +394,7 @@ pub(super) async fn apply(
     if row.id != id {
         return Err(Error::not_found(format!("there is no plan {id}"), "applying needs the whole id"));
     }
+    by_a_person(&app, &caller, &row)?;
     if app.runner.room() == 0 {
         let message = format!("the queue is full ({} runs are waiting to start)", app.runner.queue_length());
         let fix = "try again when there is room";
@@ -400,6 +402,23 @@ pub(super) async fn apply(
     }
     let run = app.planner.apply(&row, caller.who()).await.map_err(not_made)?;
     Ok((StatusCode::ACCEPTED, Answer(Started { run })))
+}
+
+/// A plan of what a model drafted is applied by a person, unless the operator decided otherwise.
+fn by_a_person(app: &App, caller: &Caller, row: &PlanRow) -> Result<()> {
+    let origin = row.records.first().and_then(|record| match record {
+        Record::Begun { header } => Some(header.origin),
+        _ => None,
+    });
+    match (origin, app.config.drafts.trusted_by) {
+        (Some(Origin::BuiltIn | Origin::Person), _) | (_, Trusted::Anybody) => Ok(()),
+        (Some(Origin::Llm) | None, Trusted::Person) if caller.person.is_some() => Ok(()),
+        (Some(Origin::Llm) | None, Trusted::Person) => {
+            let message = format!("plan {} is of a draft of a model, and this token belongs to no person", row.id);
+            let fix = "apply it with a token that has a `person` under [auth.tokens]";
+            Err(Error::new(StatusCode::FORBIDDEN, error::NEEDS_PERSON, message, fix))
+        }
+    }
 }
 
 /// What the version in shadow would have done, beside what was done.

@@ -114,6 +114,10 @@ pub(super) fn of_library(error: library::Error) -> Error {
             Error::new(StatusCode::CONFLICT, signed.code(), error.to_string(), fix)
         }
         library::Error::Signature(broken) => broken_signature(&broken),
+        library::Error::NeedsPerson { ref name, ref digest, .. } => {
+            let fix = format!("with a token of a person: sandbook promote {name}@{digest} shadow --reason \"…\"");
+            Error::new(StatusCode::FORBIDDEN, error::NEEDS_PERSON, error.to_string(), fix)
+        }
         library::Error::Store(error) => error.into(),
     }
 }
@@ -482,7 +486,8 @@ pub(super) async fn set_stage(
         let of = of.map_err(of_library)?;
         backtested(&app, &of.name, &of.digest).await?;
     }
-    let change = StageChange { stage, reason: wanted.reason, by: caller.who().to_owned() };
+    let change =
+        StageChange { stage, reason: wanted.reason, by: caller.who().to_owned(), person: caller.person.is_some() };
     let set = app.library.set_stage(&name, &wanted.digest, change).await.map_err(of_library)?;
     let why = (set.stage != set.set)
         .then(|| format!("the configuration says less for {}; see `stages` under [runbooks]", set.name));

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
+use super::alerts::SimilarQuery;
 use super::error::{self, Error, Result};
 use super::extract::{JsonOrNothing, Path, Query, since, word};
 use super::record::{RecordView, TargetView, Viewer};
@@ -21,6 +22,7 @@ use super::time::Time;
 use crate::auth::Caller;
 use crate::runner::aim::Hint;
 use crate::runner::execute::mode_of;
+use crate::similar::{self, Similar};
 use crate::state::App;
 use crate::store::{NewRun, RunFilter, RunRow, id};
 
@@ -184,6 +186,24 @@ pub(super) async fn journal(State(app): State<Arc<App>>, Path(id): Path<String>)
     let records = app.store.records_after(&row.id, None).await?;
     let records = records.iter().map(|(seq, record)| viewer.view(*seq, record)).collect();
     Ok(Answer(Records { records, next_cursor: None }))
+}
+
+/// Earlier incidents like the one of this run, and what helped
+///
+/// Of a run that no alert started: none.
+#[utoipa::path(get, path = "/v1/runs/{id}/similar", tag = "runs",
+    params(("id" = String, Path, description = "id, its unique beginning, or `last`"), SimilarQuery), responses((status = 200, body = Similar)))]
+pub(super) async fn similar_to(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<SimilarQuery>,
+) -> Result<Answer<Similar>> {
+    let row = find(&app, &id).await?;
+    let found = match &row.episode {
+        Some(episode) => similar::of_episode(&*app.store, episode, query.limit()).await?,
+        None => None,
+    };
+    Ok(Answer(found.unwrap_or_default()))
 }
 
 /// A run to be started by hand.

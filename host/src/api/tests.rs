@@ -26,6 +26,7 @@ mod approvals;
 mod brakes;
 mod console;
 mod document;
+mod drafts;
 mod limits;
 mod look;
 mod plans;
@@ -51,6 +52,10 @@ async fn daemon() -> Daemon {
 }
 
 async fn daemon_with(more: &str) -> Daemon {
+    daemon_over(more, World::invent_demo()).await
+}
+
+async fn daemon_over(more: &str, world: World) -> Daemon {
     let dir = tempfile::tempdir().expect("a directory");
     let mut text = format!("data_dir = {:?}\n{more}\n", dir.path().join("data"));
     for role in ROLES {
@@ -60,7 +65,7 @@ async fn daemon_with(more: &str) -> Daemon {
             "[auth.tokens.the-{role}]\nrole = \"{role}\"\nperson = \"{role}\"\ntoken_file = {file:?}\n"
         ));
     }
-    let world = Arc::new(Mutex::new(World::invent_demo()));
+    let world = Arc::new(Mutex::new(world));
     let store = Arc::new(Sqlite::in_memory().expect("a store"));
     let app = app(&text, &world, store).await;
     let router = super::router(app.clone());

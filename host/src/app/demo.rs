@@ -120,7 +120,12 @@ async fn promote(app: &App) -> Result<()> {
     let actives = app.library.snapshot();
     let active = actives.iter().find(|active| active.package.manifest.name == RUNBOOK);
     let digest = active.context("the built-in runbook is missing")?.package.digest.clone();
-    let change = library::StageChange { stage: RunbookStage::Live, reason: "demo".to_owned(), by: "demo".to_owned() };
+    let change = library::StageChange {
+        stage: RunbookStage::Live,
+        reason: "demo".to_owned(),
+        by: "demo".to_owned(),
+        person: false,
+    };
     app.library.set_stage(RUNBOOK, &digest, change).await?;
     Ok(())
 }

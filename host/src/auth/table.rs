@@ -65,6 +65,9 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/mcp", VIEWER),
     ("GET", "/v1/runbooks", VIEWER),
     ("POST", "/v1/runbooks", AUTHOR),
+    // A draft changes nothing, but a model is paid for it, and its code reads the real world.
+    ("POST", "/v1/runbooks/generate", AUTHOR),
+    ("POST", "/v1/ask", AUTHOR),
     ("GET", "/v1/runbooks/{name}", VIEWER),
     ("GET", "/v1/runbooks/{name}/versions", VIEWER),
     ("GET", "/v1/runbooks/{name}/files", VIEWER),
@@ -88,6 +91,9 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/drift", VIEWER),
     ("GET", "/v1/runs/{id}", VIEWER),
     ("GET", "/v1/runs/{id}/journal", VIEWER),
+    ("GET", "/v1/runs/{id}/similar", VIEWER),
+    ("GET", "/v1/runs/{id}/explanation", VIEWER),
+    ("GET", "/v1/runs/{id}/report", VIEWER),
     ("GET", "/v1/runs/{id}/export", VIEWER),
     ("GET", "/v1/runs/{id}/events", VIEWER),
     // A replay touches nothing, but its code may be new.
@@ -100,6 +106,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/v1/approvals/{id}", OPERATOR),
     ("GET", "/v1/alerts", VIEWER),
     ("GET", "/v1/alerts/{id}", VIEWER),
+    ("GET", "/v1/alerts/{id}/similar", VIEWER),
     ("GET", "/v1/targets", VIEWER),
     ("POST", "/v1/match", VIEWER),
     ("GET", "/v1/grants", VIEWER),

@@ -11,16 +11,18 @@ use sandbook_core::duration::Rate;
 use super::author::{NewArgs, PathArgs, PushArgs, TestArgs};
 use super::inspect::InspectArgs;
 
+mod drafts;
 mod hold;
 mod plan;
 mod replay;
 mod runs;
 mod versions;
 
+pub(super) use drafts::{AskArgs, GenerateArgs};
 pub(super) use hold::{ApproveArgs, DecideArgs, PauseArgs, PausesArgs, RearmArgs, StopAllArgs};
 pub(super) use plan::{ApplyArgs, PlanArgs};
 pub(super) use replay::{BacktestArgs, ReplayArgs};
-pub(super) use runs::{CancelArgs, JournalArgs, ResumeArgs, RunArgs, RunsArgs, ShowArgs, WatchArgs};
+pub(super) use runs::{CancelArgs, JournalArgs, ReportArgs, ResumeArgs, RunArgs, RunsArgs, ShowArgs, WatchArgs};
 pub(super) use versions::{DiffArgs, ExportArgs, ImportArgs, KeysCommand, SignArgs, VersionsArgs};
 
 const EXIT_CODES: &str = "\
@@ -182,6 +184,19 @@ pub enum Command {
                             sandbook plan check-shop web-1 --assume net.http-probe=fail"
     )]
     Plan(PlanArgs),
+    /// Turn a sentence into a plan, a question or a refusal; nothing is done
+    ///
+    /// A model drafts it, the engine decides: what the sentence does not say is not done. Needs [llm].
+    #[command(after_help = "Examples:\n  sandbook ask \"restart the market predictor if it is unhealthy\"\n  \
+                            sandbook ask show me the last log lines of cart")]
+    Ask(AskArgs),
+    /// Draft a runbook from a description, a page people follow by hand, or an incident
+    ///
+    /// The draft is compiled, checked, played in its scenarios and planned; it acts only after a person promoted its digest.
+    /// Needs [llm].
+    #[command(after_help = "Examples:\n  sandbook generate \"restart the worker when its queue stops moving\"\n  \
+                            sandbook generate --from-file docs/worker.md\n  sandbook generate --from-run last")]
+    Generate(GenerateArgs),
     /// Let a run do what a plan says, and nothing else
     #[command(after_help = "Examples:\n  sandbook apply p_01jd8z0q\n  sandbook apply p_01jd8z0q --watch")]
     Apply(ApplyArgs),
@@ -246,9 +261,15 @@ pub enum Command {
     /// Every effect a runbook can ask for
     #[command(after_help = "Examples:\n  sandbook effects\n  sandbook effects docker.restart-container")]
     Effects(EffectsArgs),
-    /// What an error code means and what to do
-    #[command(after_help = "Example:\n  sandbook explain SB0206")]
+    /// What an error code means and what to do; or what happened in a run, in prose
+    #[command(
+        override_usage = "sandbook explain CODE\n       sandbook explain run RUN",
+        after_help = "Examples:\n  sandbook explain SB0206\n  sandbook explain run last"
+    )]
     Explain(ExplainArgs),
+    /// A run as a report for a ticket, in Markdown
+    #[command(after_help = "Examples:\n  sandbook report last\n  sandbook report r_01jd8z0q > incident.md")]
+    Report(ReportArgs),
     /// Check and print the configuration, and what other programs need
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -437,8 +458,14 @@ pub struct EffectsArgs {
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// Such as SB0206
+    /// Such as SB0206; or the word `run`
+    #[arg(value_name = "CODE|run")]
     pub code: String,
+    /// After the word `run`: which; `last` is the newest
+    pub run: Option<String>,
+    /// Let the model reword it; what does not keep its records stays plain
+    #[arg(long, requires = "run")]
+    pub reword: bool,
 }
 
 /// `config …`.

@@ -123,6 +123,9 @@ pub(super) fn effects(screen: &Screen, args: &EffectsArgs) -> Result<Exit, Failu
 }
 
 pub(super) fn explain(screen: &Screen, args: &ExplainArgs) -> Result<Exit, Failure> {
+    if args.code == "run" {
+        return Err(Failure::usage("which run is not said", "sandbook explain run last"));
+    }
     let digits = args.code.trim().to_ascii_uppercase();
     let code = if digits.bytes().all(|byte| byte.is_ascii_digit()) { format!("SB{digits:0>4}") } else { digits };
     let Some(page) = PAGES.get_file(format!("{code}.md")).and_then(|file| file.contents_utf8()) else {

@@ -47,6 +47,12 @@ pub(super) async fn plan(client: &Client, screen: &Screen, args: &PlanArgs) -> R
     Ok(exit(&plan, args.detailed_exitcode))
 }
 
+/// A plan that something else made.
+pub(super) fn show(screen: &Screen, plan: &Value) {
+    let options = render::Options { ink: screen.ink, width: super::screen::width(), typed: "sandbook ask" };
+    screen.print(&render::render(plan, options));
+}
+
 /// Whether a word is the path of a package and not the name of a runbook, which has none of these characters.
 pub(super) fn is_path(word: &str) -> bool {
     word.contains('/') || word.starts_with('.') || PACKAGE_ENDINGS.iter().any(|ending| word.ends_with(ending))

@@ -11,7 +11,7 @@ use super::exit::{Exit, Failure};
 use super::look::{list, paint_state, since};
 use super::screen::{Cell, Paint, Screen, Table};
 use super::text::{ago, between_ms, clean, field, first_field, shell, short, target, time, took};
-use super::timeline;
+use super::{similar, timeline};
 
 /// The id of a run: `last` is the newest.
 pub(super) async fn run_id(client: &Client, word: &str) -> Result<String, Failure> {
@@ -137,13 +137,15 @@ async fn name_alert(client: &Client, run: &mut Value, records: &[Value]) {
 
 pub(super) async fn show(client: &Client, screen: &Screen, args: &ShowArgs) -> Result<Exit, Failure> {
     let (run, records) = run_and_records(client, &args.run).await?;
+    let similar = similar::of(client, &run).await;
     if screen.json {
         let next = timeline::next_step(&run, &records);
-        screen.value(&json!({"run": run, "records": records, "next": next}));
+        screen.value(&json!({"run": run, "records": records, "similar": similar, "next": next}));
         return Ok(Exit::Ok);
     }
     let options = timeline::Options { ink: screen.ink, full: args.full, now: Some(Timestamp::now()) };
     screen.print(&timeline::render(&run, &records, options));
+    screen.print(&similar::render(&similar, screen.ink));
     Ok(Exit::Ok)
 }
 

@@ -15,9 +15,9 @@ use url::Url;
 use super::server::{BODY_BYTES, COUNT_MAX, TIMEOUT_MS as TIMEOUT};
 use super::tree::{Tree, join};
 use super::{
-    AuthMode, BAD_VALUE, ChannelKind, DUPLICATE, DockerHost, HostKeys, INLINE_SECRET, MISSING_KEY, OPEN, QUEUE_MAX,
-    RANGE, RATES_MAX, RETENTION_MS_MIN, ROUTES_MAX, RequireSignature, SUSPECT, Sections, UNKNOWN_NAME, UNSUPPORTED,
-    WORKERS_MAX,
+    AuthMode, BAD_VALUE, CONTAINERS_MAX, ChannelKind, DUPLICATE, DockerHost, HostKeys, INLINE_SECRET, MISSING_KEY,
+    OPEN, QUEUE_MAX, RANGE, RATES_MAX, RETENTION_MS_MIN, ROUNDS_MAX, ROUTES_MAX, RequireSignature, SUSPECT, Sections,
+    UNKNOWN_NAME, UNSUPPORTED, WORKERS_MAX,
 };
 use crate::driver::docker::Endpoint;
 use crate::driver::egress::Allow;
@@ -399,6 +399,8 @@ impl Checker<'_> {
         self.range("limits.journal", limits.journal, Bytes(1 << 10), Bytes(Most::JOURNAL_BYTES_MAX));
         self.range("limits.denials", limits.denials, 1, Most::DENIALS_MAX);
         self.range("limits.notes", limits.notes, Bytes(1 << 10), Bytes(Most::NOTES_BYTES_MAX));
+        self.range("drafts.rounds", sections.drafts.rounds, 1, ROUNDS_MAX);
+        self.range("drafts.containers", sections.drafts.containers, 1, CONTAINERS_MAX);
         self.range("workers.count", sections.workers.count, 1, WORKERS_MAX);
         self.range("workers.queue", sections.workers.queue, 1, QUEUE_MAX);
         let longest = DurationMs(sandbook_core::duration::DURATION_MS_MAX);

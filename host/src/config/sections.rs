@@ -13,6 +13,7 @@ use sandbook_core::journal;
 use sandbook_core::manifest;
 use sandbook_core::matching::{Matcher, Route};
 
+use super::drafts::Drafts;
 use super::llm::Llm;
 use super::shape::{section, words};
 use super::{LOCAL_ENDPOINT, LOCAL_HOST, Server, StagePin};
@@ -64,6 +65,8 @@ section! {
         egress: Egress = Egress::default();
         /// The model of `llm` effects and drafts.
         llm: Llm = Llm::default();
+        /// What a model drafts.
+        drafts: Drafts = Drafts::default();
         /// Ceilings of every run; a manifest can only be narrower.
         limits: Limits = Limits::default();
         /// How much runs at once.

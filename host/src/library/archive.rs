@@ -120,7 +120,7 @@ fn without_top_folder(files: Files) -> Files {
 }
 
 /// The canonical tar: sorted, without times and owners, so that the same files are the same bytes.
-pub(super) fn pack(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn pack(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut sorted: Vec<_> = files.iter().collect();
     sorted.sort();

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Error, Library, Package, Result, Standing, Upload, builtin, now_ms};
+use crate::config::Trusted;
 use crate::store::{self, Source};
 use crate::trust::Signed;
 
@@ -70,6 +71,8 @@ pub struct StageChange {
     pub stage: Stage,
     pub reason: String,
     pub by: String,
+    /// Whoever says so is a person, or acts for one.
+    pub person: bool,
 }
 
 /// A stage that was set.
@@ -174,7 +177,24 @@ impl Library {
             "" if change.stage >= Stage::Ask => self.newest(name)?,
             digest => self.find(name, Some(digest))?,
         };
+        self.trusted_by_a_person(&before, digest, &change)?;
         self.apply(&mut work, &before, &change).await
+    }
+
+    /// What a model drafted is trusted with more by a person who names that very version, unless the operator decided
+    /// otherwise.
+    fn trusted_by_a_person(&self, before: &Standing, digest: &str, change: &StageChange) -> Result<()> {
+        let needs = |why| {
+            let (name, version, digest) = (before.name.clone(), before.version.clone(), before.digest.clone());
+            Err(Error::NeedsPerson { name, version, digest, why })
+        };
+        match (before.origin, self.config.drafts.trusted_by) {
+            (Origin::BuiltIn | Origin::Person, _) | (Origin::Llm, Trusted::Anybody) => Ok(()),
+            (Origin::Llm, Trusted::Person) if change.stage <= before.stage => Ok(()),
+            (Origin::Llm, Trusted::Person) if !change.person => needs("this token belongs to nobody"),
+            (Origin::Llm, Trusted::Person) if digest.is_empty() => needs("the version is not named by its digest"),
+            (Origin::Llm, Trusted::Person) => Ok(()),
+        }
     }
 
     /// Lets the version act again that acted before the one that runs, and that one only watch.
@@ -187,7 +207,8 @@ impl Library {
         let target = self.find(&current.name, Some(&previous.digest))?;
         // Before anything changes: half a rollback would leave nothing that acts.
         self.signed_for(&target, previous.stage, by).await?;
-        let change = |stage| StageChange { stage, reason: reason.to_owned(), by: by.to_owned() };
+        // Whatever acted before was trusted then.
+        let change = |stage| StageChange { stage, reason: reason.to_owned(), by: by.to_owned(), person: true };
         if current.stage >= Stage::Ask {
             self.apply(&mut work, &current, &change(Stage::Shadow)).await?;
         }
@@ -195,7 +216,7 @@ impl Library {
     }
 
     async fn apply(&self, work: &mut super::Work, before: &Standing, change: &StageChange) -> Result<StageSet> {
-        let StageChange { stage, reason, by } = change;
+        let StageChange { stage, reason, by, person: _ } = change;
         self.signed_for(before, *stage, by).await?;
         let at = now_ms();
         if !self.store.set_stage(&before.name, &before.digest, *stage, reason, by, at).await? {

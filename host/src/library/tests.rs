@@ -364,7 +364,7 @@ async fn uploads_begin_in_shadow_and_act_only_when_promoted() {
     let broken = library.upload(&tar(&[("runbook.toml", MANIFEST), ("main.rhai", "fn")]), None, "dana", None).await;
     assert!(matches!(broken, Err(UploadError::Problems(problems)) if problems[0].code == CODE));
 
-    let change = |stage| StageChange { stage, reason: "r".to_owned(), by: "dana".to_owned() };
+    let change = |stage| StageChange { stage, reason: "r".to_owned(), by: "dana".to_owned(), person: true };
     let set = library.set_stage("tid", &one.digest[..20], change(Stage::Live)).await.expect("set");
     assert_eq!((set.from, set.stage), (Stage::Shadow, Stage::Live));
     let two = library.upload(&bytes("1.1.0", "b"), None, "dana", None).await.expect("taken");
@@ -397,7 +397,7 @@ async fn the_configuration_pins_and_lowers_but_an_unpinned_stage_raises_only_fol
     assert_eq!(stage(&fixture.library(&format!("{name} = \"live\"\n")).await), Stage::Shadow);
     let pinned = fixture.library(&format!("{name} = \"live@{}\"\n", &digest[..30])).await;
     assert_eq!(stage(&pinned), Stage::Live);
-    let change = |stage| StageChange { stage, reason: "r".to_owned(), by: "dana".to_owned() };
+    let change = |stage| StageChange { stage, reason: "r".to_owned(), by: "dana".to_owned(), person: true };
     let set = pinned.set_stage(name, "", change(Stage::Ask)).await.expect("set");
     assert_eq!((set.set, set.stage), (Stage::Ask, Stage::Ask), "the lowest counts");
     let unpinned = fixture.library("").await;

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use sandbook_core::effect::docker::ContainerDetails;
+use sandbook_core::effect::docker::{ContainerDetails, ContainerSummary};
 use sandbook_core::effect::{Effect, Scope};
 use sandbook_core::error::{Error, ErrorKind};
 use sandbook_core::gate::{Permit, Recovered, Route};
@@ -23,6 +23,11 @@ pub trait Driver: Send + Sync {
     fn resolve<'a>(&'a self, own_host: &'a str, scope: &'a Scope<'a>) -> BoxFuture<'a, Result<Resolved, Error>>;
     /// Names of the containers of a compose service `project/service` on that host.
     fn members<'a>(&'a self, host: &'a str, service: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>>;
+    /// Every container of that host, also those that do not run: what a person's sentence can mean.
+    fn containers<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Vec<ContainerSummary>, Error>> {
+        let message = format!("nobody lists the containers of {host}");
+        Box::pin(std::future::ready(Err(Error::not_found(message))))
+    }
     /// How many containers that host has, perhaps some seconds ago; `None` when nobody can say.
     fn population<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<u32>>;
     /// Everything there is to know of a container now: what recovery compares.
@@ -71,6 +76,9 @@ impl Driver for Live {
     }
     fn members<'a>(&'a self, host: &'a str, service: &'a str) -> BoxFuture<'a, Result<Vec<String>, Error>> {
         Box::pin(Live::members(self, host, service))
+    }
+    fn containers<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Vec<ContainerSummary>, Error>> {
+        Box::pin(Live::containers(self, host))
     }
     fn population<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<u32>> {
         Box::pin(async move { self.host(host).ok()?.population().await })
@@ -124,6 +132,10 @@ impl Driver for Simulated {
         let containers = world.hosts.get(host).into_iter().flat_map(|host| &host.containers);
         let members = containers.filter(|(_, container)| member(container)).map(|(name, _)| name.clone()).collect();
         Box::pin(std::future::ready(Ok(members)))
+    }
+    fn containers<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Vec<ContainerSummary>, Error>> {
+        let listed = self.0.lock().unwrap_or_else(PoisonError::into_inner).containers(host);
+        Box::pin(std::future::ready(listed))
     }
     fn population<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<u32>> {
         let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);

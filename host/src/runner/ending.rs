@@ -192,6 +192,7 @@ impl Runner {
             sentence: Some(sentence.to_owned()),
             verification,
             aftermath,
+            trace: super::trace::of(&prepared.journal),
             error,
             ..RunPatch::default()
         };

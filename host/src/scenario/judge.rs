@@ -32,6 +32,25 @@ pub enum Mismatch {
     },
 }
 
+impl Mismatch {
+    /// In words, on one line.
+    pub fn said(&self) -> String {
+        match self {
+            Mismatch::Value { what, expected, actual } => format!("{what} is {actual}, expected {expected}"),
+            Mismatch::Effects { lines } => {
+                let word = |sign| match sign {
+                    Sign::Both => "as expected",
+                    Sign::Expected => "expected and did not happen",
+                    Sign::Happened => "happened and is not expected",
+                };
+                let lines: Vec<String> =
+                    lines.iter().map(|line| format!("{}: {}", word(line.sign), line.text)).collect();
+                lines.join("; ")
+            }
+        }
+    }
+}
+
 /// A line of compared effects.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Line {

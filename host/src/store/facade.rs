@@ -31,6 +31,14 @@ impl Store for Sqlite {
         self.write(move |tx| intake::set_outcome(tx, &id, &outcome)).boxed()
     }
 
+    fn past(&self, filter: PastFilter) -> Answer<'_, Vec<PastEpisode>> {
+        self.readers.read(move |sql| traces::past(sql, &filter)).boxed()
+    }
+    fn log_patterns(&self, episode: &str) -> Answer<'_, Vec<String>> {
+        let episode = episode.to_owned();
+        self.readers.read(move |sql| traces::logs_of(sql, &episode)).boxed()
+    }
+
     fn create_run(&self, run: NewRun) -> Answer<'_, ()> {
         self.write(move |tx| runs::create(tx, &run)).boxed()
     }

@@ -17,6 +17,7 @@ mod llm;
 mod outcomes;
 mod people;
 mod schedules;
+mod traces;
 
 pub(in crate::store) use brakes::figures;
 pub use brakes::*;
@@ -24,6 +25,7 @@ pub use llm::*;
 pub use outcomes::*;
 pub use people::*;
 pub use schedules::*;
+pub use traces::*;
 
 /// Rows of one page when a filter asks for more, or for none.
 pub const PAGE_MAX: u32 = 1_000;
@@ -161,6 +163,8 @@ pub struct RunPatch {
     pub crashes: Option<u32>,
     /// Set as a whole.
     pub aftermath: Option<Aftermath>,
+    /// What it leaves for the next incident of the same shape.
+    pub trace: Option<Trace>,
 }
 
 /// A plan that was made.

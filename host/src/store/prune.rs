@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::row::int;
 use super::writer::Tx;
-use super::{Error, Pruned, Result, dir, readers};
+use super::{Error, Pruned, Result, dir, readers, traces};
 
 /// Runs of one transaction; a run has some hundred records.
 const RUNS_MAX: u32 = 50;
@@ -35,6 +35,7 @@ pub(super) fn batch(tx: &mut Tx<'_>, before: u64) -> Result<Pruned> {
     for id in &ids {
         pruned.records += tx.sql.prepare_cached("DELETE FROM records WHERE run = ?1")?.execute([id])? as u64;
         tx.sql.prepare_cached("DELETE FROM approvals WHERE run = ?1")?.execute([id])?;
+        traces::remove(tx, id)?;
         pruned.runs += tx.sql.prepare_cached("DELETE FROM runs WHERE id = ?1")?.execute([id])? as u64;
     }
     pruned.episodes = tx

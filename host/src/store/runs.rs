@@ -7,7 +7,7 @@ use sandbook_core::run::State;
 
 use super::row::{Columns, Where, cut_page, int, json, page, parse_cursor, unique};
 use super::writer::Tx;
-use super::{Error, Event, EventKind, NewRun, Result, RunFilter, RunPatch, RunRow, outcomes};
+use super::{Error, Event, EventKind, NewRun, Result, RunFilter, RunPatch, RunRow, outcomes, traces};
 
 /// Open runs that are read at once: far more than an engine has at a time.
 const OPEN_MAX: i64 = 100_000;
@@ -79,6 +79,9 @@ pub(super) fn update(tx: &mut Tx<'_>, id: &str, patch: RunPatch) -> Result<bool>
     ])?;
     if let Some(aftermath) = &patch.aftermath {
         outcomes::set_aftermath(tx, id, aftermath)?;
+    }
+    if let Some(trace) = &patch.trace {
+        traces::put(tx, id, trace)?;
     }
     if let Some(state) = patch.state.filter(|state| *state != current) {
         tx.events.push(Event { run: id.to_owned(), kind: EventKind::State(state) });

@@ -10,7 +10,7 @@ use super::{Error, Result};
 
 /// All migrations, oldest first.
 pub(super) const MIGRATIONS: &[&str] =
-    &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS, BACKTESTS, LLM, SCHEDULES];
+    &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS, BACKTESTS, LLM, SCHEDULES, TRACES];
 
 /// Alerts, runs, journals, brakes and memory.
 const RUNS: &str = "
@@ -342,6 +342,27 @@ CREATE TABLE signatures (
     by TEXT NOT NULL,
     PRIMARY KEY (digest, key_id)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What runs saw and did, and how episodes of one alert and of one log pattern are found.
+const TRACES: &str = "
+CREATE TABLE traces (
+    run TEXT PRIMARY KEY NOT NULL,
+    episode TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    changes TEXT NOT NULL,
+    logs TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX traces_episode ON traces (episode, at, run);
+CREATE TABLE log_patterns (
+    pattern TEXT NOT NULL,           -- beginning of its hash
+    at INTEGER NOT NULL,
+    run TEXT NOT NULL,
+    episode TEXT NOT NULL,
+    PRIMARY KEY (pattern, at, run)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX log_patterns_run ON log_patterns (run);
+CREATE INDEX episodes_name ON episodes (name, first_heard);
 ";
 
 /// Brings a file up to date. A crash leaves it at one of the versions in between.

@@ -17,6 +17,7 @@ mod measure;
 mod operators;
 mod outcomes;
 mod questions;
+mod traces;
 
 /// Some day in 2023.
 const T: u64 = 1_700_000_000_000;

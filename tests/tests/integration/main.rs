@@ -35,6 +35,7 @@ mod choice;
 mod closing;
 mod console;
 mod demo;
+mod drafting;
 mod e2e;
 mod effects;
 mod examples;

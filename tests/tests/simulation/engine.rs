@@ -138,7 +138,12 @@ async fn fill(dir: &Path) {
     }
     let built_in = BUILT_IN.iter().map(|(_, name)| *name);
     for name in BOOKS.iter().map(|book| book.name()).chain(built_in) {
-        let change = StageChange { stage: Stage::Live, reason: "simulated".to_owned(), by: "simulation".to_owned() };
+        let change = StageChange {
+            stage: Stage::Live,
+            reason: "simulated".to_owned(),
+            by: "simulation".to_owned(),
+            person: true,
+        };
         let digest = library.find(name, None).expect("known").digest;
         library.set_stage(name, &digest, change).await.expect("promoted");
     }

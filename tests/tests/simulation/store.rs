@@ -161,6 +161,8 @@ impl Store for SimStore {
     plain! { Read:
         episodes(filter: EpisodeFilter) -> (Vec<EpisodeRow>, Option<String>);
         episode(id: &str) -> Option<EpisodeRow>;
+        past(filter: PastFilter) -> Vec<PastEpisode>;
+        log_patterns(episode: &str) -> Vec<String>;
         queued(limit: u32) -> Vec<RunRow>;
         run(id: &str) -> Option<RunRow>;
         runs(filter: RunFilter) -> (Vec<RunRow>, Option<String>);

@@ -19,6 +19,14 @@ impl World {
         self.container(&seat.host, &seat.name).ok_or_else(lost)
     }
 
+    /// Every container of a host, also those that do not run.
+    ///
+    /// # Errors
+    /// `not-found` when there is no such host.
+    pub fn containers(&self, host: &str) -> Result<Vec<ContainerSummary>, Error> {
+        self.list(host, &ContainerFilter { all: Some(true), ..ContainerFilter::default() })
+    }
+
     pub(super) fn list(&self, host: &str, filter: &ContainerFilter) -> Result<Vec<ContainerSummary>, Error> {
         let of = self.hosts.get(host).ok_or_else(|| Error::not_found(format!("there is no Docker host `{host}`")))?;
         let pattern = match &filter.name {

@@ -51,6 +51,17 @@ pub struct ShowArgs {
     pub full: bool,
 }
 
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Which; `last` is the newest
+    #[arg(default_value = "last")]
+    pub run: String,
+    /// Let the model reword it; what does not keep its records stays plain
+    #[arg(long)]
+    pub reword: bool,
+}
+
 /// `journal`.
 #[derive(Debug, Args)]
 pub struct JournalArgs {

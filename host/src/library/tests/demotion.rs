@@ -41,7 +41,7 @@ async fn judged(fixture: &Fixture, digest: &str, from_now_ms: i64, contradicted:
 }
 
 fn live(by: &str) -> StageChange {
-    StageChange { stage: Stage::Live, reason: "r".to_owned(), by: by.to_owned() }
+    StageChange { stage: Stage::Live, reason: "r".to_owned(), by: by.to_owned(), person: true }
 }
 
 #[tokio::test]

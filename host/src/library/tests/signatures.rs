@@ -47,7 +47,7 @@ impl Desk {
 }
 
 fn to(stage: Stage) -> StageChange {
-    StageChange { stage, reason: "it worked".to_owned(), by: "dana".to_owned() }
+    StageChange { stage, reason: "it worked".to_owned(), by: "dana".to_owned(), person: true }
 }
 
 #[tokio::test]

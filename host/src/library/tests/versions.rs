@@ -102,7 +102,7 @@ async fn two_promotions_and_a_way_back_at_once_leave_one_version_that_acts() {
         library.upload(&package.to_tar(), None, "dana", None).await.expect("taken");
         digests.push(package.digest);
     }
-    let live = |by: &str| StageChange { stage: Stage::Live, reason: "now".to_owned(), by: by.to_owned() };
+    let live = |by: &str| StageChange { stage: Stage::Live, reason: "now".to_owned(), by: by.to_owned(), person: true };
     library.set_stage("tidy", &digests[0], live("dana")).await.expect("live");
     let (one, other, back) = tokio::join!(
         library.set_stage("tidy", &digests[1], live("dana")),

@@ -275,7 +275,12 @@ async fn three_contradictions_demote_a_version_once() {
     let package = book("d", "[verify]\nwithin = \"2s\"", TOUCH);
     bench.install(&package).await;
     bench.runner.library.start().await.expect("started");
-    let change = |stage, by: &str| crate::library::StageChange { stage, reason: "r".to_owned(), by: by.to_owned() };
+    let change = |stage, by: &str| crate::library::StageChange {
+        stage,
+        reason: "r".to_owned(),
+        by: by.to_owned(),
+        person: true,
+    };
     bench.runner.library.set_stage("d", &package.digest, change(Stage::Live, "dana")).await.expect("set");
     // The library's clock is the machine's, the runs' is the world's.
     let ahead = u64::try_from(jiff::Timestamp::now().as_millisecond()).expect("after 1970") + MINUTE;
