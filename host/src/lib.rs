@@ -25,6 +25,7 @@ pub mod replay;
 pub mod runner;
 pub mod scenario;
 pub mod schedules;
+pub mod sdk;
 pub mod silences;
 pub mod state;
 pub mod store;
