@@ -95,7 +95,9 @@ impl Cli {
     async fn without_daemon(&self, screen: &Screen) -> Option<Result<Exit, Failure>> {
         Some(match &self.command {
             Command::New(args) => author::new(screen, args),
-            Command::Check(args) => Box::pin(author::check(screen, args)).await,
+            Command::Build(args) => Box::pin(author::build(screen, args)).await,
+            Command::Check(args) if !args.daemon => Box::pin(author::check(None, screen, args)).await,
+            Command::Dev(args) if args.alert.is_none() => Box::pin(author::dev(None, screen, args)).await,
             Command::Test(args) if args.from_run.is_none() => Box::pin(author::test(screen, args)).await,
             Command::Inspect(args) => Box::pin(inspect::inspect(&self.global, screen, args)).await,
             Command::Sign(args) => sign::sign(&self.global, screen, args).await,
@@ -121,6 +123,8 @@ impl Cli {
             Command::Schedules(args) => schedules::schedules(client, screen, args).await,
             Command::Targets => look::targets(client, screen).await,
             Command::Push(args) => author::push(client, screen, args).await,
+            Command::Check(args) => Box::pin(author::check(Some(client), screen, args)).await,
+            Command::Dev(args) => Box::pin(author::dev(Some(client), screen, args)).await,
             Command::Test(args) => {
                 let run = args.from_run.as_deref().unwrap_or_default();
                 Box::pin(author::from_run(client, screen, args, run)).await
@@ -165,7 +169,7 @@ impl Cli {
             Command::Serve
             | Command::Demo(_)
             | Command::New(_)
-            | Command::Check(_)
+            | Command::Build(_)
             | Command::Inspect(_)
             | Command::Sign(_)
             | Command::Keys(_)

@@ -29,7 +29,7 @@ mod tests;
 mod wasi;
 
 pub use audit::{Audit, Import};
-pub use compile::{COMPONENT_BYTES_MAX, Compiler, compile_worker};
+pub use compile::{COMPONENT_BYTES_MAX, Compiler, append_section, compile_worker, component_of};
 pub use engine::Sandbox;
 pub use invoke::exceeded;
 pub use link::parse_wit;

@@ -29,6 +29,7 @@ pub mod replay;
 pub mod runner;
 pub mod scenario;
 pub mod schedules;
+pub mod sdk;
 pub mod silences;
 pub mod similar;
 pub mod state;

@@ -36,6 +36,7 @@ mod inspect;
 mod package;
 pub mod power;
 mod sign;
+mod sources;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ mod tests;
 pub(crate) use archive::pack as tar;
 pub use archive::{FILES_MAX, PACKED_BYTES_MAX, UNPACKED_BYTES_MAX};
 pub use change::{StageChange, StageSet, UploadError, Uploaded, is_built_in};
+pub use inspect::calls_unrequested;
 pub use package::{
     MANIFEST_FILE, MANIFEST_SECTION, Package, SCRIPT_BYTES_MAX, SCRIPT_FILE, SIGNATURE_FILE, Upload, WASM_FILE,
 };
@@ -61,6 +63,10 @@ pub const CODE: &str = "SB0214";
 pub const UNREQUESTED: &str = "SB0215";
 /// A requested effect is never used.
 pub const UNUSED: &str = "SB0216";
+/// A package's sources are not built yet.
+pub const NOT_BUILT: &str = "SB0250";
+/// A component was built from something else than what lies beside it.
+pub const OTHER_BUILD: &str = "SB0251";
 /// A trigger contradicts itself.
 pub const NEVER: &str = "SB0217";
 /// Two folders have the same runbook.

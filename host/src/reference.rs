@@ -18,6 +18,8 @@ mod catalogue;
 mod manifest;
 #[cfg(test)]
 mod prose;
+#[cfg(test)]
+mod rhai;
 
 pub use manifest::manifest;
 

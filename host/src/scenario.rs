@@ -23,9 +23,27 @@ pub use play::{Bench, Coverage, Played};
 pub use record::{Recorded, recorded};
 pub use write::{expectations, updated, written};
 
+use std::path::Path;
+
+use sandbook_core::manifest::Manifest;
 use sandbook_core::problem::Problem;
 
 use crate::library::Package;
+
+/// Problems of the scenarios in a folder that is no package yet: its code is not built.
+pub fn in_folder(folder: &Path, manifest: &Manifest) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let entries = std::fs::read_dir(folder.join("scenarios")).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == "toml")) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if let Ok(text) = std::fs::read_to_string(path) {
+            problems.extend(read(&text, &format!("scenarios/{name}"), manifest).err().unwrap_or_default());
+        }
+    }
+    problems
+}
 
 /// Every scenario of a package that can be read, by file, and the problems of those that cannot.
 pub fn of(package: &Package) -> (Vec<(String, Scenario)>, Vec<Problem>) {

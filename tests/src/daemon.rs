@@ -432,6 +432,11 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// What a command that a test started itself came to.
+    pub fn new(line: &str, output: Output) -> Ran {
+        Ran::of(line.to_owned(), output)
+    }
+
     fn of(line: String, output: Output) -> Ran {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { line, code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }

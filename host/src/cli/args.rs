@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sandbook_core::duration::Rate;
 
-use super::author::{NewArgs, PathArgs, PushArgs, TestArgs};
+use super::author::{BuildArgs, CheckArgs, DevArgs, NewArgs, PushArgs, TestArgs};
 use super::inspect::InspectArgs;
 
 mod drafts;
@@ -104,16 +104,28 @@ pub enum Command {
     /// What the daemon can see: hosts and containers a runbook can be about
     Targets,
     /// Start a runbook: a folder that passes `check` as it is
-    #[command(after_help = "Examples:\n  sandbook new restart-predictor\n  sandbook new clean-queue --lang rhai")]
+    #[command(after_help = "Examples:\n  sandbook new restart-predictor\n  sandbook new clean-queue --lang python")]
     New(NewArgs),
+    /// Build a package's sources into main.wasm, its manifest inside; name or install what is missing
+    #[command(after_help = "Examples:\n  sandbook build ./clean-queue\n  sandbook build ./clean-queue --install")]
+    Build(BuildArgs),
     /// Find every mistake in a package, without running it and without a daemon
-    #[command(after_help = "Examples:\n  sandbook check ./restart-predictor\n  sandbook check one-file.rhai --json")]
-    Check(PathArgs),
+    #[command(
+        after_help = "Examples:\n  sandbook check ./restart-predictor\n  sandbook check one-file.rhai --json\n  \
+                            sandbook check ./restart-predictor --policy ./policy"
+    )]
+    Check(CheckArgs),
     /// Play a package's scenarios in a simulated world, without a daemon, and say what is not as expected
     #[command(after_help = "Examples:\n  sandbook test ./restart-predictor\n  sandbook test runbooks --json\n  \
                             sandbook test ./restart-predictor --scenario heals --update\n  \
                             sandbook test ./restart-predictor --from-run last")]
     Test(TestArgs),
+    /// Build, check and rehearse a package again on every save
+    #[command(
+        after_help = "Examples:\n  sandbook dev ./restart-predictor\n  sandbook dev ./restart-predictor --scenario heals\n  \
+                            sandbook dev ./restart-predictor --alert alert.json"
+    )]
+    Dev(DevArgs),
     /// State a package's maximum power before it is installed: what it can read, change and send, what it cannot, and
     /// whose signature it carries
     #[command(after_help = "Examples:\n  sandbook inspect nightly-report.tar\n  \

@@ -18,19 +18,20 @@ use super::screen::{Paint, Screen};
 use super::text::{clean, digest, field, shell};
 use crate::guest::{Compiler, Options, Report, Sandbox};
 use crate::library::{Package, Upload};
+use crate::sdk::Language;
 
+mod against;
+mod build;
+mod dev;
 mod start;
 mod test;
 
+pub use build::BuildArgs;
+pub(super) use build::{build, built};
+pub use dev::DevArgs;
+pub(super) use dev::dev;
 pub use test::TestArgs;
 pub(super) use test::{from_run, test};
-
-/// `check` and `inspect`.
-#[derive(Debug, Args)]
-pub struct PathArgs {
-    /// A package: a folder, a .rhai with its manifest in `//!` lines, a .wasm, or a tar
-    pub path: PathBuf,
-}
 
 /// `push`.
 #[derive(Debug, Args)]
@@ -60,12 +61,25 @@ impl EntryStage {
     }
 }
 
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A package: a folder, a .rhai with its manifest in `//!` lines, a .wasm, or a tar
+    pub path: PathBuf,
+    /// Also say what the policies of this folder would refuse; can be given several times
+    #[arg(long, value_name = "DIR")]
+    pub policy: Vec<PathBuf>,
+    /// Also say what the daemon's policy would refuse
+    #[arg(long, conflicts_with = "policy")]
+    pub daemon: bool,
+}
+
 /// `new`.
 #[derive(Debug, Args)]
 pub struct NewArgs {
     /// a-z, 0-9 and -, at most 63 characters; a path to put it elsewhere
     pub name: PathBuf,
-    /// In which language; this version writes rhai
+    /// In which language
     #[arg(long, default_value = "rhai")]
     pub lang: Lang,
 }
@@ -75,30 +89,22 @@ pub struct NewArgs {
 pub enum Lang {
     /// A script; nothing to build
     Rhai,
-    /// Not yet: compiled to WebAssembly
-    #[value(hide = true)]
+    /// A crate, compiled to some ten kilobytes
     Rust,
-    /// Not yet: compiled to WebAssembly
-    #[value(hide = true)]
+    /// Compiled with its interpreter
     Python,
-    /// Not yet: compiled to WebAssembly
-    #[value(hide = true)]
+    /// JavaScript; TypeScript is a main.ts in its place
     Js,
 }
 
 pub(super) fn new(screen: &Screen, args: &NewArgs) -> Result<Exit, Failure> {
-    let other = match args.lang {
-        Lang::Rhai => None,
-        Lang::Rust => Some("rust"),
-        Lang::Python => Some("python"),
-        Lang::Js => Some("js"),
+    let (language, main) = match args.lang {
+        Lang::Rhai => (Language::Rhai, "main.rhai"),
+        Lang::Rust => (Language::Rust, "src/lib.rs"),
+        Lang::Python => (Language::Python, "main.py"),
+        Lang::Js => (Language::JavaScript, "main.js"),
     };
-    if let Some(lang) = other {
-        let name = shell(&args.name.display().to_string());
-        let message = format!("{lang} is not there yet: this version writes rhai");
-        return Err(Failure::usage(message, format!("sandbook new {name} --lang rhai")));
-    }
-    let files = start::write(&args.name)?;
+    let files = start::write(&args.name, language)?;
     let folder = shell(&args.name.display().to_string());
     if screen.json {
         screen.value(&json!({"folder": args.name, "files": files}));
@@ -111,8 +117,9 @@ pub(super) fn new(screen: &Screen, args: &NewArgs) -> Result<Exit, Failure> {
             clean(&args.name.join(file).display().to_string())
         ));
     }
+    let build = if language == Language::Rhai { String::new() } else { format!("sandbook build {folder}, ") };
     screen.next(&format!(
-        "edit main.rhai, then sandbook check {folder}, sandbook test {folder} and sandbook push {folder}"
+        "edit {main}, then {build}sandbook check {folder}, sandbook test {folder} and sandbook push {folder}"
     ));
     Ok(Exit::Ok)
 }
@@ -152,6 +159,9 @@ pub(super) async fn examine(path: &Path) -> Result<(Vec<Problem>, Option<(Packag
         Ok(read) => read,
         Err(problems) => return Ok((problems, None)),
     };
+    if crate::sdk::is_stale(path) {
+        problems.push(build::of_other_sources());
+    }
     let sandbox = sandbox()?;
     let (more, report) = package.examine(&sandbox).await;
     problems.extend(more);
@@ -202,39 +212,74 @@ pub(super) fn show_problems(screen: &Screen, path: &Path, problems: &[Problem]) 
     screen.print(&diagnostics::render(&shown, screen.ink, read));
 }
 
-pub(super) async fn check(screen: &Screen, args: &PathArgs) -> Result<Exit, Failure> {
-    let (problems, package) = examine(&args.path).await?;
-    let failed = problems.iter().any(|problem| !problem.warning);
-    let exit = if failed { Exit::Failed } else { Exit::Ok };
-    if screen.json {
-        let about = package.as_ref().map(|(package, report)| {
-            json!({"name": package.name, "version": package.version, "digest": package.digest,
-                "effects": report.effects, "requests": package.manifest.requests, "has_verify": report.has_verify})
-        });
-        screen.value(&json!({"ok": !failed, "package": about, "problems": problems}));
-        return Ok(exit);
-    }
-    show_problems(screen, &args.path, &problems);
-    let tally = diagnostics::tally(&problems);
-    match package {
-        Some((package, _)) if !failed => {
-            let but = if tally.is_empty() { tally } else { format!(" ({tally})") };
-            screen.line(&format!(
-                "{}: {} {} {}{but}",
-                screen.ink.paint(Paint::Good, "ok"),
-                package.name,
-                package.version,
-                screen.ink.paint(Paint::Dim, &digest(&package.digest)),
-            ));
-            screen.next(&format!("sandbook push {}", shell(&args.path.display().to_string())));
+pub(super) async fn check(client: Option<&Client>, screen: &Screen, args: &CheckArgs) -> Result<Exit, Failure> {
+    let mut found = match build::unbuilt(&args.path) {
+        Some(problems) => Examined { problems, ..Examined::default() },
+        None => {
+            let (problems, package) = examine(&args.path).await?;
+            let (package, report) = package.unzip();
+            Examined { problems, package, report }
         }
-        Some(_) | None => {
-            let coded = problems.iter().find(|problem| !problem.warning && !problem.code.is_empty());
-            let explain = coded.map(|problem| format!("; sandbook explain {}", problem.code)).unwrap_or_default();
-            screen.line(&format!("{}: {tally}{explain}", screen.ink.paint(Paint::Bad, "failed")));
+    };
+    if let Some(package) = &found.package {
+        found.problems.extend(against::policy(client, package, args).await?);
+    }
+    Ok(found.show(screen, &args.path))
+}
+
+/// What a check came to.
+#[derive(Default)]
+pub(super) struct Examined {
+    problems: Vec<Problem>,
+    package: Option<Package>,
+    report: Option<Report>,
+}
+
+impl Examined {
+    fn failed(&self) -> bool {
+        self.problems.iter().any(|problem| !problem.warning)
+    }
+
+    fn show(&self, screen: &Screen, path: &Path) -> Exit {
+        let exit = if self.failed() { Exit::Failed } else { Exit::Ok };
+        if screen.json {
+            let report = self.report.as_ref();
+            let about = self.package.as_ref().map(|package| {
+                json!({"name": package.name, "version": package.version, "digest": package.digest,
+                    "effects": report.map(|report| &report.effects), "requests": package.manifest.requests,
+                    "has_verify": report.is_some_and(|report| report.has_verify)})
+            });
+            screen.value(&json!({"ok": exit == Exit::Ok, "package": about, "problems": self.problems}));
+            return exit;
+        }
+        show_problems(screen, path, &self.problems);
+        self.conclude(screen, path);
+        exit
+    }
+
+    /// The last line, and the next step.
+    fn conclude(&self, screen: &Screen, path: &Path) {
+        let tally = diagnostics::tally(&self.problems);
+        let but = if tally.is_empty() { String::new() } else { format!(" ({tally})") };
+        let (ink, shown) = (screen.ink, shell(&path.display().to_string()));
+        match &self.package {
+            _ if self.failed() => {
+                let coded = self.problems.iter().find(|problem| !problem.warning && !problem.code.is_empty());
+                let explain = coded.map(|problem| format!("; sandbook explain {}", problem.code)).unwrap_or_default();
+                screen.line(&format!("{}: {tally}{explain}", ink.paint(Paint::Bad, "failed")));
+            }
+            Some(package) => {
+                let digest = ink.paint(Paint::Dim, &digest(&package.digest));
+                let ok = ink.paint(Paint::Good, "ok");
+                screen.line(&format!("{ok}: {} {} {digest}{but}", package.name, package.version));
+                screen.next(&format!("sandbook push {shown}"));
+            }
+            None => {
+                screen.line(&format!("{}: as far as it is built{but}", ink.paint(Paint::Good, "ok")));
+                screen.next(&format!("sandbook build {shown}"));
+            }
         }
     }
-    Ok(exit)
 }
 
 /// The package at a path, read here before anything is sent: mistakes are shown with their lines, and build output beside
@@ -263,6 +308,7 @@ pub(super) async fn push_package(
     path: &Path,
     stage: EntryStage,
 ) -> Result<Exit, Failure> {
+    built(screen, path).await?;
     let Some(package) = package_at(screen, path)? else { return Ok(Exit::Failed) };
     // A single file has no place for a signature; in a tar its digest is the same.
     let single = path.is_file() && package.signature().is_none();

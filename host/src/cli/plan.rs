@@ -10,14 +10,14 @@ use serde_json::{Map, Value, json};
 
 use super::act::{read, runbook_name};
 use super::args::{ApplyArgs, PlanArgs};
-use super::author::package_at;
+use super::author::{built, package_at};
 use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
 use super::screen::{Paint, Screen};
 use super::text::{clean, field, shell, target};
 
 mod assume;
-mod render;
+pub(super) mod render;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +30,7 @@ pub(super) async fn plan(client: &Client, screen: &Screen, args: &PlanArgs) -> R
         if args.digest.is_some() {
             return Err(Failure::usage("--digest names a stored version", "leave it out, or name a runbook"));
         }
+        built(screen, Path::new(&args.runbook)).await?;
         let Some(package) = package_at(screen, Path::new(&args.runbook))? else { return Ok(Exit::Failed) };
         body["package"] = Value::from(base64::engine::general_purpose::STANDARD.encode(package.to_tar()));
         client.send(Method::POST, "/v1/plans", Some(&body)).await?

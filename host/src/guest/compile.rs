@@ -84,6 +84,33 @@ fn cache_name(engine: &Engine, wasm: &[u8]) -> String {
     format!("{digest}-{:016x}.cwasm", version.finish())
 }
 
+/// The component that bytes are, or are lifted to, as the sandbox would run it.
+///
+/// # Errors
+/// When they are neither a component nor a core module with the contract's component type.
+pub fn component_of(bytes: &[u8]) -> Result<Vec<u8>> {
+    lift(bytes)
+}
+
+/// Appends a custom section, which nothing executes.
+pub fn append_section(wasm: &mut Vec<u8>, name: &str, contents: &[u8]) {
+    let length = |out: &mut Vec<u8>, mut value: usize| {
+        while value > 0x7f {
+            out.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push(value as u8);
+    };
+    let mut body = Vec::with_capacity(name.len() + contents.len() + 5);
+    length(&mut body, name.len());
+    body.extend_from_slice(name.as_bytes());
+    body.extend_from_slice(contents);
+    // The id of custom sections, in modules and components alike.
+    wasm.push(0);
+    length(wasm, body.len());
+    wasm.extend(body);
+}
+
 /// A component as it is; a core module with its embedded component type as a component; anything else an error.
 fn lift(bytes: &[u8]) -> Result<Vec<u8>> {
     if bytes.len() > COMPONENT_BYTES_MAX {

@@ -17,6 +17,7 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::{self as p2, clocks::monotonic_clock};
 use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamError, StreamResult, subscribe};
 use wasmtime_wasi::random::{Deterministic, WasiRandom};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{HostWallClock, WasiCtx};
 
 use super::Perform;
@@ -44,6 +45,14 @@ pub(super) const OFFERED: &[(&str, &str)] = &[
     ("wasi:random/insecure", "seeded from the run"),
     ("wasi:random/insecure-seed", "seeded from the run"),
     ("wasi:random/random", "seeded from the run"),
+    // Python's own library imports sockets whether a script uses them or not; none can be made, and no name looked up.
+    ("wasi:sockets/instance-network", "names a network nothing can be reached through"),
+    ("wasi:sockets/ip-name-lookup", "always refused"),
+    ("wasi:sockets/network", "unreachable without a socket"),
+    ("wasi:sockets/tcp", "unreachable without a socket"),
+    ("wasi:sockets/tcp-create-socket", "always refused"),
+    ("wasi:sockets/udp", "unreachable without a socket"),
+    ("wasi:sockets/udp-create-socket", "always refused"),
 ];
 
 /// Longest line of output kept whole; more of it is another note.
@@ -247,6 +256,17 @@ pub(super) fn link(l: &mut Linker<Context>) -> Result<()> {
     p2::cli::terminal_stderr::add_to_linker::<Context, WasiCli>(l, Context::cli)?;
     p2::filesystem::preopens::add_to_linker::<Context, WasiFilesystem>(l, Context::filesystem)?;
     p2::filesystem::types::add_to_linker::<Context, WasiFilesystem>(l, Context::filesystem)?;
+    p2::sockets::instance_network::add_to_linker::<Context, WasiSockets>(l, Context::sockets)?;
+    p2::sockets::ip_name_lookup::add_to_linker::<Context, WasiSockets>(l, Context::sockets)?;
+    p2::sockets::network::add_to_linker::<Context, WasiSockets>(
+        l,
+        &p2::sockets::network::LinkOptions::default(),
+        Context::sockets,
+    )?;
+    p2::sockets::tcp::add_to_linker::<Context, WasiSockets>(l, Context::sockets)?;
+    p2::sockets::tcp_create_socket::add_to_linker::<Context, WasiSockets>(l, Context::sockets)?;
+    p2::sockets::udp::add_to_linker::<Context, WasiSockets>(l, Context::sockets)?;
+    p2::sockets::udp_create_socket::add_to_linker::<Context, WasiSockets>(l, Context::sockets)?;
     Ok(())
 }
 

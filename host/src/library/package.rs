@@ -11,6 +11,7 @@ use sandbook_core::run::Origin;
 use sha2::{Digest as _, Sha256};
 
 use super::archive::{self, Files};
+use super::sources::Sources;
 use super::{INCOMPLETE, TOO_LARGE, UNREADABLE, problem};
 use crate::guest::{COMPONENT_BYTES_MAX, Code};
 use crate::store::Source;
@@ -72,6 +73,8 @@ pub struct Package {
     pub(super) code_file: String,
     /// Name and text of the manifest, for problems; the code's file where it is in there.
     pub(super) manifest_file: String,
+    /// What it was built from, where that lies beside it.
+    pub(super) sources: Sources,
 }
 
 impl std::fmt::Debug for Package {
@@ -85,7 +88,14 @@ impl Package {
     pub fn read(upload: Upload<'_>) -> Result<(Package, Vec<Problem>), Vec<Problem>> {
         match upload {
             Upload::Bytes { bytes, content_type } => from_bytes(bytes, content_type, "package"),
-            Upload::Path(path) if path.is_dir() => assemble(folder(path)?, SCRIPT_FILE, WASM_FILE),
+            Upload::Path(path) if path.is_dir() => {
+                let (package, warnings) = assemble(folder(path)?, SCRIPT_FILE, WASM_FILE)?;
+                let sources = match package.code {
+                    Code::Script(_) => Sources::default(),
+                    Code::Wasm(_) => Sources::read(path),
+                };
+                Ok((Package { sources, ..package }, warnings))
+            }
             Upload::Path(path) => {
                 let shown = path
                     .file_name()
@@ -124,6 +134,14 @@ impl Package {
     /// The signature it came with, as text.
     pub fn signature(&self) -> Option<String> {
         self.file(SIGNATURE_FILE).map(|text| String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// The manifest that the component carries, where it carries one and the folder has one as well.
+    pub fn carried_manifest(&self) -> Option<Vec<u8>> {
+        match &self.code {
+            Code::Wasm(bytes) if self.file(MANIFEST_FILE).is_some() => manifest_section(bytes),
+            Code::Wasm(_) | Code::Script(_) => None,
+        }
     }
 
     /// What a person reads first; empty where there is none.
@@ -234,9 +252,10 @@ fn assemble(files: Files, script_name: &str, wasm_name: &str) -> Result<(Package
         (None, Some(wasm)) => (wasm_code(wasm, wasm_name)?, wasm_name),
         (Some(_), Some(_)) => {
             let message = format!("the package has both {SCRIPT_FILE} and {WASM_FILE}");
-            return Err(vec![problem(INCOMPLETE, MANIFEST_FILE, message, "remove the one that is not meant")]);
+            let both = problem(INCOMPLETE, MANIFEST_FILE, message, "remove the one that is not meant");
+            return Err(with_manifests_own(&files, both));
         }
-        (None, None) => return Err(vec![without_code(&files)]),
+        (None, None) => return Err(with_manifests_own(&files, without_code(&files))),
     };
     let (parsed, manifest_text, manifest_file) = match files.get(MANIFEST_FILE) {
         Some(bytes) => {
@@ -256,10 +275,23 @@ fn assemble(files: Files, script_name: &str, wasm_name: &str) -> Result<(Package
         source: Source::Upload,
         code_file: code_file.to_owned(),
         manifest_file: manifest_file.to_owned(),
+        sources: Sources::default(),
         code,
         files: files.into_iter().collect(),
     };
     Ok((package, warnings))
+}
+
+/// A mistake about the code, and those of the manifest with it: neither hides the other.
+fn with_manifests_own(files: &Files, about_code: Problem) -> Vec<Problem> {
+    let text = files.get(MANIFEST_FILE).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let parsed = text.map(|text| Manifest::parse(text, MANIFEST_FILE));
+    let own = match parsed {
+        Some(Ok((_, warnings))) => warnings,
+        Some(Err(problems)) => problems,
+        None => Vec::new(),
+    };
+    std::iter::once(about_code).chain(own).collect()
 }
 
 fn without_code(files: &Files) -> Problem {

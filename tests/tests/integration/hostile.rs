@@ -196,7 +196,8 @@ fn files_that_are_no_runbook() {
     let no_run = "(module (memory (export \"memory\") 1))";
     let wants_memory = well().replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 65536)");
     let wants_table = frame("", "(i32.const 1024)", "(table 100000000 funcref)");
-    let component = wat::parse_str("(component (import \"wasi:sockets/tcp@0.2.0\" (instance)))").expect("a component");
+    let component =
+        wat::parse_str("(component (import \"wasi:http/outgoing-handler@0.2.0\" (instance)))").expect("a component");
     meet(&daemon, Met::Refused, &Package::wasm("random", SHORT, &random));
     meet(&daemon, Met::Refused, &Package::wasm("empty", SHORT, b""));
     meet(&daemon, Met::Refused, &Package::wasm("header-only", SHORT, b"\0asm\x01\0\0\0"));
@@ -206,7 +207,7 @@ fn files_that_are_no_runbook() {
     meet(&daemon, Met::Refused, &Package::wasm("untyped", SHORT, &core_module(&well())));
     meet(&daemon, Met::Refused, &Package::wasm("foreign-import", SHORT, &typed(&core_module(&foreign))));
     meet(&daemon, Met::Refused, &Package::wasm("wasi-import", SHORT, &typed(&core_module(&wasi))));
-    meet(&daemon, Met::Refused, &Package::wasm("socket-import", SHORT, &component));
+    meet(&daemon, Met::Refused, &Package::wasm("http-import", SHORT, &component));
     meet(&daemon, Met::Refused, &Package::wasm("no-run", SHORT, &core_module(no_run)));
     meet(&daemon, Met::RefusedOrStopped, &Package::wat("wants-memory", SHORT, &wants_memory));
     meet(&daemon, Met::RefusedOrStopped, &Package::wat("wants-table", SHORT, &wants_table));

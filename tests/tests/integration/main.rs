@@ -16,6 +16,7 @@
 //! - `catalogue`: the runbooks that come with the binary, their faults really produced
 //! - `plan`: what a runbook would do, and letting it do that and nothing else
 //! - `replay`: runs executed again from their journals, and drafts tried on recorded alerts
+//! - `authoring`: a package in every language with its real toolchain, diagnostics, `dev`
 //! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
 //! - `schedules`: each time of a schedule is made once; `versions`: signed, compared, carried and put back
 //! - `llm`: the model at run time, its budgets and its key; `llm_planted`: texts that try to steer it
@@ -28,6 +29,7 @@
 //! Deliberately not here: anything that links the daemon.
 
 mod alertmanager;
+mod authoring;
 mod bad_input;
 mod brakes;
 mod catalogue;

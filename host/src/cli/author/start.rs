@@ -1,10 +1,38 @@
-//! A runbook to begin with: small, commented, and sound as it is.
+//! A runbook to begin with, the same one in each language: small, commented, tested, and sound as it is.
 //!
-//! Deliberately not here: other languages, which need a build.
+//! Deliberately not here: building it.
 
 use std::path::Path;
 
 use crate::cli::exit::Failure;
+use crate::sdk::{Language, Trouble, unpack};
+
+/// Files of a language: name in the package, text.
+type Files = &'static [(&'static str, &'static str)];
+
+const RHAI: Files = &[("main.rhai", SCRIPT)];
+const RUST: Files = &[
+    ("Cargo.toml", include_str!("../../../../sdk/templates/rust/Cargo.toml")),
+    ("src/lib.rs", include_str!("../../../../sdk/templates/rust/src/lib.rs")),
+    ("src/tests.rs", include_str!("../../../../sdk/templates/rust/src/tests.rs")),
+    (".gitignore", IGNORED),
+];
+const PYTHON: Files = &[
+    ("main.py", include_str!("../../../../sdk/templates/python/main.py")),
+    ("test_main.py", include_str!("../../../../sdk/templates/python/test_main.py")),
+    ("pyproject.toml", include_str!("../../../../sdk/templates/python/pyproject.toml")),
+    (".gitignore", IGNORED),
+];
+const JAVASCRIPT: Files = &[
+    ("main.js", include_str!("../../../../sdk/templates/js/main.js")),
+    ("main.test.js", include_str!("../../../../sdk/templates/js/main.test.js")),
+    ("package.json", include_str!("../../../../sdk/templates/js/package.json")),
+    ("tsconfig.json", include_str!("../../../../sdk/templates/js/tsconfig.json")),
+    (".gitignore", IGNORED),
+];
+
+/// Made by tools; `main.wasm` is not among them: a folder the daemon watches needs it.
+const IGNORED: &str = "/.sandbook\n/target\n/node_modules\n__pycache__\n";
 
 const MANIFEST: &str = r#"# What starts the runbook, what it is about, what it asks for, and what holds it back.
 # `sandbook check` finds every mistake here; `sandbook effects` lists what can be asked for.
@@ -130,7 +158,7 @@ its health.
 sandbook grant NAME docker.restart-container --container 'web-*' --limit 3/1h
 ```
 
-**From here.**
+**From here.** In a compiled language `sandbook build .` comes first; `sandbook dev .` builds, checks and plays on every save.
 
 ```
 sandbook check .
@@ -142,12 +170,17 @@ sandbook promote NAME ask --reason \"first week\"
 ";
 
 /// Writes the package into a new folder; the names of its files.
-pub(super) fn write(folder: &Path) -> Result<[&'static str; 4], Failure> {
+pub(super) fn write(folder: &Path, language: Language) -> Result<Vec<&'static str>, Failure> {
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if name.is_empty() || name.len() > 63 || !name.bytes().all(fits) || name.starts_with('-') {
         let message = format!("`{}` is no name for a runbook", folder.display());
         return Err(Failure::usage(message, "names are a-z, 0-9 and -, at most 63 characters, like restart-web"));
+    }
+    // Cargo knows no crate that begins with a digit.
+    if language == Language::Rust && name.starts_with(|first: char| first.is_ascii_digit()) {
+        let message = format!("`{name}` is no name for a crate");
+        return Err(Failure::usage(message, format!("begin it with a letter, like run-{name}")));
     }
     let fail = |error: std::io::Error| {
         let fix = match error.kind() {
@@ -160,13 +193,30 @@ pub(super) fn write(folder: &Path) -> Result<[&'static str; 4], Failure> {
         std::fs::create_dir_all(above).map_err(fail)?;
     }
     std::fs::create_dir(folder).map_err(fail)?;
-    std::fs::create_dir(folder.join("scenarios")).map_err(fail)?;
-    let files =
-        [("runbook.toml", MANIFEST), ("main.rhai", SCRIPT), ("scenarios/heals.toml", SCENARIO), ("README.md", README)];
-    for (file, text) in files {
-        std::fs::write(folder.join(file), text.replace("NAME", name)).map_err(fail)?;
+    let code = match language {
+        Language::Rhai | Language::C => RHAI,
+        Language::Rust => RUST,
+        Language::Python => PYTHON,
+        Language::JavaScript => JAVASCRIPT,
+    };
+    let common = [("runbook.toml", MANIFEST), ("scenarios/heals.toml", SCENARIO), ("README.md", README)];
+    let mut written = Vec::new();
+    for (file, text) in common.iter().chain(code) {
+        let path = folder.join(file);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(fail)?;
+        }
+        std::fs::write(path, text.replace("NAME", name)).map_err(fail)?;
+        written.push(*file);
     }
-    Ok(files.map(|(file, _)| file))
+    // Editors and tests find the SDK at once.
+    if code != RHAI {
+        unpack(folder, language).map_err(|trouble| match trouble {
+            Trouble::Failed { message, fix, .. } => Failure::failed(message, fix),
+            Trouble::Problems(_) | Trouble::Missing { .. } => Failure::failed("the SDK cannot be written", ""),
+        })?;
+    }
+    Ok(written)
 }
 
 #[cfg(test)]
@@ -180,7 +230,7 @@ mod tests {
     async fn a_new_runbook_is_sound_as_it_is() {
         let dir = tempfile::tempdir().expect("a folder");
         let folder = dir.path().join("restart-predictor");
-        write(&folder).expect("written");
+        write(&folder, Language::Rhai).expect("written");
         let (package, warnings) = Package::read(Upload::Path(&folder)).expect("reads");
         assert_eq!((package.name.as_str(), warnings.len()), ("restart-predictor", 0));
         let options = Options { cache_dir: dir.path().join("cache"), compiler: Compiler::InProcess };
@@ -196,10 +246,10 @@ mod tests {
     #[test]
     fn nothing_is_overwritten_and_names_are_checked() {
         let dir = tempfile::tempdir().expect("a folder");
-        let failure = write(dir.path().join("Bad_Name").as_path()).expect_err("a bad name");
+        let failure = write(dir.path().join("Bad_Name").as_path(), Language::Rhai).expect_err("a bad name");
         assert_eq!(failure.exit, Exit::Usage);
-        write(&dir.path().join("a")).expect("new");
-        let failure = write(&dir.path().join("a")).expect_err("exists");
+        write(&dir.path().join("a"), Language::Rhai).expect("new");
+        let failure = write(&dir.path().join("a"), Language::Rhai).expect_err("exists");
         assert!(failure.fix.contains("nothing is overwritten"), "{failure:?}");
     }
 }

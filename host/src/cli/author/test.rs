@@ -12,7 +12,7 @@ use sandbook_core::problem::Problem;
 use serde_json::{Value, json};
 
 use super::super::diagnostics;
-use super::{package_at, sandbox, show_problems};
+use super::{built, package_at, sandbox, show_problems};
 use crate::cli::client::Client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::runs::run_and_records;
@@ -79,6 +79,7 @@ pub(in crate::cli) async fn test(screen: &Screen, args: &TestArgs) -> Result<Exi
     let bench = Bench::new(sandbox()?)?;
     let (mut played, mut failed, mut values) = (0, 0, Vec::new());
     for path in paths {
+        built(screen, &path).await?;
         let Some(package) = package_at(screen, &path)? else { return Ok(Exit::Failed) };
         let tested = test_package(&bench, path, package, args).await?;
         played += tested.results.len();
@@ -214,7 +215,7 @@ fn show(screen: &Screen, tested: &Tested) {
     screen.line("");
 }
 
-fn show_mismatch(screen: &Screen, mismatch: &Mismatch) {
+pub(super) fn show_mismatch(screen: &Screen, mismatch: &Mismatch) {
     let ink = screen.ink;
     match mismatch {
         Mismatch::Value { what, expected, actual } => {

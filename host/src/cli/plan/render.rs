@@ -23,12 +23,12 @@ const APPLIED: &str = "applied by ";
 
 /// How it is shown.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Options<'a> {
-    pub(super) ink: Ink,
+pub(in crate::cli) struct Options<'a> {
+    pub(in crate::cli) ink: Ink,
     /// Columns of the terminal; without it lines are as long as they are.
-    pub(super) width: Option<usize>,
+    pub(in crate::cli) width: Option<usize>,
     /// The command as it was typed.
-    pub(super) typed: &'a str,
+    pub(in crate::cli) typed: &'a str,
 }
 
 struct Page<'a> {
@@ -37,7 +37,7 @@ struct Page<'a> {
 }
 
 /// The whole plan, up to the line that sums it up.
-pub(super) fn render(plan: &Value, options: Options<'_>) -> String {
+pub(in crate::cli) fn render(plan: &Value, options: Options<'_>) -> String {
     let mut page = Page { options, text: String::new() };
     page.header(plan);
     let notes = list(plan, "notes");
