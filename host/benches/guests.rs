@@ -69,7 +69,9 @@ fn main() {
 async fn guests() {
     let cache_dir = std::env::temp_dir().join("sandbook-bench-cache");
     let sandbox = Sandbox::new(Options { cache_dir, compiler: Compiler::InProcess }).expect("an engine");
-    let languages: [(&str, &[(&str, &str)], u64); 4] = [
+    /// Name, files of the package, megabytes of memory.
+    type Language<'a> = (&'a str, &'a [(&'a str, &'a str)], u64);
+    let languages: [Language<'_>; 4] = [
         ("Rust", &[("Cargo.toml", CARGO), ("src/lib.rs", RUST)], 50),
         ("Rhai", &[("main.rhai", RHAI)], 84),
         ("JavaScript", &[("main.js", JAVASCRIPT)], 800),
