@@ -99,13 +99,3 @@ fn the_reference_has_every_command_once() {
     assert!(page.contains("or `SANDBOOK_SERVER`"));
     assert!(!page.contains("compile-component"));
 }
-
-#[tokio::test]
-async fn a_language_that_is_not_there_yet_is_said_so() {
-    let cli = parse("new x --lang python").expect("a known word");
-    let failure = cli.dispatch(&Screen::default()).await.expect_err("not yet");
-    assert_eq!(
-        (failure.exit, failure.message.as_str()),
-        (Exit::Usage, "python is not there yet: this version writes rhai")
-    );
-}

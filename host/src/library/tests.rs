@@ -249,12 +249,12 @@ async fn problems_of_code_and_requests_are_placed() {
         (
             MANIFEST.replace("alert = [\"X\"]", "alert = [\"X\"]\nmatch = ['alertname=\"Y\"']"),
             SCRIPT.to_owned(),
-            "~SB0217 runbook.toml:4",
+            "~SB0217 runbook.toml:6",
         ),
         (
             MANIFEST.replace("alert = [\"X\"]", "match = ['a=\"1\"', 'a=~\"2|3\"']"),
             SCRIPT.to_owned(),
-            "~SB0217 runbook.toml:4",
+            "~SB0217 runbook.toml:5",
         ),
     ] {
         let package = read(&tar(&[("runbook.toml", &manifest), ("main.rhai", &script)])).expect("a package");
