@@ -314,7 +314,7 @@ fn a_runbook_silences_and_ends_its_silence_and_a_kill_makes_no_second_one() {
         "alertmanager.list-silences",
         "alertmanager.expire-silence",
     ];
-    let more = "[target]\nkind = \"none\"\n[parameters.wait]\ntype = \"integer\"\ndefault = 2500\n";
+    let more = "[parameters.wait]\ntype = \"integer\"\ndefault = 2500\n";
     daemon.push_live(&Package::rhai("hush", Asks { effects, more, ..Asks::default() }, HUSH));
     fire(&alertmanager, &broken());
     wait::until(
