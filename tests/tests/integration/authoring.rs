@@ -63,7 +63,7 @@ fn passes_untouched(folder: &Path, lang: &str) -> PathBuf {
     let checked = author(folder, &["check", &name]).expect(0);
     assert!(!checked.out.contains("warning"), "{checked}");
     author(folder, &["test", &name]).expect(0).says("✓ heals").says("1 scenario, all passed");
-    author(folder, &["inspect", &name]).expect(0).says("can change, if granted: docker.restart-container");
+    author(folder, &["inspect", &name]).expect(0).says("can change, if granted\n  docker.restart-container: ");
     package
 }
 
@@ -324,7 +324,7 @@ fn mistakes_are_named_where_they_stand() {
     let path = folder.path().join("late/runbook.toml");
     let text = std::fs::read_to_string(&path).expect("readable");
     std::fs::write(&path, text.replace(", \"logs.tail-container\"", "")).expect("writable");
-    type_in(&["check", "late"]).expect(1).says("late/main.py:21:").says("logs.tail-container");
+    type_in(&["check", "late"]).expect(1).says("late/main.py:18:").says("logs.tail-container");
 }
 
 #[test]
