@@ -38,8 +38,6 @@ pub mod power;
 mod sign;
 mod sources;
 mod standing;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use archive::pack as tar;
 pub use archive::{FILES_MAX, PACKED_BYTES_MAX, UNPACKED_BYTES_MAX};
@@ -392,3 +390,6 @@ fn now_ms() -> u64 {
 fn problem(code: &'static str, file: &str, message: String, help: &str) -> Problem {
     Problem { code, file: file.to_owned(), line: 1, column: 1, message, help: help.to_owned(), warning: false }
 }
+
+#[cfg(test)]
+mod tests;

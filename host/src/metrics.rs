@@ -99,12 +99,7 @@ impl Metrics {
                 "Webhook messages refused, by reason.",
                 &["reason"],
             )?,
-            requests_limited: counters(
-                &r,
-                "sandbook_requests_limited_total",
-                "Requests beyond a bound of [server], by which: address, token, streams, connections.",
-                &["by"],
-            )?,
+            requests_limited: requests_limited(&r)?,
             runs: counters(
                 &r,
                 "sandbook_runs_total",
@@ -142,11 +137,7 @@ impl Metrics {
                 &["runbook"],
             )?,
             store_up: gauge(&r, "sandbook_store_up", "1 while the store can write, else 0.")?,
-            heartbeat: gauge(
-                &r,
-                "sandbook_heartbeat_timestamp_seconds",
-                "Time of the last heartbeat in seconds since 1970; a dead man's switch.",
-            )?,
+            heartbeat: heartbeat(&r)?,
             outcomes: Outcomes::new(&r)?,
             reload_failures: counters(
                 &r,
@@ -209,6 +200,16 @@ fn build_info(registry: &Registry) -> prometheus::Result<()> {
     let build = gauges(registry, "sandbook_build_info", "Always 1; the version is a label.", &["version"])?;
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     Ok(())
+}
+
+fn heartbeat(registry: &Registry) -> prometheus::Result<IntGauge> {
+    let help = "Time of the last heartbeat in seconds since 1970; a dead man's switch.";
+    gauge(registry, "sandbook_heartbeat_timestamp_seconds", help)
+}
+
+fn requests_limited(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let help = "Requests beyond a bound of [server], by which: address, token, streams, connections.";
+    counters(registry, "sandbook_requests_limited_total", help, &["by"])
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {

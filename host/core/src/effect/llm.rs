@@ -111,21 +111,21 @@ impl Effect {
     /// The declared fallback as the answer, for that reason; `None` for what asks no model.
     pub fn fallen_back(&self, reason: &str) -> Option<Value> {
         let reason = reason.to_owned();
-        let answer = match self {
-            Effect::Choose(op) => serde_json::to_value(Choice {
+        // What asks no model is everything else, whatever joins the catalogue.
+        let answer = if let Effect::Choose(op) = self {
+            serde_json::to_value(Choice {
                 option: op.fallback.clone(),
                 confidence: 0.0,
                 quote: String::new(),
                 fallback: true,
                 reason,
-            }),
-            Effect::Summarize(op) => {
-                serde_json::to_value(Summary { text: op.fallback.clone(), fallback: true, reason })
-            }
-            Effect::Extract(op) => {
-                serde_json::to_value(Extraction { json: op.fallback.clone(), fallback: true, reason })
-            }
-            _ => return None,
+            })
+        } else if let Effect::Summarize(op) = self {
+            serde_json::to_value(Summary { text: op.fallback.clone(), fallback: true, reason })
+        } else if let Effect::Extract(op) = self {
+            serde_json::to_value(Extraction { json: op.fallback.clone(), fallback: true, reason })
+        } else {
+            return None;
         };
         answer.ok()
     }

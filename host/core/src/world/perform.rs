@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::{World, ambient};
-use crate::effect::docker::{GRACE_MS_MAX, NetworkChange, Recreated, Removed, Scaled};
+use crate::effect::docker::{GRACE_MS_MAX, NetworkChange, Recreated, Removed, ScaleService, Scaled};
 use crate::effect::{Effect, Op, Scope};
 use crate::error::{Error, ErrorKind};
 use crate::service::Standing;
@@ -50,18 +50,7 @@ impl World {
             Effect::RemoveContainer(op) if now.is_none_or(|now| now.id != id) => {
                 out(op, Removed { name: name.to_owned(), id }).ok()
             }
-            Effect::ScaleService(op) => {
-                let found = self.resolve(host, &Scope::Service(name)).ok()?;
-                let (was, is) = (Standing::of(before)?, Standing::of(&found)?);
-                let scaled = Scaled {
-                    changed: was.replicas != op.replicas,
-                    before: was.replicas,
-                    after: is.replicas,
-                    created: is.members.iter().filter(|name| !was.members.contains(name)).cloned().collect(),
-                    removed: was.members.iter().filter(|name| !is.members.contains(name)).cloned().collect(),
-                };
-                if is.replicas == op.replicas { out(op, scaled).ok() } else { None }
-            }
+            Effect::ScaleService(op) => self.scaled(op, before),
             Effect::ConnectNetwork(op) if now?.networks.contains(&op.network) => {
                 out(op, NetworkChange { changed: true, networks: now?.networks.clone() }).ok()
             }
@@ -69,8 +58,73 @@ impl World {
                 out(op, NetworkChange { changed: true, networks: now?.networks.clone() }).ok()
             }
             // All others may be done again: they go towards the same end.
-            _ => None,
+            Effect::ListContainers(_)
+            | Effect::InspectContainer(_)
+            | Effect::ContainerStats(_)
+            | Effect::ContainerProcesses(_)
+            | Effect::Dependents(_)
+            | Effect::RecentEvents(_)
+            | Effect::ContainerChanges(_)
+            | Effect::ListImages(_)
+            | Effect::DiskUsage(_)
+            | Effect::StartContainer(_)
+            | Effect::StopContainer(_)
+            | Effect::RestartContainer(_)
+            | Effect::KillContainer(_)
+            | Effect::PauseContainer(_)
+            | Effect::UnpauseContainer(_)
+            | Effect::Exec(_)
+            | Effect::UpdateResources(_)
+            | Effect::RemoveContainer(_)
+            | Effect::ConnectNetwork(_)
+            | Effect::DisconnectNetwork(_)
+            | Effect::PruneImages(_)
+            | Effect::PruneBuildCache(_)
+            | Effect::TailContainer(_)
+            | Effect::SearchContainer(_)
+            | Effect::QueryLoki(_)
+            | Effect::TruncateContainerLog(_)
+            | Effect::Query(_)
+            | Effect::QueryRange(_)
+            | Effect::HttpProbe(_)
+            | Effect::TcpCheck(_)
+            | Effect::DnsLookup(_)
+            | Effect::Get(_)
+            | Effect::Request(_)
+            | Effect::Send(_)
+            | Effect::StateGet(_)
+            | Effect::StatePut(_)
+            | Effect::StateCompareAndPut(_)
+            | Effect::Now(_)
+            | Effect::Sleep(_)
+            | Effect::RandomU64(_)
+            | Effect::Log(_)
+            | Effect::Progress(_)
+            | Effect::AttachEvidence(_)
+            | Effect::Ask(_)
+            | Effect::ListAlerts(_)
+            | Effect::ListSilences(_)
+            | Effect::CreateSilence(_)
+            | Effect::ExpireSilence(_)
+            | Effect::Choose(_)
+            | Effect::Summarize(_)
+            | Effect::Extract(_)
+            | Effect::Similar(_) => None,
         }
+    }
+
+    /// What a scaling came to, once the service has as many replicas as were asked for.
+    fn scaled(&self, op: &ScaleService, before: &Resolved) -> Option<Value> {
+        let found = self.resolve(&before.target.host, &Scope::Service(&before.target.name)).ok()?;
+        let (was, is) = (Standing::of(before)?, Standing::of(&found)?);
+        let scaled = Scaled {
+            changed: was.replicas != op.replicas,
+            before: was.replicas,
+            after: is.replicas,
+            created: is.members.iter().filter(|name| !was.members.contains(name)).cloned().collect(),
+            removed: was.members.iter().filter(|name| !is.members.contains(name)).cloned().collect(),
+        };
+        if is.replicas == op.replicas { out(op, scaled).ok() } else { None }
     }
 
     fn answer(&mut self, effect: &Effect, resolved: Option<&Resolved>) -> Result<Value, Error> {
