@@ -170,7 +170,7 @@ from sandbook import Denied, Input, clock, docker, done, log
 
 def run(input: Input):
     print("printed")
-    if input.parameters:
+    if input.parameters["fail"]:
         raise ValueError("as it was told")
     if abs(time.time() * 1000 - clock.now()) < 5000:
         log.log("info", "clock agrees")
@@ -193,7 +193,7 @@ def verify(input: Input) -> bool:
 "#,
     );
     let breaks =
-        std::fs::read_to_string(path.join("runbook.toml")).expect("readable") + "[parameters.fail]\ntype = \"text\"\n";
+        std::fs::read_to_string(path.join("runbook.toml")).expect("readable") + "[parameters.fail]\ntype = \"text\"\ndefault = \"\"\n";
     write(path, "runbook.toml", &breaks);
     author(path, &["build", "."]).expect(0);
     assert_eq!(author(path, &["check", ".", "--json"]).expect(0).json()["package"]["has_verify"], true);
@@ -213,7 +213,7 @@ sentence = "as it was told ("
 fn a_guest_in_typescript_reaches_nothing_but_effects() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path();
-    write(path, "runbook.toml", &format!("{PROBE}[parameters.fail]\ntype = \"text\"\n"));
+    write(path, "runbook.toml", &format!("{PROBE}[parameters.fail]\ntype = \"text\"\ndefault = \"\"\n"));
     write(path, "scenarios/sees.toml", PROBE_SCENARIO);
     write(path, "scenarios/breaks.toml", BREAKS);
     write(path, "names.ts", "export const joined = (names: string[]): string => names.join(\", \");\n");
