@@ -161,7 +161,20 @@ def engine():
     ])
 
 
-DASHBOARDS = {"operations": operations, "success": success, "engine": engine}
+def model():
+    return dashboard("sandbook-model", "Sandbook: what the model costs", "Requests, tokens, money and how often its answer was of no use.", [
+        panel("Cost today", "stat", "none", [("sum(increase(sandbook_llm_cost_total[1d])) or vector(0)", "")], "In the currency of [llm.prices].", width=6, height=5),
+        panel("Requests today", "stat", "none", [("sum(increase(sandbook_llm_requests_total[1d])) or vector(0)", "")], "Repeated ones included.", width=6, height=5),
+        panel("Tokens today", "stat", "short", [("sum(increase(sandbook_llm_tokens_total[1d])) or vector(0)", "")], "As the server counted them.", width=6, height=5),
+        panel("Fallbacks today", "stat", "none", [("sum(increase(sandbook_llm_fallbacks_total[1d])) or vector(0)", "")], "Declared fallbacks taken instead of an answer.", steps((None, GREEN), (1, YELLOW)), 6, 5),
+        panel("Cost by purpose", "timeseries", "none", [("sum by (purpose) (increase(sandbook_llm_cost_total[1h]))", "{{purpose}}")], "Per hour.", width=12, height=8),
+        panel("Tokens", "timeseries", "short", [("sum by (purpose, direction) (increase(sandbook_llm_tokens_total[1h]))", "{{purpose}} {{direction}}")], "Per hour, in and out.", width=12, height=8),
+        panel("Time until an answer, 95 %", "timeseries", "s", [("histogram_quantile(0.95, sum by (le, purpose) (rate(sandbook_llm_answer_duration_seconds_bucket[1h])))", "{{purpose}}")], "Repeated requests and repair included.", width=12, height=8),
+        panel("Why there was no answer", "timeseries", "none", [("sum by (purpose, reason) (increase(sandbook_llm_fallbacks_total[1h])) > 0", "{{purpose}} {{reason}}")], "Fallbacks by reason.", width=12, height=8),
+    ], refresh="5m", span="now-7d")
+
+
+DASHBOARDS = {"operations": operations, "success": success, "engine": engine, "model": model}
 
 
 def main():

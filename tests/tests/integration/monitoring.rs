@@ -86,7 +86,9 @@ fn named_metrics() -> BTreeSet<String> {
                 .chars()
                 .take_while(|letter| letter.is_ascii_lowercase() || "_0123456789".contains(*letter))
                 .collect();
-            names.insert(name);
+            // A histogram is named once and queried by its parts.
+            let whole = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+            names.insert(whole.map_or(name.clone(), str::to_owned));
         }
     }
     names
