@@ -49,12 +49,18 @@ fn pick(all: &[String], prefix: &str, what: &str, help: &str) -> Result<String, 
     }
 }
 
-/// Name and digest of `RUNBOOK[@DIGEST]`; without a digest, the version that is newest now.
+/// Name and digest of `RUNBOOK[@DIGEST]`, or `RUNBOOK@VERSION`; without either, the version that is newest now.
 pub(super) async fn version(client: &Client, words: &str) -> Result<(String, String), Failure> {
     let (prefix, wanted) = words.split_once('@').map_or((words, None), |(name, digest)| (name, Some(digest)));
     let name = runbook_name(client, prefix).await?;
     let answer = client.get(&format!("/v1/runbooks/{}/versions", segment(&name)), &[]).await?;
-    let digests: Vec<String> = list(&answer, "versions").iter().map(|version| field(version, "digest")).collect();
+    let versions = list(&answer, "versions");
+    let digests: Vec<String> = versions.iter().map(|version| field(version, "digest")).collect();
+    // One number stands for one digest: other bytes of the same number are refused at the door.
+    let numbered = |wanted: &str| versions.iter().find(|version| field(version, "version") == wanted);
+    if let Some(version) = wanted.and_then(numbered) {
+        return Ok((name, field(version, "digest")));
+    }
     let digest = match wanted {
         None => {
             digests.first().cloned().ok_or_else(|| Failure::failed(format!("{name} has no version"), "push one"))?
