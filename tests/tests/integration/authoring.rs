@@ -192,8 +192,8 @@ def verify(input: Input) -> bool:
     return True
 "#,
     );
-    let breaks =
-        std::fs::read_to_string(path.join("runbook.toml")).expect("readable") + "[parameters.fail]\ntype = \"text\"\ndefault = \"\"\n";
+    let breaks = std::fs::read_to_string(path.join("runbook.toml")).expect("readable")
+        + "[parameters.fail]\ntype = \"text\"\ndefault = \"\"\n";
     write(path, "runbook.toml", &breaks);
     author(path, &["build", "."]).expect(0);
     assert_eq!(author(path, &["check", ".", "--json"]).expect(0).json()["package"]["has_verify"], true);
