@@ -102,17 +102,23 @@ impl Browser {
         self.runtime.block_on(self.client().source()).expect("a page")
     }
 
-    /// What a person can read of the page.
+    /// What a person can read of the page, once there is one: between two pages there is none.
     #[track_caller]
     pub fn text(&self) -> String {
-        let body = self.element(Locator::Css("body"));
-        self.runtime.block_on(body.text()).expect("a text")
+        let read = || {
+            let body = self.runtime.block_on(self.client().find(Locator::Css("body")));
+            let body = body.map_err(|error| error.to_string())?;
+            self.runtime.block_on(body.text()).map_err(|error| error.to_string())
+        };
+        wait::until("a page to read", SEEN_WITHIN, || self.path(), read)
     }
 
+    /// An element, as soon as it is there.
     #[track_caller]
     fn element(&self, locator: Locator<'_>) -> Element {
-        let found = self.runtime.block_on(self.client().find(locator));
-        found.unwrap_or_else(|error| panic!("{locator:?} on {}: {error}\n{}", self.path(), self.text_or_nothing()))
+        let find = || self.runtime.block_on(self.client().find(locator)).map_err(|error| error.to_string());
+        let context = || format!("{}\n{}", self.path(), self.text_or_nothing());
+        wait::until(&format!("{locator:?}"), SEEN_WITHIN, context, find)
     }
 
     fn text_or_nothing(&self) -> String {

@@ -142,6 +142,8 @@ fn the_example_in_c_needs_nothing_but_the_contract() {
 const PROBE: &str = r#"name = "probe"
 version = "1.0.0"
 summary = "What a guest sees of the world."
+[target]
+kind = "none"
 [requests]
 effects = ["docker.list-containers"]
 "#;
