@@ -23,7 +23,8 @@ const AT_ONCE: usize = 6;
 const UNTIL_MS: u64 = 30_000;
 /// Between two looks, in milliseconds.
 const LOOK_MS: u64 = 25;
-/// Effects whose own test holds both worlds against each other: they are about more than one container.
+/// Effects about more than one container, which no sequence reaches yet: each world has tests of its own for them, and
+/// nothing holds both against each other.
 const ELSEWHERE: [&str; 10] = [
     "docker.container-changes",
     "docker.list-images",
