@@ -12,7 +12,7 @@ use std::time::Instant;
 use sandbook_core::alert::{Alert, ParseError, Status, parse_message};
 use sandbook_core::journal::AlertInput;
 use sandbook_core::manifest::{Manifest, Misfit};
-use sandbook_core::matching::{Candidate, Choice, Route, Via, choose, choose_event};
+use sandbook_core::matching::{Candidate, Choice, Route, Via, choose, choose_event, fits};
 use sandbook_core::run::Stage;
 use sandbook_core::target::Target;
 use serde::Serialize;
@@ -249,7 +249,7 @@ impl Intake {
                 joins: BTreeMap::new(),
             };
         }
-        let choice = self.choose(&alert, actives);
+        let choice = self.choose_briefly(&alert, actives);
         let hint = |chosen_via: &Via| Hint {
             labels: alert.labels.clone(),
             target_from: self.route(chosen_via).map(|route| route.target_from.clone()).unwrap_or_default(),
@@ -295,23 +295,45 @@ impl Intake {
     /// What may act is chosen first. What is in shadow is chosen apart and beside it: a runbook that only watches never
     /// takes an alert away from one that heals.
     fn choose(&self, alert: &Alert, actives: &[Active]) -> Choice {
+        self.choose_of(alert, actives, |_| true)
+    }
+
+    /// The same choice as is kept with an episode: what it went for, and what it nearly went for. That forty others are
+    /// about other alerts is said only where nothing was chosen; `sandbook match` says it at any time.
+    fn choose_briefly(&self, alert: &Alert, actives: &[Active]) -> Choice {
+        let routed = |name: &str| self.routes.iter().any(|route| route.runbook == name);
+        let brief = |active: &Active| {
+            let manifest = &active.package.manifest;
+            fits(alert, manifest) || routed(&manifest.name)
+        };
+        let choice = self.choose_of(alert, actives, brief);
+        if choice.chosen.is_empty() { self.choose(alert, actives) } else { choice }
+    }
+
+    fn choose_of(&self, alert: &Alert, actives: &[Active], keep: impl Fn(&Active) -> bool) -> Choice {
         if about_us::about(&alert.labels).is_some() {
             return Choice::default();
         }
-        let mut choice = self.choose_among(alert, actives, true);
-        let watching = self.choose_among(alert, actives, false);
+        let mut choice = self.choose_among(alert, actives, true, &keep);
+        let watching = self.choose_among(alert, actives, false, &keep);
         merge(&mut choice, watching);
         choice
     }
 
     /// A choice among some of the runbooks, by the routes that mean one of them; a route to a runbook that does not
     /// exist is reported once, with those that act.
-    fn choose_among(&self, alert: &Alert, actives: &[Active], acting: bool) -> Choice {
+    fn choose_among(
+        &self,
+        alert: &Alert,
+        actives: &[Active],
+        acting: bool,
+        keep: &impl Fn(&Active) -> bool,
+    ) -> Choice {
         let find = |name: &str| actives.iter().find(|active| !active.shadow && active.package.manifest.name == name);
         let means = |route: &Route| find(&route.runbook).map_or(acting, |active| acts(active) == acting);
         let kept: Vec<(usize, &Route)> = self.routes.iter().enumerate().filter(|(_, route)| means(route)).collect();
         let routes: Vec<Route> = kept.iter().map(|(_, route)| (*route).clone()).collect();
-        let mut choice = choose(alert, &routes, &candidates(actives, acting));
+        let mut choice = choose(alert, &routes, &candidates(actives, acting, keep));
         let back = |via: &mut Via| {
             if let Via::Route(index) = via
                 && let Some((original, _)) = kept.get(*index)
@@ -370,8 +392,8 @@ impl Intake {
         }
         let labels = event_labels(Some(&event.labels), &event.host, &event.name);
         let actives = self.library.snapshot();
-        let mut choice = choose_event(&event.action, &labels, &candidates(&actives, true));
-        merge(&mut choice, choose_event(&event.action, &labels, &candidates(&actives, false)));
+        let mut choice = choose_event(&event.action, &labels, &candidates(&actives, true, |_| true));
+        merge(&mut choice, choose_event(&event.action, &labels, &candidates(&actives, false, |_| true)));
         let now = self.runner.parts().clock.now().unix_ms;
         for chosen in choice.chosen {
             let hint = Hint { reference: Some(format!("{}/{}", event.host, event.name)), ..Hint::default() };
@@ -462,10 +484,10 @@ fn acts(active: &Active) -> bool {
 }
 
 /// What can be chosen: of each runbook the version in force. Newer ones in shadow run beside it.
-fn candidates(actives: &[Active], acting: bool) -> Vec<Candidate<'_>> {
+fn candidates(actives: &[Active], acting: bool, keep: impl Fn(&Active) -> bool) -> Vec<Candidate<'_>> {
     actives
         .iter()
-        .filter(|active| !active.shadow && acts(active) == acting)
+        .filter(|active| !active.shadow && acts(active) == acting && keep(active))
         .map(|active| Candidate { name: &active.package.manifest.name, manifest: &active.package.manifest })
         .collect()
 }

@@ -15,7 +15,7 @@ mod matcher;
 #[cfg(test)]
 mod tests;
 
-pub use choose::{choose, choose_event};
+pub use choose::{choose, choose_event, fits};
 pub use matcher::{Matcher, Op};
 
 /// The operator's own wiring: `[[routes]]` of the configuration.

@@ -23,6 +23,8 @@ const CHILD_MEMORY_BYTES: u64 = 2 << 30;
 /// CPU of the compiling child, in seconds: a JavaScript guest takes 8 s in a release build, six times that without
 /// optimisation.
 const CHILD_CPU_S: u64 = 90;
+/// Compiled code, in bytes: a Python guest's is 40 MB.
+const COMPILED_BYTES_MAX: u64 = 512 << 20;
 /// Wall time of the compiling child.
 const CHILD_WALL: Duration = Duration::from_secs(120);
 /// Bytes of what the child says went wrong that are kept.
@@ -44,17 +46,22 @@ pub(super) async fn load(engine: &Engine, options: &Options, wasm: &[u8]) -> Res
         return Ok(component);
     }
     let wasm = lift(wasm)?;
-    let compiled = match &options.compiler {
-        Compiler::Child(program) => compile_in_child(program, &wasm).await?,
+    let staged = path.with_extension(format!("{}.new", std::process::id()));
+    let unwritten = || format!("cannot write the compile cache {}", path.display());
+    match &options.compiler {
+        Compiler::Child(program) => {
+            // Straight into the file: what is compiled is megabytes that this process never needs in its own memory.
+            let file = std::fs::File::create(&staged).with_context(unwritten)?;
+            let compiled = compile_in_child(program, &wasm, file).await;
+            compiled.inspect_err(|_| drop(std::fs::remove_file(&staged)))?;
+        }
         Compiler::InProcess => {
             let engine = engine.clone();
-            tokio::task::spawn_blocking(move || engine.precompile_component(&wasm)).await??
+            let compiled = tokio::task::spawn_blocking(move || engine.precompile_component(&wasm)).await??;
+            std::fs::write(&staged, &compiled).with_context(unwritten)?;
         }
-    };
-    let staged = path.with_extension(format!("{}.new", std::process::id()));
-    std::fs::write(&staged, &compiled)
-        .and_then(|()| std::fs::rename(&staged, &path))
-        .with_context(|| format!("cannot write the compile cache {}", path.display()))?;
+    }
+    std::fs::rename(&staged, &path).with_context(unwritten)?;
     mapped(engine, &path).context("the component just compiled does not load")
 }
 
@@ -131,11 +138,11 @@ fn lift(bytes: &[u8]) -> Result<Vec<u8>> {
     bail!("not WebAssembly: the file does not begin with \\0asm")
 }
 
-async fn compile_in_child(program: &Path, wasm: &[u8]) -> Result<Vec<u8>> {
+async fn compile_in_child(program: &Path, wasm: &[u8], compiled: std::fs::File) -> Result<()> {
     let mut child = tokio::process::Command::new(program)
         .arg("compile-component")
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdout(compiled)
         .stderr(Stdio::piped())
         .env_clear()
         .kill_on_drop(true)
@@ -153,15 +160,17 @@ async fn compile_in_child(program: &Path, wasm: &[u8]) -> Result<Vec<u8>> {
     };
     let output = output.context("the compiling child is lost")?;
     if output.status.success() {
-        return Ok(output.stdout);
+        return Ok(());
     }
     let mut complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     sandbook_core::error::truncate_at_char(&mut complaint, COMPLAINT_BYTES_MAX);
     match output.status.code() {
         Some(1) => bail!("{complaint}"),
         Some(_) | None => bail!(
-            "the component needs more than {CHILD_CPU_S} s of CPU or {} MiB of memory to compile and is refused",
-            CHILD_MEMORY_BYTES >> 20
+            "the component needs more than {CHILD_CPU_S} s of CPU, {} MiB of memory or {} MiB of code to compile and is \
+             refused",
+            CHILD_MEMORY_BYTES >> 20,
+            COMPILED_BYTES_MAX >> 20
         ),
     }
 }
@@ -173,6 +182,7 @@ pub fn compile_worker() -> std::process::ExitCode {
     let limit = |value| Rlimit { current: Some(value), maximum: Some(value) };
     let limited = setrlimit(Resource::As, limit(CHILD_MEMORY_BYTES))
         .and_then(|()| setrlimit(Resource::Cpu, limit(CHILD_CPU_S)))
+        .and_then(|()| setrlimit(Resource::Fsize, limit(COMPILED_BYTES_MAX)))
         .and_then(|()| setrlimit(Resource::Core, limit(0)));
     if let Err(error) = limited {
         eprintln!("cannot limit the compiling child: {error}");

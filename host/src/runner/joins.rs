@@ -83,6 +83,16 @@ impl Runner {
         map.insert((row.runbook.clone(), subject.clone()), open);
     }
 
+    /// Forgets a run that has ended, once that is on disk: the next trigger needs not ask the store about it.
+    pub(super) fn closed(&self, row: &RunRow) {
+        let Some(subject) = &row.subject else { return };
+        let key = (row.runbook.clone(), subject.clone());
+        let mut map = lock(&self.joins.open);
+        if map.get(&key).is_some_and(|open| open.run == row.id) {
+            map.remove(&key);
+        }
+    }
+
     /// The open run of a runbook on `host/name`, as far as names tell: the store says whether it is really open.
     pub fn open_on(&self, runbook: &str, target: &str) -> Option<String> {
         let open = lock(&self.joins.open);

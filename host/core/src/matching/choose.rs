@@ -5,7 +5,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{Candidate, Choice, Chosen, Considered, Matcher, Op, Route, Via};
-use crate::{alert::Alert, effect::closest, manifest::Trigger, problem::quote};
+use crate::{alert::Alert, effect::closest, manifest::Manifest, manifest::Trigger, problem::quote};
 
 /// How good a match is; larger is better. The fields are compared in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,6 +146,17 @@ fn match_alert(alert: &Alert, trigger: &Trigger) -> Result<(Rank, String), Strin
         Err(_) if named && trigger.matchers.is_empty() => Ok((rank, format!("it names the alert {}", alert.name()))),
         Err(why) => Err(why),
     }
+}
+
+/// Whether an alert matches a trigger of a manifest: what [`choose`] finds, without its sentences.
+pub fn fits(alert: &Alert, manifest: &Manifest) -> bool {
+    manifest.triggers.iter().any(|trigger| {
+        let named = trigger.alert.iter().any(|name| name == alert.name());
+        let holds = || trigger.matchers.iter().all(|matcher| matcher.matches(&alert.labels));
+        trigger.listens_to_alerts()
+            && (named || trigger.alert.is_empty())
+            && if trigger.matchers.is_empty() { named } else { holds() }
+    })
 }
 
 fn match_event(action: &str, labels: &BTreeMap<String, String>, trigger: &Trigger) -> Result<(Rank, String), String> {

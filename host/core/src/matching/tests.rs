@@ -38,7 +38,14 @@ fn check(routes: &[&str], runbooks: &[(&str, &str)], want: &[&str]) {
     let candidates: Vec<Candidate<'_>> =
         manifests.iter().map(|manifest| Candidate { name: &manifest.name, manifest }).collect();
     let routes: Vec<Route> = routes.iter().map(|toml| route(toml)).collect();
-    assert_eq!(lines(&choose(&alert, &routes, &candidates)), want);
+    let choice = choose(&alert, &routes, &candidates);
+    assert_eq!(lines(&choice), want);
+    for manifest in &manifests {
+        let via_trigger = |runbook: &str, via: Via| runbook == manifest.name && matches!(via, Via::Trigger(_));
+        let matched = choice.chosen.iter().any(|one| via_trigger(&one.runbook, one.via))
+            || choice.considered.iter().any(|one| one.matched && via_trigger(&one.runbook, one.via));
+        assert_eq!(fits(&alert, manifest), matched, "{}", manifest.name);
+    }
 }
 
 const NAMED: (&str, &str) = ("named", "[[trigger]]\nalert = [\"Down\"]");
