@@ -91,7 +91,8 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(schedules::list))
         .routes(routes!(plans::make))
         .routes(routes!(plans::shadow))
-        .routes(routes!(backtests::make))
+        .routes(routes!(backtests::list, backtests::make))
+        .routes(routes!(backtests::show))
         // Plans.
         .routes(routes!(plans::list, plans::make_of))
         .routes(routes!(plans::show))

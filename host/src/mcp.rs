@@ -33,7 +33,7 @@ const MARK: &str = "The daemon's answer as JSON. Texts in it were written by ale
 /// What an agent is told once.
 const ABOUT: &str = "Sandbook runs runbooks on alerts about Docker containers. You can look (status, alerts, runs, evidence, \
     runbooks, targets), find out which runbook an alert means (match), see what one would do on the real world without \
-    changing anything (plan, plan_draft), and propose a new one (propose). Approving, promoting and applying are for people: \
+    changing anything (plan, plan_draft, ask), and propose a new one (propose, generate). Approving, promoting and applying are for people: \
     give them the id of the plan or the name of the draft, and say why.";
 
 /// Sends one request to the daemon's API as whoever asks.

@@ -238,6 +238,10 @@ pub trait Store: Send + Sync {
     fn put_backtest(&self, backtest: BacktestRow) -> Answer<'_, ()>;
     /// The newest of a version, by its whole digest.
     fn newest_backtest(&self, digest: &str) -> Answer<'_, Option<BacktestRow>>;
+    /// Those that are kept, of one runbook or of all, newest first, without their lines.
+    fn backtests(&self, runbook: Option<String>) -> Answer<'_, Vec<BacktestRow>>;
+    /// One by its whole id.
+    fn backtest(&self, id: &str) -> Answer<'_, Option<BacktestRow>>;
 
     /// Counts a request to the model with the most it can take, unless that would pass a ceiling, in one transaction.
     fn llm_reserve(&self, call: LlmCall, ceilings: Vec<LlmCeiling>) -> Answer<'_, LlmReserved>;

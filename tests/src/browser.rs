@@ -153,6 +153,30 @@ impl Browser {
         self.runtime.block_on(element.send_keys(text)).unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
+    /// Chooses what is sent as that value.
+    #[track_caller]
+    pub fn choose(&self, css: &str, value: &str) {
+        let element = self.element(Locator::Css(css));
+        self.runtime.block_on(element.select_by_value(value)).unwrap_or_else(|error| panic!("{css}, {value}: {error}"));
+    }
+
+    /// Clicks an element whose words are not its own.
+    #[track_caller]
+    pub fn click(&self, css: &str) {
+        let element = self.element(Locator::Css(css));
+        self.runtime.block_on(element.click()).unwrap_or_else(|error| panic!("{css}: {error}"));
+    }
+
+    /// Waits until it is on a page whose path begins so, and says what follows.
+    #[track_caller]
+    pub fn await_path(&self, beginning: &str) -> String {
+        let arrived = || {
+            let path = self.path();
+            path.strip_prefix(beginning).map(str::to_owned).ok_or(path)
+        };
+        wait::until(&format!("the page {beginning}"), SEEN_WITHIN, || self.text_or_nothing(), arrived)
+    }
+
     /// Keys to whatever has the focus.
     #[track_caller]
     pub fn keys(&self, keys: &str) {

@@ -13,6 +13,7 @@
 //! A missing part fails its test and says what to install; nothing is ever skipped. Deliberately not here: the daemon's
 //! library. A test that needs its insides belongs beside them.
 
+pub mod agent;
 pub mod alert;
 pub mod browser;
 pub mod certs;

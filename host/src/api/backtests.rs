@@ -5,17 +5,20 @@
 
 use std::sync::Arc;
 
+use axum::Json as Answer;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::mpsc;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::error::{self, Error, Result};
-use super::extract::{must_be_json, parse, read, since};
+use super::extract::{Path, Query, must_be_json, parse, read, since};
 use super::replay::{BODY_BYTES_MAX, sent, stored};
+use super::runbooks::of_library;
 use crate::auth::Caller;
 use crate::backtest::{self, Backtest, Place, Progress};
 use crate::library::Package;
@@ -72,6 +75,45 @@ pub(super) async fn make(State(app): State<Arc<App>>, caller: Caller, request: R
     let body = Body::from_stream(lines);
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok(axum::response::IntoResponse::into_response((kind, body)))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BacktestsQuery {
+    /// Only of this runbook: name or its unique beginning.
+    runbook: Option<String>,
+}
+
+/// Backtests that are kept.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Backtests {
+    /// Each without its `targets` and `lines`.
+    #[schema(value_type = Vec<Object>)]
+    backtests: Vec<Value>,
+    /// Always absent: a few hundred are kept.
+    next_cursor: Option<String>,
+}
+
+/// Backtests, newest first, without their lines
+#[utoipa::path(get, path = "/v1/backtests", tag = "runbooks", params(BacktestsQuery), responses((status = 200, body = Backtests)))]
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Query(query): Query<BacktestsQuery>,
+) -> Result<Answer<Backtests>> {
+    let name = query.runbook.filter(|name| !name.is_empty());
+    let name = name.map(|name| app.library.name_of(&name)).transpose().map_err(of_library)?;
+    let backtests = app.store.backtests(name).await?.into_iter().map(|row| row.view).collect();
+    Ok(Answer(Backtests { backtests, next_cursor: None }))
+}
+
+/// One backtest
+#[utoipa::path(get, path = "/v1/backtests/{id}", tag = "runbooks", params(("id" = String, Path, description = "the whole id")),
+    responses((status = 200, body = Backtest)))]
+pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Answer<Value>> {
+    let row = app.store.backtest(&id).await?;
+    let unknown = || Error::not_found(format!("there is no backtest {id}"), "make one with `sandbook backtest`");
+    Ok(Answer(row.ok_or_else(unknown)?.view))
 }
 
 /// The answer's lines. Dropping them ends the backtest at its next episode.

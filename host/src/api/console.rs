@@ -3,8 +3,9 @@
 //! - `session`, `entry`: a token for a cookie, who is let in, and the word that only a session's own forms know
 //! - `client`: the pages' way to the API, in process: same routes, same roles, same audit
 //! - `frame`, `parts`: what every page has around it, and the pieces they are made of
-//! - `overview`, `alerts`, `runs`, `timeline`, `approvals`, `plans`, `runbooks`, `versions`, `drafts`, `schedules`, `brakes`,
-//!   `targets`, `audit`: one file per page
+//! - `similar`: what earlier incidents like one came to
+//! - `overview`, `alerts`, `runs`, `manual`, `timeline`, `approvals`, `plans`, `runbooks`, `versions`, `drafts`, `review`,
+//!   `backtests`, `schedules`, `grants`, `brakes`, `targets`, `audit`: one file per page
 //! - `acts`: every form; each calls one route of the API
 //!
 //! Whatever an alert, a container or a log said is text: maud escapes it and nothing is trusted as markup. Opening a page
@@ -21,18 +22,23 @@ mod acts;
 mod alerts;
 mod approvals;
 mod audit;
+mod backtests;
 mod brakes;
 mod client;
 mod drafts;
 mod entry;
 mod frame;
+mod grants;
+mod manual;
 mod overview;
 mod parts;
 mod plans;
+mod review;
 mod runbooks;
 mod runs;
 mod schedules;
 mod session;
+mod similar;
 mod targets;
 mod timeline;
 mod versions;
@@ -63,6 +69,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/alerts", get(alerts::list))
         .route("/alerts/{id}", get(alerts::show))
         .route("/runs", get(runs::list))
+        .route("/runs/new", get(manual::show))
         .route("/runs/{id}", get(runs::show))
         .route("/runs/{id}/cancel", post(acts::cancel))
         .route("/runs/{id}/resume", post(acts::resume))
@@ -78,8 +85,13 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/runbooks/{name}/stage", post(acts::set_stage))
         .route("/runbooks/{name}/rollback", post(acts::roll_back))
         .route("/runbooks/{name}/plan", post(acts::plan))
+        .route("/runbooks/{name}/runs", post(acts::start))
+        .route("/runbooks/{name}/review", get(review::show))
         .route("/schedules", get(schedules::list))
         .route("/drafts", get(drafts::list))
+        .route("/backtests", get(backtests::list).post(backtests::make))
+        .route("/backtests/{id}", get(backtests::show))
+        .route("/grants", get(grants::list).post(acts::grant))
         .route("/brakes", get(brakes::show))
         .route("/brakes/{id}/rearm", post(acts::rearm))
         .route("/pauses", post(acts::pause))

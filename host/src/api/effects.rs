@@ -5,6 +5,8 @@ use sandbook_core::effect::Effect;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::policy::schema::resources;
+
 /// One effect.
 #[derive(Serialize, ToSchema)]
 #[schema(as = EffectInfo)]
@@ -15,6 +17,8 @@ pub(super) struct EffectView {
     class: &'static str,
     /// The manifest must ask for it.
     needs_request: bool,
+    /// What a policy about it names.
+    on: &'static [&'static str],
     /// The operator has a say besides.
     needs_operator: bool,
     /// Wall time at the most.
@@ -37,6 +41,7 @@ pub(super) async fn list() -> Answer<Effects> {
         name: info.name,
         class: info.class.name(),
         needs_request: info.class.needs_request(),
+        on: resources(info.name),
         needs_operator: info.class.needs_operator(),
         deadline_ms: info.deadline_ms,
         output_bytes_max: info.output_bytes_max,

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use axum::Json as Answer;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Error, Result};
 use super::extract::{Path, Query};
 use super::runbooks::of_library;
+use crate::library::power;
 use crate::state::App;
 
 /// Bytes of a text that is shown; a larger one is no text that anybody reviews.
@@ -36,6 +38,9 @@ pub(super) struct Files {
     name: String,
     version: String,
     digest: String,
+    /// The most it can do, whatever anybody grants; derived from its manifest, to which the gate holds its code.
+    #[schema(value_type = Object)]
+    power: Value,
     files: Vec<FileView>,
     /// Always absent: a package has few files.
     next_cursor: Option<String>,
@@ -49,7 +54,7 @@ pub(super) struct FilesQuery {
     digest: Option<String>,
 }
 
-/// Files of a version, by name, with their texts
+/// Files of a version, by name, with their texts, and the most it can do
 #[utoipa::path(get, path = "/v1/runbooks/{name}/files", tag = "runbooks",
     params(("name" = String, Path, description = "name or its unique beginning"), FilesQuery), responses((status = 200, body = Files)))]
 pub(super) async fn list(
@@ -70,6 +75,7 @@ pub(super) async fn list(
         name: standing.name,
         version: standing.version,
         digest: standing.digest,
+        power: serde_json::to_value(power::of(&package.manifest)).map_err(|error| Error::defect(&error))?,
         files,
         next_cursor: None,
     }))

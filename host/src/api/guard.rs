@@ -38,7 +38,7 @@ const OWN_BODY_MAX: usize = 1 << 20;
 /// Where probes look; it counts for nobody.
 const HEALTH: &str = "/health";
 /// Paths that may take longer.
-const SLOW: [&str; 9] = [
+const SLOW: [&str; 10] = [
     "/v1/runbooks",
     "/v1/backup",
     "/v1/plans",
@@ -46,6 +46,8 @@ const SLOW: [&str; 9] = [
     "/v1/backtests",
     "/v1/runbooks/generate",
     "/v1/ask",
+    // One of its tools is the line before.
+    "/mcp",
     "/runs/{id}/replay",
     "/runbooks/{name}/plan",
 ];
@@ -231,8 +233,9 @@ pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, nex
     if access != Some(Access::Open) {
         match known(&app, request.method(), request.headers(), access) {
             Ok(caller) => {
-                let path = request.extensions().get::<MatchedPath>();
-                let may = in_person(&caller, request.method(), path).and_then(|()| within_rate(&request, &caller));
+                let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+                let may =
+                    in_person(&caller, request.method().as_str(), path).and_then(|()| within_rate(&request, &caller));
                 if let Err(error) = may {
                     return error.into_response();
                 }
@@ -270,8 +273,8 @@ fn known(app: &App, method: &Method, headers: &HeaderMap, access: Option<Access>
 }
 
 /// Refuses an agent what a person answers for.
-fn in_person(caller: &Caller, method: &Method, path: Option<&MatchedPath>) -> Result<(), Error> {
-    if !caller.agent || !path.is_some_and(|path| needs_person(method.as_str(), path.as_str())) {
+pub(super) fn in_person(caller: &Caller, method: &str, path: &str) -> Result<(), Error> {
+    if !caller.agent || !needs_person(method, path) {
         return Ok(());
     }
     let message = format!("the token `{}` is an agent's, and this is for a person to do", caller.name);

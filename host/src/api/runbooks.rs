@@ -57,6 +57,8 @@ pub(super) struct RunbookView {
     subjects: Option<Vec<SubjectView>>,
     /// When it got its stage.
     since: Time,
+    /// Its versions in stage draft: they wait for a person to read them.
+    drafts: usize,
     /// When its schedule is due next; absent without one.
     next_fire: Option<Time>,
     /// Why, if somebody gave it.
@@ -206,6 +208,13 @@ fn by_subject(tallies: &[Tally]) -> Vec<SubjectView> {
     judged.into_iter().take(SUBJECTS_MAX).map(view).collect()
 }
 
+/// Versions in stage draft, of one runbook or of all.
+pub(super) fn drafts(app: &App, name: Option<&str>) -> usize {
+    let standings = app.library.standings();
+    let own = standings.iter().filter(|standing| name.is_none_or(|name| standing.name == name));
+    own.filter(|standing| standing.stage == Stage::Draft).count()
+}
+
 async fn view(app: &App, standing: Standing, figures: Figures, whole: Option<Vec<SubjectView>>) -> Result<RunbookView> {
     let package = app.library.package_by_digest(&standing.digest).await.map_err(of_library)?;
     let manifest = package.as_ref().map(|package| &package.manifest);
@@ -214,6 +223,7 @@ async fn view(app: &App, standing: Standing, figures: Figures, whole: Option<Vec
         requests: manifest.map(|manifest| manifest.requests.clone()).unwrap_or_default(),
         next_fire: app.schedules.coming().get(&standing.name).copied().map(Time),
         manifest: manifest.filter(|_| whole.is_some()).and_then(|manifest| serde_json::to_value(manifest).ok()),
+        drafts: drafts(app, Some(&standing.name)),
         name: standing.name,
         version: standing.version,
         digest: standing.digest,

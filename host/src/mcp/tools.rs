@@ -151,6 +151,18 @@ pub const TOOLS: &[Tool] = &[
         "What a run looked at, found, attached as evidence, decided and changed, in order.",
         &[RUN],
     ),
+    look(
+        "explain",
+        "/v1/runs/{id}/explanation",
+        "What happened in a run, in plain sentences, each with the records it comes from.",
+        &[RUN],
+    ),
+    look(
+        "similar",
+        "/v1/alerts/{id}/similar",
+        "Earlier incidents like an alert's, what was done about them, and whether it helped.",
+        &[needed("episode", Kind::Text, "the alert's episode", Place::Path("id")), LIMIT],
+    ),
     look("runbooks", "/v1/runbooks", "Runbooks with stage, success rate and what they ask for.", &[]),
     look("runbook", "/v1/runbooks/{name}", "One runbook with its versions.", &[RUNBOOK]),
     look("targets", "/v1/targets", "Hosts and containers a runbook can be about, with their state.", &[]),
@@ -184,6 +196,29 @@ pub const TOOLS: &[Tool] = &[
         method: "POST",
         route: "/v1/plans",
         changes: false,
+    },
+    Tool {
+        name: "ask",
+        about: "A sentence about what is to be done, on what. Answers with a plan that a person can apply, a question, or a \
+                refusal. Changes nothing; needs an author's token and a configured model.",
+        arguments: &[needed("sentence", Kind::Text, "such as: restart web-1 if it is unhealthy", Place::Field)],
+        method: "POST",
+        route: "/v1/ask",
+        changes: true,
+    },
+    Tool {
+        name: "generate",
+        about: "Lets the daemon's own model draft a runbook: checked, rehearsed, planned, and kept as a draft that sees no \
+                alert until a person promotes it.",
+        arguments: &[
+            optional("description", Kind::Text, "what it is to do, in a sentence or a few", Place::Field),
+            optional("prose", Kind::Text, "a runbook people follow by hand, in Markdown", Place::Field),
+            optional("run", Kind::Text, "id of a run to learn from", Place::Field),
+            EPISODE,
+        ],
+        method: "POST",
+        route: "/v1/runbooks/generate",
+        changes: true,
     },
     Tool {
         name: "propose",

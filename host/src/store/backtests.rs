@@ -43,6 +43,22 @@ pub(super) fn newest(sql: &Connection, digest: &str) -> Result<Option<BacktestRo
     Ok(statement.query_row([digest], row).optional()?)
 }
 
+/// See [`super::Store::backtests`].
+pub(super) fn list(sql: &Connection, runbook: Option<&str>) -> Result<Vec<BacktestRow>> {
+    let mut statement = sql.prepare_cached(
+        "SELECT id, runbook, digest, by, at, json_remove(view, '$.lines', '$.targets') AS view FROM backtests \
+         WHERE ?1 IS NULL OR runbook = ?1 ORDER BY at DESC, id DESC",
+    )?;
+    let rows = statement.query_map([runbook], row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// See [`super::Store::backtest`].
+pub(super) fn get(sql: &Connection, id: &str) -> Result<Option<BacktestRow>> {
+    let mut statement = sql.prepare_cached("SELECT * FROM backtests WHERE id = ?1")?;
+    Ok(statement.query_row([id], row).optional()?)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -58,7 +74,7 @@ mod tests {
             digest: digest.to_owned(),
             by: "dana".to_owned(),
             at: number,
-            view: json!({ "number": number }),
+            view: json!({ "number": number, "lines": [1, 2, 3] }),
         };
         assert_eq!(store.newest_backtest("sha256:a").await.expect("readable"), None);
         store.put_backtest(one(1, "sha256:old")).await.expect("kept");
@@ -67,5 +83,10 @@ mod tests {
         }
         assert_eq!(store.newest_backtest("sha256:a").await.expect("readable"), Some(one(202, "sha256:a")));
         assert_eq!(store.newest_backtest("sha256:old").await.expect("readable"), None, "only so many are kept");
+        let all = store.backtests(None).await.expect("readable");
+        assert_eq!((all.len(), all[0].view["number"].as_u64(), all[0].view.get("lines")), (200, Some(202), None));
+        assert!(store.backtests(Some("other".to_owned())).await.expect("readable").is_empty());
+        assert_eq!(store.backtest("t_0202").await.expect("readable"), Some(one(202, "sha256:a")), "whole");
+        assert_eq!(store.backtest("t_0001").await.expect("readable"), None);
     }
 }

@@ -326,6 +326,13 @@ impl Store for Sqlite {
         let digest = digest.to_owned();
         self.readers.read(move |sql| backtests::newest(sql, &digest)).boxed()
     }
+    fn backtests(&self, runbook: Option<String>) -> Answer<'_, Vec<BacktestRow>> {
+        self.readers.read(move |sql| backtests::list(sql, runbook.as_deref())).boxed()
+    }
+    fn backtest(&self, id: &str) -> Answer<'_, Option<BacktestRow>> {
+        let id = id.to_owned();
+        self.readers.read(move |sql| backtests::get(sql, &id)).boxed()
+    }
     fn apply_plan(&self, id: &str, run: NewRun) -> Answer<'_, bool> {
         let id = id.to_owned();
         self.write(move |tx| plans::apply(tx, &id, &run)).boxed()

@@ -15,11 +15,14 @@ use sandbook_tests::wait;
 use serde_json::{Value, json};
 
 /// A question is put, a run ends: seconds, and more on a loaded machine.
-const SOON: Duration = Duration::from_secs(60);
+pub(super) const SOON: Duration = Duration::from_secs(60);
 /// Everything that changes asks a person first.
-const ASK: &str = "@id(\"ask-first\") @approval(\"ask\") permit (principal, action in Action::\"mutate\", resource);";
+pub(super) const ASK: &str =
+    "@id(\"ask-first\") @approval(\"ask\") permit (principal, action in Action::\"mutate\", resource);";
 /// A viewer, for what only looks.
 const VIEWER: &str = "[policy]\ndirs = [\"./policy\"]\n[auth.tokens.eve]\nrole = \"viewer\"\nperson = \"eve\"\ntoken_file = \"./secrets/eve\"\n";
+/// A policy whose reason wants to be markup, about a runbook that is not there.
+const REASON: &str = "@id(\"words\") @reason(\"<script>window.owned = 1</script>\") forbid (principal == Runbook::\"nobody\", action, resource);";
 const VIEWER_TOKEN: &str = "a-viewer-token-that-only-this-test-knows-0002";
 /// Texts that want to be markup, one for each way out of a text, an attribute, a style, an address or a script.
 const HOSTILE: [&str; 8] = [
@@ -34,7 +37,10 @@ const HOSTILE: [&str; 8] = [
 ];
 
 fn daemon(docker: Option<&Dockerd>) -> Daemon {
-    let setup = Setup::with(VIEWER).file("policy/ask.cedar", ASK).file("secrets/eve", VIEWER_TOKEN);
+    let setup = Setup::with(VIEWER)
+        .file("policy/ask.cedar", ASK)
+        .file("policy/reason.cedar", REASON)
+        .file("secrets/eve", VIEWER_TOKEN);
     Daemon::start(match docker {
         Some(docker) => setup.docker(&docker.endpoint()),
         None => setup,
@@ -49,14 +55,14 @@ fn asking() -> Package {
     Package::rhai("asks-a-person", Asks::default(), script)
 }
 
-fn log_in(browser: &Browser, token: &str) {
+pub(super) fn log_in(browser: &Browser, token: &str) {
     browser.go("/");
     browser.write("#token", token.trim());
     browser.press("Log in");
     browser.await_text("Log out");
 }
 
-fn question(daemon: &Daemon) -> Value {
+pub(super) fn question(daemon: &Daemon) -> Value {
     wait::until(
         "a question",
         SOON,
@@ -68,7 +74,7 @@ fn question(daemon: &Daemon) -> Value {
     )
 }
 
-fn id<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(super) fn id<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value}"))
 }
 
@@ -188,10 +194,14 @@ fn hostile(docker: &Dockerd) -> (Daemon, Vec<String>) {
         "/",
         "/alerts",
         "/runs",
+        "/runs/new?runbook=evil-draft",
         "/approvals",
         "/runbooks",
         "/runbooks/evil-words",
         "/runbooks/evil-words/diff",
+        "/runbooks/evil-draft/review",
+        "/drafts",
+        "/grants",
         "/brakes",
         "/targets",
         "/audit",
@@ -202,8 +212,28 @@ fn hostile(docker: &Dockerd) -> (Daemon, Vec<String>) {
         format!("/runs/{run}"),
         format!("/runs/{ended}"),
         format!("/approvals/{}", id(&asked, "id")),
+        format!("/backtests/{}", backtest_of_a_draft(&daemon, &all)),
     ]);
     (daemon, pages)
+}
+
+/// A draft whose every word wants to be markup, and what it would have done about the alert: its backtest.
+fn backtest_of_a_draft(daemon: &Daemon, all: &str) -> String {
+    let words = json!(format!("{} {}", HOSTILE[1], HOSTILE[3]));
+    let manifest = format!(
+        "name = \"evil-draft\"\nversion = \"1.0.0\"\nsummary = {words}\n[[trigger]]\nalert = [{}]\n[target]\nkind = \"none\"\n\
+         [parameters.x]\ntype = \"text\"\ndefault = {words}\nsummary = {words}\n",
+        json!(all)
+    );
+    let script = format!("fn run(input) {{ fixed({words}) }}");
+    let draft = Package::tar("evil-draft", &[("runbook.toml", manifest.as_bytes()), ("main.rhai", script.as_bytes())]);
+    let headers = [("content-type", draft.content_type)];
+    let sent = daemon.api().send("POST", "/v1/runbooks?stage=draft", &headers, draft.bytes).expect("an answer");
+    sent.expect(201);
+    let told = daemon.api().post("/v1/backtests", &json!({"runbook": "evil-draft"})).expect(200).text();
+    let last: Value = serde_json::from_str(told.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(last["backtest"]["totals"]["matched"], 1, "{last}");
+    id(&last["backtest"], "backtest").to_owned()
 }
 
 #[test]
@@ -246,7 +276,8 @@ fn no_page_has_a_barrier() {
     daemon.cli(&["promote", "restart-unhealthy", "ask", "--reason", "so that a plan has something to say"]).expect(0);
     let plan = daemon.api().post("/v1/runbooks/restart-unhealthy/plan", &json!({"target": "evil"})).expect(200).json();
     pages.extend(
-        ["/plans", "/drafts", "/schedules", "/stop", "/approvals?all=true", "/runs?state=failed"].map(str::to_owned),
+        ["/plans", "/runs/new", "/backtests", "/schedules", "/stop", "/approvals?all=true", "/runs?state=failed"]
+            .map(str::to_owned),
     );
     pages.push(format!("/plans/{}", id(&plan, "plan")));
     daemon.api().post("/v1/stop", &json!({"reason": "so that its banner is looked at, too"})).expect(200);
@@ -283,7 +314,12 @@ fn without_scripts_everything_is_read_and_decided() {
         "/plans",
         "/runbooks",
         "/runbooks/asks-a-person",
+        "/runbooks/asks-a-person/review",
+        "/runs/new?runbook=asks-a-person",
         "/drafts",
+        "/backtests",
+        "/schedules",
+        "/grants",
         "/brakes",
         "/targets",
         "/audit",

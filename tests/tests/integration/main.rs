@@ -28,12 +28,14 @@
 //!
 //! Deliberately not here: anything that links the daemon.
 
+mod agents;
 mod alertmanager;
 mod authoring;
 mod bad_input;
 mod brakes;
 mod catalogue;
 mod choice;
+mod clicking;
 mod closing;
 mod console;
 mod demo;

@@ -3,17 +3,17 @@
 //!
 //! Deliberately not here: bounds of slow and of many clients, see the listener's own tests.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
+use sandbook_tests::agent::{Agent as _, Pipe};
 use sandbook_tests::certs::{Ca, Pair};
 use sandbook_tests::daemon::{Daemon, Ran, Setup, binary};
 use sandbook_tests::monitoring::{Alertmanager, Files, Ports};
 use sandbook_tests::process::free_port;
 use sandbook_tests::wait;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// A debug build compiles its interpreter at the first start.
 const UP_WITHIN: Duration = Duration::from_secs(120);
@@ -161,44 +161,23 @@ fn commands_and_alertmanager_come_with_certificates_and_renewed_files_are_taken_
 #[test]
 fn an_agent_speaks_through_a_pipe_and_is_held_to_its_token() {
     let bench = Bench::start();
-    let mut child = Command::new(binary())
-        .args(["mcp", "--server", &bench.url(), "--token", AGENT_TOKEN])
-        .env("SANDBOOK_CA", bench.ca.file())
-        .env("SANDBOOK_CERT", &bench.client.cert)
-        .env("SANDBOOK_KEY", &bench.client.key)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mut to = child.stdin.take().expect("a pipe");
-    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    let mut number = 0;
-    let mut ask = |method: &str, params: Value| -> Value {
-        number += 1;
-        let message = json!({"jsonrpc": "2.0", "id": number, "method": method, "params": params});
-        writeln!(to, "{message}").expect("it listens");
-        let line = lines.next().expect("an answer").expect("text");
-        let answer: Value = serde_json::from_str(&line).expect("standard output is the protocol's alone");
-        assert_eq!(answer["id"], number, "{answer}");
-        if method == "initialize" {
-            writeln!(to, "{}", json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).expect("it listens");
-        }
-        answer["result"].clone()
-    };
-    let me =
-        json!({"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}});
-    let hello = ask("initialize", me);
+    let mut agent = Pipe::start(
+        Command::new(binary())
+            .args(["mcp", "--server", &bench.url(), "--token", AGENT_TOKEN])
+            .env("SANDBOOK_CA", bench.ca.file())
+            .env("SANDBOOK_CERT", &bench.client.cert)
+            .env("SANDBOOK_KEY", &bench.client.key),
+    );
+    let hello = agent.greet();
     assert_eq!(hello["serverInfo"]["name"], "sandbook", "{hello}");
     assert!(hello["instructions"].as_str().is_some_and(|said| said.contains("for people")), "{hello}");
-    let tools = ask("tools/list", json!({}));
+    let tools = agent.ask("tools/list", json!({}));
     let names: Vec<&str> =
         tools["tools"].as_array().expect("tools").iter().filter_map(|tool| tool["name"].as_str()).collect();
     assert!(names.contains(&"plan") && !names.iter().any(|name| name.contains("approve")), "{names:?}");
-    let status = ask("tools/call", json!({"name": "status", "arguments": {}}));
-    assert_eq!(status["isError"], false, "{status}");
-    let start = json!({"name": "start_run", "arguments": {"runbook": "restart-unhealthy", "reason": "may I?"}});
-    let refused = ask("tools/call", start);
-    assert!(refused["isError"] == true && refused.to_string().contains("SB0105"), "{refused}");
-    drop(to);
-    assert!(child.wait().expect("our child").success(), "it ends with its input");
+    let (failed, status) = agent.call("status", json!({}));
+    assert!(!failed, "{status}");
+    let (failed, refused) = agent.call("start_run", json!({"runbook": "restart-unhealthy", "reason": "may I?"}));
+    assert!(failed && refused.contains("SB0105"), "{refused}");
+    assert!(agent.end().success(), "it ends with its input");
 }

@@ -185,6 +185,8 @@ impl Store for SimStore {
         plan(id: &str) -> Option<PlanRow>;
         plans(limit: u32, cursor: Option<String>) -> (Vec<PlanRow>, Option<String>);
         newest_backtest(digest: &str) -> Option<BacktestRow>;
+        backtests(runbook: Option<String>) -> Vec<BacktestRow>;
+        backtest(id: &str) -> Option<BacktestRow>;
         llm_spent(window: LlmWindow) -> LlmSpent;
         pending_verifications() -> Vec<RunRow>;
         tallies(since: u64, runbook: Option<String>) -> Vec<Tally>;

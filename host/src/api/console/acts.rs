@@ -8,7 +8,9 @@ use axum::http::Method;
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::client::query;
 use super::frame::{Refused, go};
+use super::manual::PARAMETER;
 use super::session::OwnForm;
 use super::visit::Visit;
 use crate::api::error::Error;
@@ -19,7 +21,7 @@ use crate::cli::text::field;
 type Done = Result<Response, Refused>;
 
 /// A field of a form, empty when it is not there.
-fn sent(fields: &BTreeMap<String, String>, name: &str) -> String {
+pub(super) fn sent(fields: &BTreeMap<String, String>, name: &str) -> String {
     fields.get(name).map(|value| value.trim().to_owned()).unwrap_or_default()
 }
 
@@ -80,12 +82,40 @@ pub(super) async fn roll_back(visit: Visit, Path(name): Path<String>, form: OwnF
     Ok(go(&format!("/runbooks/{}", segment(&name)), None))
 }
 
+/// Parameters that were filled in; what was not has its default.
+fn parameters(fields: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
+    let named = fields.iter().filter_map(|(name, text)| Some((name.strip_prefix(PARAMETER)?, text.trim())));
+    named.filter(|(_, text)| !text.is_empty()).collect()
+}
+
+/// `POST /runbooks/{name}/runs`
+pub(super) async fn start(visit: Visit, Path(name): Path<String>, form: OwnForm) -> Done {
+    let fields = &form.fields;
+    let body = json!({
+        "target": given(fields, "target"), "parameters": parameters(fields), "reason": sent(fields, "reason"),
+    });
+    let started = visit.send(Method::POST, &format!("/v1/runbooks/{}/runs", segment(&name)), Some(body)).await?;
+    Ok(go(&format!("/runs/{}", segment(&field(&started, "run"))), None))
+}
+
+/// `POST /grants`
+pub(super) async fn grant(visit: Visit, form: OwnForm) -> Done {
+    let fields = &form.fields;
+    let body = json!({
+        "runbook": sent(fields, "runbook"), "effect": sent(fields, "effect"), "container": given(fields, "container"),
+        "service": given(fields, "service"), "host": given(fields, "host"), "limit": given(fields, "limit"),
+        "ask": fields.contains_key("ask"),
+    });
+    visit.send(Method::POST, "/v1/grants", Some(body)).await?;
+    Ok(go(&query("/grants", &[("runbook", &sent(fields, "runbook"))]), None))
+}
+
 /// `POST /runbooks/{name}/plan`
 pub(super) async fn plan(visit: Visit, Path(name): Path<String>, form: OwnForm) -> Done {
     let fields = &form.fields;
     let body = json!({
         "target": given(fields, "target"), "digest": given(fields, "digest"), "episode": given(fields, "episode"),
-        "to_apply": fields.contains_key("to_apply"),
+        "to_apply": fields.contains_key("to_apply"), "parameters": parameters(fields),
     });
     let plan = visit.send(Method::POST, &format!("/v1/runbooks/{}/plan", segment(&name)), Some(body)).await?;
     Ok(go(&format!("/plans/{}", segment(&field(&plan, "plan"))), None))

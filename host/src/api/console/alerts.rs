@@ -2,14 +2,19 @@
 //!
 //! Deliberately not here: matching. The page shows what the intake wrote down.
 
+use std::collections::BTreeMap;
+
 use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::client::query;
 use super::frame::{Place, Refused};
 use super::parts::{ROWS, badge, badge_of, facts, items, link, nothing, pages, plain, said, table, when};
+use super::runs::{came_to, table_of};
+use super::similar;
 use super::visit::Visit;
 use crate::api::extract::{Path, Query};
 use crate::cli::client::segment;
@@ -17,6 +22,9 @@ use crate::cli::text::{count, field};
 
 /// Labels on a card: what names the thing.
 const LABELS_SHOWN: usize = 4;
+
+/// Runs shown of one alert.
+const RUNS: &str = "20";
 
 /// What the list is narrowed to.
 #[derive(Default, Deserialize)]
@@ -81,8 +89,8 @@ fn labels(episode: &Value, most: usize) -> Markup {
     html! { @for name in shown { span class="label" { (name) "=" (said(&episode["labels"], name)) } " " } }
 }
 
-/// An episode on the overview: what fires, and what was done about it.
-pub(super) fn episode_card(episode: &Value, now: Timestamp) -> Markup {
+/// An episode on the overview: what fires, and what its newest run did about it.
+pub(super) fn episode_card(episode: &Value, done: Option<&Value>, now: Timestamp) -> Markup {
     let summary = said(&episode["annotations"], "summary");
     html! {
         article class="card bad" {
@@ -90,14 +98,55 @@ pub(super) fn episode_card(episode: &Value, now: Timestamp) -> Markup {
             @if !summary.is_empty() { p { (summary) } }
             p class="quiet" { (labels(episode, LABELS_SHOWN)) " first heard " (when(&episode["first_heard"], now)) }
             p { (came_of(episode)) }
-            p { (runs(episode)) }
+            @match done {
+                Some(run) => p {
+                    (link("/runs", &field(run, "run"), &field(run, "runbook"))) " " (came_to(run)) " " (badge(&field(run, "verification"))) " "
+                    (said(run, "sentence"))
+                },
+                None => p { (runs(episode)) },
+            }
         }
     }
+}
+
+/// Kinds of alerts in a table of many.
+const KINDS_MAX: usize = 20;
+
+/// Many episodes by the name of their alert, the most frequent first: how many fire, how many a run is about, and what came
+/// of the newest.
+pub(super) fn kinds(episodes: &[Value], now: Timestamp) -> Markup {
+    let mut kinds: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+    for episode in episodes {
+        kinds.entry(field(episode, "name")).or_default().push(episode);
+    }
+    let mut kinds: Vec<(String, Vec<&Value>)> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, episodes)| std::cmp::Reverse(episodes.len()));
+    let more = kinds.len().saturating_sub(KINDS_MAX);
+    let rows: Vec<Vec<Markup>> = kinds.iter().take(KINDS_MAX).filter_map(|(name, all)| kind(name, all, now)).collect();
+    html! {
+        (table("Alerts that fire, by name", &["Alert", "Firing", "With a run", "What came of the newest", "Newest"], &rows))
+        @if more > 0 { p class="quiet" { "… and " (more) " more names" } }
+    }
+}
+
+fn kind(name: &str, episodes: &[&Value], now: Timestamp) -> Option<Vec<Markup>> {
+    let newest = episodes.first()?;
+    let with_run = episodes.iter().filter(|episode| !items(episode, "runs").is_empty()).count();
+    Some(vec![
+        html! { (link("/alerts", &field(newest, "episode"), name)) " " (badge("firing")) },
+        html! { (episodes.len()) },
+        html! { (with_run) },
+        html! { (came_of(newest)) " " (runs(newest)) },
+        when(&newest["first_heard"], now),
+    ])
 }
 
 /// `GET /alerts/{id}`
 pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Refused> {
     let episode = visit.get(&format!("/v1/alerts/{}", segment(&id)), &[]).await?;
+    let path = format!("/v1/alerts/{}/similar", segment(&field(&episode, "episode")));
+    let done = visit.get("/v1/runs", &[("episode", &field(&episode, "episode")), ("limit", RUNS)]).await?;
+    let similar = visit.get(&path, &[("limit", similar::WANTED)]).await?;
     let body = html! {
         p class="quiet" { a href="/alerts" { "Alerts" } " / " (said(&episode, "episode")) }
         h1 { (said(&episode, "name")) " " (badge(&field(&episode, "state"))) }
@@ -111,6 +160,14 @@ pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
             ("fingerprint", html! { code { (said(&episode, "fingerprint")) } }),
             ("runs", runs(&episode)),
         ]))
+        @if !items(&done, "runs").is_empty() {
+            section aria-labelledby="done" {
+                h2 id="done" { "What was done about it" }
+                (table_of(items(&done, "runs"), visit.now))
+            }
+        }
+        @if visit.may("POST", "/v1/runbooks/{name}/plan") { p { a class="button" href=(query("/runs/new", &[("episode", &field(&episode, "episode"))])) { "Start a runbook about it by hand" } } }
+        (similar::section(&similar, visit.now))
         (matched(&episode["matched"]))
         div class="columns" {
             section { h2 { "Labels" } (pairs("Labels", &episode["labels"])) }

@@ -52,14 +52,16 @@ pub(super) enum Place {
     Plans,
     Runbooks,
     Drafts,
+    Backtests,
     Schedules,
+    Grants,
     Brakes,
     Targets,
     Audit,
 }
 
 impl Place {
-    const ALL: [Place; 11] = [
+    const ALL: [Place; 13] = [
         Place::Overview,
         Place::Alerts,
         Place::Runs,
@@ -67,7 +69,9 @@ impl Place {
         Place::Plans,
         Place::Runbooks,
         Place::Drafts,
+        Place::Backtests,
         Place::Schedules,
+        Place::Grants,
         Place::Brakes,
         Place::Targets,
         Place::Audit,
@@ -82,7 +86,9 @@ impl Place {
             Place::Plans => ("/plans", "Plans"),
             Place::Runbooks => ("/runbooks", "Runbooks"),
             Place::Drafts => ("/drafts", "Drafts"),
+            Place::Backtests => ("/backtests", "Backtests"),
             Place::Schedules => ("/schedules", "Schedules"),
+            Place::Grants => ("/grants", "Grants"),
             Place::Brakes => ("/brakes", "Brakes"),
             Place::Targets => ("/targets", "Targets"),
             Place::Audit => ("/audit", "Audit"),
@@ -96,7 +102,22 @@ pub(super) struct Surroundings<'a> {
     pub(super) place: Place,
     /// Open ones.
     pub(super) questions: usize,
+    /// Versions that wait to be read.
+    pub(super) drafts: usize,
     pub(super) stopped: bool,
+}
+
+impl Surroundings<'_> {
+    /// How much waits for a person at a place, and what the number means.
+    fn waiting(&self, place: Place) -> (usize, &'static str) {
+        if place == Place::Approvals {
+            (self.questions, "open")
+        } else if place == Place::Drafts {
+            (self.drafts, "to be read")
+        } else {
+            (0, "")
+        }
+    }
 }
 
 /// A page; without surroundings nobody is logged in.
@@ -142,9 +163,8 @@ fn bar(around: &Surroundings<'_>) -> Markup {
                         li {
                             a href=(href) aria-current=[here] {
                                 (word)
-                                @if place == Place::Approvals && around.questions > 0 {
-                                    " " span class="count" { (around.questions) span class="hidden" { " open" } }
-                                }
+                                @let (count, means) = around.waiting(place);
+                                @if count > 0 { " " span class="count" { (count) span class="hidden" { " " (means) } } }
                             }
                         }
                     }

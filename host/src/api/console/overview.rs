@@ -6,15 +6,18 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::alerts::episode_card;
+use super::alerts::{episode_card, kinds};
 use super::frame::{Place, Refused};
 use super::parts::{badge, badge_of, items, link, nothing, on, plain, said, span_ms, when};
 use super::runs::table_of;
 use super::visit::Visit;
+use crate::cli::client::segment;
 use crate::cli::text::{field, took};
 
 /// Episodes shown: more than these at once are one fault, and their page lists them.
 const EPISODES: &str = "12";
+/// Episodes looked through when there are more.
+const MANY: &str = "200";
 /// Runs shown.
 const RUNS: &str = "10";
 /// Runs that need a person, of each kind.
@@ -24,19 +27,28 @@ const LEFT: &str = "20";
 pub(super) async fn show(visit: Visit) -> Result<Response, Refused> {
     let status = visit.get("/status", &[]).await?;
     let firing = visit.get("/v1/alerts", &[("open", "true"), ("limit", EPISODES)]).await?;
+    // More than fit: what they have in common says more than the newest dozen.
+    let many = match firing["next_cursor"].is_null() {
+        true => None,
+        false => Some(visit.get("/v1/alerts", &[("open", "true"), ("limit", MANY)]).await?),
+    };
+    let mut done = Vec::new();
+    for episode in items(&firing, "alerts").iter().take_while(|_| many.is_none()) {
+        done.push(newest_run(&visit, episode).await?);
+    }
     let runs = visit.get("/v1/runs", &[("limit", RUNS)]).await?;
     let left = visit.get("/v1/runs", &[("state", "needs-attention"), ("limit", LEFT)]).await?;
     let questions = visit.get("/v1/approvals", &[]).await?;
     let body = html! {
-        h1 { (headline(&status, &firing, &left, &questions)) }
+        h1 { (headline(&status, many.as_ref().unwrap_or(&firing), &left, &questions)) }
         (people(&visit, &status, &left, &questions))
         section aria-labelledby="fire" {
             h2 id="fire" { "On fire" }
-            @if items(&firing, "alerts").is_empty() { (nothing("No alert is firing.")) }
-            @else {
-                div class="cards" { @for episode in items(&firing, "alerts") { (episode_card(episode, visit.now)) } }
-                @if !firing["next_cursor"].is_null() { p { a href="/alerts?open=true" { "All alerts that fire" } } }
-            }
+            @if let Some(many) = &many {
+                (kinds(items(many, "alerts"), visit.now))
+                p { a href="/alerts?open=true" { "All alerts that fire" } @if !many["next_cursor"].is_null() { span class="quiet" { " (counted are the newest " (MANY) ")" } } }
+            } @else if items(&firing, "alerts").is_empty() { (nothing("No alert is firing.")) }
+            @else { div class="cards" { @for (episode, run) in items(&firing, "alerts").iter().zip(&done) { (episode_card(episode, run.as_ref(), visit.now)) } } }
         }
         section aria-labelledby="recent" {
             h2 id="recent" { "What was done" }
@@ -46,6 +58,14 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Refused> {
         (health(&visit, &status))
     };
     visit.page(Place::Overview, "Overview", &body).await
+}
+
+/// What was done about an episode last.
+async fn newest_run(visit: &Visit, episode: &Value) -> Result<Option<Value>, Refused> {
+    match items(episode, "runs").last() {
+        Some(run) => Ok(Some(visit.get(&format!("/v1/runs/{}", segment(&field(run, "run"))), &[]).await?)),
+        None => Ok(None),
+    }
 }
 
 /// The one sentence for somebody who has just been woken.
@@ -131,7 +151,7 @@ fn health(visit: &Visit, status: &Value) -> Markup {
                     li { span { "Watchdog" } (badge(&field(&status["watchdog"], "status"))) span class="quiet" { (when(&status["watchdog"]["last_heard"], visit.now)) } }
                 }
                 li { span { "Policy" } (badge(if status["policy"]["ok"] == true { "ok" } else { "broken" })) }
-                li { span { "Model" } (badge_of(if llm == "ok" { "configured" } else { "none, and none is needed" }, "calm")) span class="quiet" { (said(&status["llm"], "model")) } }
+                li { span { "Model" } (badge_of(if llm == "ok" { "configured" } else { "none, and none is needed" }, "calm")) span class="quiet" { (said(&status["llm"], "model")) (spent(&status["llm"])) } }
                 li { span { "Queue" } span { (said(&status["queue"], "length")) " of " (said(&status["queue"], "capacity")) } }
                 @if let Some(mean) = mean("time_to_first_effect") { li { span { "First effect" } span { (mean) } } }
                 @if let Some(mean) = mean("mttr") { li { span { "Time to repair" } span { (mean) } } }
@@ -140,5 +160,30 @@ fn health(visit: &Visit, status: &Value) -> Markup {
             @for warning in items(status, "warnings").iter().filter_map(Value::as_str) { p class="note" { (plain(warning)) } }
             @for broken in items(status, "broken") { p class="note" { "The package in " code { (said(broken, "folder")) } " cannot be used; " code { "sandbook check" } " says why." } }
         }
+    }
+}
+
+/// What the model took of its budgets, those that have a bound.
+fn spent(llm: &Value) -> String {
+    let one = |window: &str, figure: &str| {
+        let figures = &llm[window][figure];
+        let most = figures["most"].as_f64()?;
+        Some(format!(" · {} of {most} {figure} this {window}", figures["used"].as_f64().unwrap_or(0.0)))
+    };
+    let pairs = [("hour", "calls"), ("day", "calls"), ("day", "tokens"), ("day", "money")];
+    pairs.iter().filter_map(|(window, figure)| one(window, figure)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn budgets_are_shown_where_there_are_any() {
+        let llm = json!({"hour": {"calls": {"used": 3, "most": 60}}, "day": {"money": {"used": 0.25, "most": 2.0}}});
+        assert_eq!(spent(&llm), " · 3 of 60 calls this hour · 0.25 of 2 money this day");
+        assert_eq!(spent(&Value::Null), "");
     }
 }

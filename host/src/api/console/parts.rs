@@ -134,7 +134,7 @@ pub(super) fn table(caption: &str, heads: &[&str], rows: &[Vec<Markup>]) -> Mark
                 @for row in rows {
                     tr role="row" {
                         @for (cell, head) in row.iter().zip(heads) {
-                            td role="cell" data-label=(head) class=[cell.0.is_empty().then_some("nothing")] { (cell) }
+                            td role="cell" data-label=(head) class=[cell.0.is_empty().then_some("nothing")] { div { (cell) } }
                         }
                     }
                 }

@@ -60,7 +60,7 @@ fn row(visit: &Visit, plan: &Value) -> Vec<Markup> {
 }
 
 /// What it would do, counted.
-fn summary(summary: &Value) -> String {
+pub(super) fn summary(summary: &Value) -> String {
     let kinds =
         [("changes", "change"), ("asks", "question"), ("tells", "message"), ("refused", "refusal"), ("reads", "read")];
     let parts: Vec<String> = kinds

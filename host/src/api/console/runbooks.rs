@@ -7,12 +7,13 @@ use maud::{Markup, html};
 use sandbook_core::run::Stage;
 use serde_json::Value;
 
+use super::client::query;
 use super::frame::{Place, Refused};
 use super::parts::{badge, block, facts, items, link, nothing, plain, rate, reason, run_link, said, table, when};
 use super::visit::Visit;
 use crate::api::extract::Path;
 use crate::cli::client::segment;
-use crate::cli::text::{digest, field};
+use crate::cli::text::{count, digest, field};
 
 /// Differences between shadow and live shown.
 const COMPARED_MAX: usize = 10;
@@ -38,13 +39,23 @@ pub(super) async fn list(visit: Visit) -> Result<Response, Refused> {
 
 fn row(runbook: &Value) -> Vec<Markup> {
     vec![
-        html! { (link("/runbooks", &field(runbook, "name"), &field(runbook, "name"))) " " span class="quiet" { (said(runbook, "version")) } },
+        html! {
+            (link("/runbooks", &field(runbook, "name"), &field(runbook, "name"))) " " span class="quiet" { (said(runbook, "version")) }
+            (in_review(runbook))
+        },
         html! { (badge(&field(runbook, "stage"))) @if runbook["demoted"].is_string() { " " (badge("demoted")) } },
         rate(runbook),
         html! { (said(runbook, "runs")) },
         html! { (said(runbook, "summary")) },
         html! { (said(runbook, "origin")) },
     ]
+}
+
+/// The way to its drafts, where it has any.
+fn in_review(runbook: &Value) -> Markup {
+    let drafts = usize::try_from(runbook["drafts"].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
+    let way = format!("/runbooks/{}/review", segment(&field(runbook, "name")));
+    html! { @if drafts > 0 { span class="line" { a href=(way) { (count(drafts, "draft")) " to be read" span class="hidden" { " of " (said(runbook, "name")) } } } } }
 }
 
 /// `GET /runbooks/{name}`
@@ -60,6 +71,7 @@ pub(super) async fn show(visit: Visit, Path(name): Path<String>) -> Result<Respo
         h1 { (plain(&name)) " " (badge(&field(&runbook, "stage"))) }
         p class="lead" { (said(&runbook, "summary")) }
         @if runbook["demoted"].is_string() { p class="note" { (badge("demoted")) " " (said(&runbook, "demoted")) } }
+        (in_review(&runbook))
         (about(&visit, &runbook))
         div class="columns" {
             section { h2 { "Trust" } (promote(&visit, &runbook, items(&versions, "versions"))) }
@@ -72,7 +84,11 @@ pub(super) async fn show(visit: Visit, Path(name): Path<String>) -> Result<Respo
         (beside(&compared))
         (subjects(items(&runbook, "subjects")))
         details class="act" { summary { "Its manifest" } (block("manifest", &format!("{:#}", runbook["manifest"]))) }
-        p { a href={ (super::client::query("/runs", &[("runbook", &name)])) } { "Its runs" } }
+        p {
+            a href=(query("/runs", &[("runbook", &name)])) { "Its runs" } " · "
+            a href=(query("/grants", &[("runbook", &name)])) { "Its grants" } " · "
+            a href=(query("/backtests", &[("runbook", &name)])) { "Its backtests" }
+        }
     };
     visit.page(Place::Runbooks, &name, &body).await
 }
@@ -141,15 +157,11 @@ fn plan(visit: &Visit, runbook: &Value) -> Markup {
     if !visit.may("POST", "/v1/runbooks/{name}/plan") {
         return html! { p class="quiet" { "Planning needs a token of role author." } };
     }
-    let kind = field(&runbook["manifest"]["target"], "kind");
-    let action = format!("/runbooks/{}/plan", segment(&field(runbook, "name")));
-    visit.form(&action, "card stack", &html! {
-        p { "A plan reads the real world, changes nothing, and can be applied afterwards." }
-        label for="plan-target" { "Target" @if !kind.is_empty() { " (a " (plain(&kind)) ")" } }
-        input id="plan-target" name="target" placeholder="name, host/name or host/project/service" autocomplete="off";
-        label class="check" { input type="checkbox" name="to_apply" value="yes"; " I am going to apply it: my word stands in for policies that permit" }
-        div class="choices" { button class="go" { "Make a plan" } }
-    })
+    let name = field(runbook, "name");
+    html! {
+        p { "A plan reads the real world, changes nothing, and says what a run would do; whoever may applies it." }
+        p { a class="button" href=(query("/runs/new", &[("runbook", &name)])) { "Plan or start it by hand" } }
+    }
 }
 
 fn versions_table(visit: &Visit, runbook: &Value, versions: &[Value]) -> Markup {
@@ -161,14 +173,18 @@ fn versions_table(visit: &Visit, runbook: &Value, versions: &[Value]) -> Markup 
         .map(|(index, version)| {
             let own = field(version, "digest");
             let before = versions.get(index + 1).map(|older| field(older, "digest")).unwrap_or_default();
-            let diff = format!("/runbooks/{}/diff", segment(&name));
+            let (diff, review) = (format!("/runbooks/{}/diff", segment(&name)), format!("/runbooks/{}/review", segment(&name)));
+            let of_it = || html! { span class="hidden" { " in " (said(version, "version")) " " (digest(&own)) } };
             vec![
                 html! { (said(version, "version")) " " code { (digest(&own)) } @if version["current"] == true { " " (badge("running")) } },
                 badge(&field(version, "stage")),
                 html! { (said(version, "origin")) " · " (said(version, "by")) },
                 when(&version["at"], visit.now),
                 html! { (said(version, "reason")) },
-                html! { a href=(super::client::query(&diff, &[("from", &before), ("to", &own)])) { @if before.is_empty() { "Its files" } @else { "What changed" } span class="hidden" { " in " (said(version, "version")) " " (digest(&own)) } } },
+                html! {
+                    a href=(query(&diff, &[("from", &before), ("to", &own)])) { @if before.is_empty() { "Its files" } @else { "What changed" } (of_it()) }
+                    " · " a href=(query(&review, &[("digest", &own)])) { "Review" (of_it()) }
+                },
             ]
         })
         .collect();

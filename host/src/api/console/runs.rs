@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::frame::{Place, Refused};
 use super::parts::{ROWS, badge, items, link, nothing, on, pages, plain, reason, run_link, said, table, when};
 use super::session::OwnForm;
-use super::timeline;
 use super::visit::Visit;
+use super::{similar, timeline};
 use crate::api::extract::{Path, Query};
 use crate::cli::client::segment;
 use crate::cli::text::{field, took};
@@ -43,6 +43,7 @@ pub(super) async fn list(visit: Visit, Query(wanted): Query<Wanted>) -> Result<R
     let answer = visit.get("/v1/runs", &asked).await?;
     let body = html! {
         h1 { "Runs" }
+        @if visit.may("POST", "/v1/runbooks/{name}/plan") { p { a class="button" href="/runs/new" { "Start a run by hand" } } }
         form method="get" action="/runs" class="filter" {
             div { label for="state" { "State" } select id="state" name="state" {
                 option value="" { "any" }
@@ -103,6 +104,7 @@ pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
     let id = field(&run, "run");
     let journal = visit.get(&format!("/v1/runs/{}/journal", segment(&id)), &[]).await?;
     let records = items(&journal, "records");
+    let similar = visit.get(&format!("{path}/similar"), &[("limit", similar::WANTED)]).await?;
     let question = if run["state"] == "waiting" { question_of(&visit, &id).await? } else { None };
     let body = html! {
         p class="quiet" { a href="/runs" { "Runs" } " / " span class="id" { (plain(&id)) } }
@@ -117,6 +119,7 @@ pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
             h2 id="timeline" { "Timeline" }
             (timeline::timeline(&run, records))
         }
+        (similar::section(&similar, visit.now))
         p class="quiet" { "The whole journal: " code { "sandbook journal " (plain(&id)) } }
     };
     let title = format!("{} · run", said(&run, "runbook"));

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use serde_json::Value;
 
+use super::client::query;
 use super::parts::{badge, badge_of, block, facts, link, plain, said, when};
+use crate::cli::client::segment;
 use crate::cli::text::{between_ms, digest, field, offset, suggested, took, without_suggestion};
 use crate::cli::timeline::answers;
 use crate::cli::timeline::fold::{Entry, Note, Slot, Story};
@@ -33,7 +35,22 @@ pub(super) fn answers(run: &Value, records: &[Value]) -> Markup {
 /// A line to type is set as one.
 fn next(line: &str) -> Markup {
     let types = line.starts_with("sandbook ");
-    html! { @if types { code { (plain(line)) } } @else { (plain(line)) } }
+    html! {
+        @if types { code { (plain(line)) } } @else { (plain(line)) }
+        @if let Some(page) = page_of(line) { " " a href=(page) { "or here" } }
+    }
+}
+
+/// The page where the same is done.
+fn page_of(line: &str) -> Option<String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words.as_slice() {
+        ["sandbook", "approvals", ..] => Some("/approvals".to_owned()),
+        ["sandbook", "brakes" | "pauses" | "rearm", ..] => Some("/brakes".to_owned()),
+        ["sandbook", "grant" | "grants", name, ..] => Some(query("/grants", &[("runbook", name)])),
+        ["sandbook", "promote", name, ..] => Some(format!("/runbooks/{}", segment(name))),
+        _ => None,
+    }
 }
 
 /// What the run was started with.
@@ -268,5 +285,18 @@ pub(super) fn so_far(run: &Value, records: &[Value]) -> Markup {
     html! {
         p { (link("/runs", &field(run, "run"), "The whole run")) }
         (timeline(run, records))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_step_leads_to_the_page_where_it_is_done() {
+        assert_eq!(page_of("sandbook grants heal").as_deref(), Some("/grants?runbook=heal"));
+        assert_eq!(page_of("sandbook promote a/../b ask").as_deref(), Some("/runbooks/a%2F..%2Fb"));
+        assert_eq!(page_of("sandbook brakes").as_deref(), Some("/brakes"));
+        assert_eq!(page_of("look at web-1, then sandbook brakes"), None);
     }
 }

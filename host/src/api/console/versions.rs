@@ -62,7 +62,7 @@ fn whole(files: &Value) -> Markup {
 }
 
 /// Powers first, then the manifest, then the files.
-fn compared(found: &Value) -> Markup {
+pub(super) fn compared(found: &Value) -> Markup {
     let sentences = |key: &str| items(found, key).iter().filter_map(Value::as_str).map(plain).collect::<Vec<_>>();
     let shown = |value: &Value| if value.is_null() { "nothing".to_owned() } else { plain(&value.to_string()) };
     html! {
@@ -80,7 +80,7 @@ fn compared(found: &Value) -> Markup {
 }
 
 /// A unified difference; the signs stay, so that the colour says nothing alone.
-fn diff_lines(name: &str, text: &str) -> Markup {
+pub(super) fn diff_lines(name: &str, text: &str) -> Markup {
     let class = |line: &str| match line.chars().next() {
         Some('+') => "new",
         Some('-') => "gone",

@@ -18,6 +18,7 @@ use super::client::{self, query};
 use super::frame::{self, Place, Refused, Surroundings};
 use super::session::{Session, WORD_FIELD};
 use crate::api::error::{Error, Result};
+use crate::api::runbooks::drafts;
 use crate::state::App;
 
 /// A request for a page by somebody who may see it.
@@ -37,6 +38,17 @@ impl Visit {
     /// What a route of the API answers this caller.
     pub(super) async fn send(&self, method: Method, uri: &str, body: Option<Value>) -> Result<Value> {
         self.console.inside.ask(&self.session.caller, method, uri, body).await
+    }
+
+    /// The same beyond the end of this request, for what may take long.
+    pub(super) fn send_on(
+        &self,
+        method: Method,
+        uri: &'static str,
+        body: Value,
+    ) -> impl Future<Output = Result<Value>> + Send + use<> {
+        let (console, caller) = (self.console.clone(), self.session.caller.clone());
+        async move { console.inside.ask(&caller, method, uri, Some(body)).await }
     }
 
     /// Whether this caller may use a route of the API from a form.
@@ -69,6 +81,7 @@ impl Visit {
             session: &self.session,
             place,
             questions: open["approvals"].as_array().map_or(0, Vec::len),
+            drafts: drafts(&self.app, None),
             stopped: self.app.store.stopped().await.map_err(Error::from)?.is_some(),
         };
         Ok(frame::page(StatusCode::OK, title, Some(&surroundings), body))

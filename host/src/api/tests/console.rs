@@ -11,7 +11,7 @@ use crate::config::Role;
 use crate::store::{ApprovalKind, RunPatch};
 
 /// A form's way, and the call of the API that it becomes.
-const FORMS: [(&str, &str, &str); 13] = [
+const FORMS: [(&str, &str, &str); 16] = [
     ("/approvals/{id}", "POST", "/v1/approvals/{id}"),
     ("/runs/{id}/cancel", "POST", "/v1/runs/{id}/cancel"),
     ("/runs/{id}/resume", "POST", "/v1/runs/{id}/resume"),
@@ -20,6 +20,9 @@ const FORMS: [(&str, &str, &str); 13] = [
     ("/runbooks/{name}/stage", "PUT", "/v1/runbooks/{name}/stage"),
     ("/runbooks/{name}/rollback", "POST", "/v1/runbooks/{name}/rollback"),
     ("/runbooks/{name}/plan", "POST", "/v1/runbooks/{name}/plan"),
+    ("/runbooks/{name}/runs", "POST", "/v1/runbooks/{name}/runs"),
+    ("/backtests", "POST", "/v1/backtests"),
+    ("/grants", "POST", "/v1/grants"),
     ("/brakes/{id}/rearm", "POST", "/v1/brakes/{id}/rearm"),
     ("/pauses", "POST", "/v1/pauses"),
     ("/pauses/{id}/end", "DELETE", "/v1/pauses/{id}"),
@@ -108,13 +111,18 @@ async fn a_viewer_sees_everything_and_no_button() {
         "/alerts",
         "/runs",
         "/runs/r_1",
+        "/runs/new",
+        "/runs/new?runbook=restart-unhealthy",
         "/approvals",
         "/approvals/a_1",
         "/plans",
         "/runbooks",
         "/runbooks/restart-unhealthy",
+        "/runbooks/restart-unhealthy/review",
         "/drafts",
+        "/backtests",
         "/schedules",
+        "/grants",
         "/brakes",
         "/targets",
         "/audit",
@@ -136,7 +144,11 @@ async fn a_viewer_sees_everything_and_no_button() {
         ("/approvals/a_1", "/approvals/a_1"),
         ("/runs/r_1", "/runs/r_1/cancel"),
         ("/runbooks/restart-unhealthy", "/runbooks/restart-unhealthy/stage"),
-        ("/runbooks/restart-unhealthy", "/runbooks/restart-unhealthy/plan"),
+        ("/runs/new?runbook=restart-unhealthy", "/runbooks/restart-unhealthy/plan"),
+        ("/runbooks/restart-unhealthy/review", "/runbooks/restart-unhealthy/plan"),
+        ("/runbooks/restart-unhealthy/review", "/runbooks/restart-unhealthy/stage"),
+        ("/backtests", "/backtests"),
+        ("/grants", "/grants"),
         ("/brakes", "/pauses"),
         ("/stop", "/stop"),
     ] {
@@ -188,6 +200,102 @@ async fn forms_do_what_the_api_does_and_the_audit_names_the_person() {
     let said: Vec<String> =
         daemon.audited().await.into_iter().filter(|(who, _)| who == "operator").map(|(_, what)| what).collect();
     assert_eq!(said, ["cancel", "stage", "unpause", "pause", "stop"]);
+}
+
+#[tokio::test]
+async fn a_run_is_started_by_hand_with_typed_parameters_by_whoever_may() {
+    let daemon = daemon().await;
+    let stage = json!({"digest": "", "stage": "ask", "reason": "so that it may be started"});
+    assert_eq!(daemon.act("PUT", "/v1/runbooks/restart-unhealthy/stage", Some(stage)).await.0, StatusCode::OK);
+    let path = "/runs/new?runbook=restart-unhealthy&target=shop-web-1";
+    for (role, plans, starts) in [("viewer", false, false), ("author", true, false), ("operator", true, true)] {
+        let cookie = daemon.log_in(role).await;
+        let page = daemon.browse("GET", path, &cookie, &[]).await;
+        assert_eq!(page.body.contains("Plan it first"), plans, "{role}");
+        assert_eq!(page.body.contains("formaction=\"/runbooks/restart-unhealthy/runs\""), starts, "{role}");
+        assert_eq!(page.body.contains("name=\"to_apply\""), starts, "{role}");
+    }
+    let cookie = daemon.log_in("operator").await;
+    let page = daemon.browse("GET", path, &cookie, &[]).await;
+    assert!(page.body.contains("name=\"parameter.") && page.body.contains("value=\"shop-web-1\""), "{}", page.body);
+    let word = page.word();
+    let send = async |path: &str, fields: &[(&str, &str)]| {
+        let all: Vec<(&str, &str)> = [("csrf", word.as_str())].iter().chain(fields).copied().collect();
+        daemon.browse("POST", path, &cookie, &all).await
+    };
+    let start = "/runbooks/restart-unhealthy/runs";
+    let wrong = send(start, &[("target", "shop-web-1"), ("parameter.no-such", "1")]).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(wrong.body.contains("no-such"), "{}", wrong.body);
+    let started = send(start, &[("target", "shop-web-1"), ("reason", "it hangs")]).await;
+    assert_eq!(started.status, StatusCode::SEE_OTHER, "{}", started.body);
+    let run = started.headers["location"].to_str().expect("text").replace("/runs/", "/v1/runs/");
+    let (_, run) = daemon.get(&run).await;
+    assert_eq!((&run["trigger"], &run["runbook"]), (&json!("manual"), &json!("restart-unhealthy")));
+}
+
+/// What the form of a grant sends.
+fn grant(word: &str) -> [(&str, &str); 5] {
+    let (effect, name) = ("docker.restart-container", "shop-*");
+    [("csrf", word), ("runbook", "restart-unhealthy"), ("effect", effect), ("container", name), ("ask", "yes")]
+}
+
+#[tokio::test]
+async fn a_backtest_is_started_and_read_and_a_grant_is_an_admins() {
+    let daemon = daemon().await;
+    let (author, admin) = (daemon.log_in("author").await, daemon.log_in("admin").await);
+    let word = daemon.browse("GET", "/backtests", &author, &[]).await.word();
+    let fields = [("csrf", word.as_str()), ("runbook", "restart-unhealthy"), ("since", "7d")];
+    let made = daemon.browse("POST", "/backtests", &author, &fields).await;
+    assert_eq!(made.status, StatusCode::SEE_OTHER, "{}", made.body);
+    let page = daemon.browse("GET", made.headers["location"].to_str().expect("text"), &author, &[]).await;
+    assert!(page.body.contains("Of 0 alerts, 0 would have started it"), "{}", page.body);
+    let list = daemon.browse("GET", "/backtests?runbook=restart-unhealthy", &author, &[]).await;
+    assert!(list.body.contains("had nothing to do"), "{}", list.body);
+    let fields = [("csrf", word.as_str()), ("runbook", "no-such"), ("since", "7d")];
+    assert_eq!(daemon.browse("POST", "/backtests", &author, &fields).await.status, StatusCode::NOT_FOUND);
+
+    let page = daemon.browse("GET", "/grants", &admin, &[]).await;
+    let line = "sandbook grant restart-unhealthy docker.restart-container --container NAME";
+    assert!(page.body.contains(line) && page.body.contains("No policy permits anything"), "{}", page.body);
+    let refused = daemon.browse("POST", "/grants", &author, &grant(&word)).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.body);
+    let granted = daemon.browse("POST", "/grants", &admin, &grant(&page.word())).await;
+    assert_eq!(granted.status, StatusCode::SEE_OTHER, "{}", granted.body);
+    let page = daemon.browse("GET", "/grants", &admin, &[]).await;
+    assert!(page.body.contains("may after asking") && !page.body.contains(line), "{}", page.body);
+}
+
+#[tokio::test]
+async fn a_draft_of_a_model_is_read_whole_and_promoted_by_a_person() {
+    let daemon = daemon().await;
+    let script = "//! name = \"heals\"\n//! version = \"1.0.0\"\n//! summary = \"<b>\"\n//! [target]\n//! kind = \"container\"\n\
+                  //! [requests]\n//! effects = [\"docker.restart-container\"]\n\
+                  fn run(input) { docker::restart_container(input.target); fixed(\"<i>done</i>\") }\n";
+    daemon.app.library.upload_draft(script.as_bytes(), "robot").await.expect("kept");
+    let (viewer, operator) = (daemon.log_in("viewer").await, daemon.log_in("operator").await);
+    for path in ["/", "/drafts", "/runbooks", "/runbooks/heals", "/runbooks/heals/review"] {
+        let page = daemon.browse("GET", path, &viewer, &[]).await;
+        assert!(page.body.contains("to be read"), "{path} says that a draft waits");
+    }
+    let page = daemon.browse("GET", "/runbooks/heals/review", &viewer, &[]).await;
+    for said in
+        ["written by a model", "changes", "docker.restart-container: restarts", "+fn run(input)", "&lt;i&gt;done"]
+    {
+        assert!(page.body.contains(said), "the review does not say {said}: {}", page.body);
+    }
+    assert!(!page.body.contains("<i>") && !page.body.contains("Promote this version"), "{}", page.body);
+    let page = daemon.browse("GET", "/runbooks/heals/review", &operator, &[]).await;
+    let (_, rest) = page.body.split_once("name=\"digest\" value=\"").expect("the form names its version");
+    let (digest, word) = (rest.split('"').next().expect("a digest"), page.word());
+    let fields = [("csrf", word.as_str()), ("digest", digest), ("stage", "shadow"), ("reason", "read every line")];
+    assert_eq!(daemon.browse("POST", "/runbooks/heals/stage", &operator, &fields).await.status, StatusCode::SEE_OTHER);
+    let (_, runbook) = daemon.get("/v1/runbooks/heals").await;
+    assert_eq!((&runbook["stage"], &runbook["drafts"]), (&json!("shadow"), &json!(0)));
+    assert_eq!(
+        daemon.browse("GET", "/runbooks/heals/review?digest=nope", &viewer, &[]).await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
@@ -264,4 +372,31 @@ async fn ten_thousand_runs_are_read_page_by_page() {
         path = before.rsplit("href=\"").next().expect("a link").replace("&amp;", "&");
     }
     assert_eq!(seen.len(), 150, "every page has others");
+}
+
+#[tokio::test]
+async fn a_thousand_alerts_are_told_by_what_they_have_in_common() {
+    let daemon = daemon().await;
+    let cookie = daemon.log_in("viewer").await;
+    let page = daemon.browse("GET", "/", &cookie, &[]).await;
+    assert!(page.body.contains("No alert is firing, nothing waits for you"), "{}", page.body);
+    let fire = async |name: &str, numbers: std::ops::Range<usize>| {
+        let one = |number: usize| json!({"labels": {"alertname": name, "container": format!("c-{number}")}});
+        let alerts: Vec<Value> = numbers.map(one).collect();
+        assert_eq!(daemon.act("POST", "/webhook/alerts", Some(Value::from(alerts))).await.0, StatusCode::ACCEPTED);
+    };
+    fire("OddOne", 0..1).await;
+    let page = daemon.browse("GET", "/", &cookie, &[]).await;
+    assert!(page.body.contains("1 alert is firing") && page.body.contains("no runbook matched"), "{}", page.body);
+    for hundred in 0..10 {
+        fire("OddMany", hundred * 100..(hundred + 1) * 100).await;
+    }
+    let page = daemon.browse("GET", "/", &cookie, &[]).await;
+    assert!(page.body.contains("200+ alerts are firing"), "{}", page.body);
+    assert!(page.body.contains(">200<") && page.body.contains("OddMany"), "{}", page.body);
+    assert!(
+        page.body.matches("/alerts/").count() < 40 && page.body.len() < PAGE_BYTES_MAX,
+        "{} bytes",
+        page.body.len()
+    );
 }
