@@ -36,6 +36,7 @@ mod catalogue;
 mod choice;
 mod closing;
 mod console;
+mod cuts;
 mod demo;
 mod drafting;
 mod e2e;
