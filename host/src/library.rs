@@ -372,6 +372,10 @@ impl Library {
         Ok(Some(package))
     }
 
+    fn forget(&self, digest: &str) {
+        self.packages.write().unwrap_or_else(PoisonError::into_inner).remove(digest);
+    }
+
     fn kept(&self, digest: &str) -> Option<Arc<Package>> {
         self.packages.read().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
     }

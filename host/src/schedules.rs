@@ -68,7 +68,13 @@ struct Settled {
 struct Group<'a> {
     schedule: Schedule,
     patience: Patience,
-    versions: Vec<&'a Active>,
+    versions: Vec<Version<'a>>,
+}
+
+/// A version that has a schedule, and what it gives its runs.
+struct Version<'a> {
+    active: &'a Active,
+    parameters: &'a BTreeMap<String, String>,
 }
 
 /// A schedule as people see it.
@@ -80,6 +86,8 @@ pub struct Shown {
     pub stage: Option<Stage>,
     /// How late is still worth it.
     pub patience: Patience,
+    /// What its runs are given, as the trigger says it.
+    pub parameters: BTreeMap<String, String>,
     /// What it does now.
     pub state: State,
     /// Why, in a sentence; may be empty.
@@ -101,10 +109,21 @@ pub enum State {
     Paused,
     /// Its runs may change nothing while everything is stopped.
     Stopped,
+    /// A parameter has no value, so its runs do not start.
+    Unfit,
     /// This machine does not know its time zone.
     NoZone,
     /// No version in force has it.
     Gone,
+}
+
+impl Group<'_> {
+    /// What its runs lack.
+    fn misfit(&self) -> Option<String> {
+        let first = self.versions.first()?;
+        let misfits = first.active.package.manifest.parameters_from(first.parameters).err()?;
+        misfits.into_iter().next().map(|misfit| format!("its runs do not start: {}", misfit.message))
+    }
 }
 
 impl State {
@@ -115,6 +134,7 @@ impl State {
             State::Watching => "watching",
             State::Paused => "paused",
             State::Stopped => "stopped",
+            State::Unfit => "unfit",
             State::NoZone => "no-time-zone",
             State::Gone => "gone",
         }
@@ -238,7 +258,9 @@ impl Schedules {
         }
         let reference = Some(key.target.clone()).filter(|target| !target.is_empty());
         let hint = Hint { reference, ..Hint::default() };
-        let run = |active: &&Active| self.intake.new_run(active, "schedule", hint.clone(), &BTreeMap::new(), now);
+        let run = |version: &Version<'_>| {
+            self.intake.new_run(version.active, "schedule", hint.clone(), version.parameters, now)
+        };
         let runs: Vec<_> = group.versions.iter().filter_map(run).collect();
         let mut why = if late { format!("it was due at {}", due.at) } else { String::new() };
         if others {
@@ -293,10 +315,11 @@ impl Schedules {
         let seen = |key: &ScheduleKey| rows.iter().find(|row| &row.key == key).map_or(now, |row| row.seen.max(now));
         let mut shown: Vec<Shown> = Vec::new();
         for (key, group) in &groups {
-            let stage = group.versions.first().map(|active| active.stage);
+            let stage = group.versions.first().map(|version| version.active.stage);
             let found = zone(&key.timezone);
             let next = found.as_ref().map(|zone| upcoming(&group.schedule, zone, seen(key), count)).unwrap_or_default();
             let pause = pauses.iter().find(|pause| names(pause, &key.runbook));
+            let misfit = group.misfit();
             let (state, why) = match (found, pause) {
                 (Err(why), _) => (State::NoZone, why),
                 (Ok(_), Some(pause)) => {
@@ -306,16 +329,20 @@ impl Schedules {
                 (Ok(_), None) if stopped => {
                     (State::Stopped, "everything is stopped: its runs may change nothing".into())
                 }
+                (Ok(_), None) if misfit.is_some() => (State::Unfit, misfit.unwrap_or_default()),
                 (Ok(_), None) if stage < Some(Stage::Ask) => (State::Watching, "its runs change nothing".to_owned()),
                 (Ok(_), None) => (State::On, String::new()),
             };
-            shown.push(Shown { key: key.clone(), stage, patience: group.patience, state, why, next, last: last(key) });
+            let parameters = group.versions.first().map(|version| version.parameters.clone()).unwrap_or_default();
+            let (key, patience, last) = (key.clone(), group.patience, last(key));
+            shown.push(Shown { key, stage, patience, parameters, state, why, next, last });
         }
         for row in rows.iter().filter(|row| !groups.contains_key(&row.key)) {
             shown.push(Shown {
                 key: row.key.clone(),
                 stage: None,
                 patience: Patience::default(),
+                parameters: BTreeMap::new(),
                 state: State::Gone,
                 why: "no version in force has it".to_owned(),
                 next: Vec::new(),
@@ -358,7 +385,8 @@ fn groups(actives: &[Active]) -> BTreeMap<ScheduleKey, Group<'_>> {
             if own.insert(key.clone()) {
                 let group = groups.entry(key);
                 let patience = trigger.patience();
-                group.or_insert(Group { schedule, patience, versions: Vec::new() }).versions.push(active);
+                let group = group.or_insert(Group { schedule, patience, versions: Vec::new() });
+                group.versions.push(Version { active, parameters: &trigger.parameters });
             }
         }
     }

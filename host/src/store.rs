@@ -165,7 +165,8 @@ pub trait Store: Send + Sync {
         record: RecordOf,
     ) -> Answer<'_, std::result::Result<bool, CoreError>>;
 
-    /// Stores a version with its package, unless its name and version have other bytes.
+    /// Stores a version with its package, unless its name and version have another digest. With the same digest the package
+    /// takes the place of the one before: what is beside code and manifest may differ.
     fn put_version(&self, version: VersionRow) -> Answer<'_, PutVersion>;
     /// Of one runbook, newest first, without packages.
     fn versions(&self, name: &str) -> Answer<'_, Vec<VersionRow>>;

@@ -184,8 +184,14 @@ impl Dockerd {
     /// A network of its own bridge, which goes with the engine; its address is as good as unique on this machine.
     #[track_caller]
     pub fn network(&self, name: &str) -> String {
+        self.network_part(name, 0)
+    }
+
+    /// The same, of eight there may be.
+    #[track_caller]
+    pub fn network_part(&self, name: &str, part: u8) -> String {
         let own = std::process::id();
-        let subnet = format!("10.{}.{}.0/24", 64 + own % 64, own / 64 % 256);
+        let subnet = format!("10.{}.{}.{}/27", 64 + own % 64, own / 64 % 256, u32::from(part % 8) * 32);
         let request = json!({"Name": name, "Driver": "bridge", "IPAM": {"Config": [{"Subnet": subnet}]}});
         self.api.post("/networks/create", &request).expect(201);
         name.to_owned()

@@ -4,7 +4,7 @@
 //! checked when read, so that a manifest that exists is sound. Deliberately not here: packages and digests (the host
 //! reads folders), and whether an alert matches; see [`crate::matching`].
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
@@ -79,6 +79,9 @@ pub struct Trigger {
     /// What scheduled runs are about: `name`, `host/name` or `host/project/service`; absent: as the target's kind says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// What scheduled runs are given, as a person types it; each fits its declaration.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
     /// Higher wins whatever is more specific; 0 unless said otherwise.
     pub priority: i32,
     /// Lets the next best runbook run as well.

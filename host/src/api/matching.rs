@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::error::{self, Error, Result};
 use super::extract::Json;
 use super::record::TargetView;
+use crate::schedules::{self, Shown};
 use crate::state::App;
 
 /// An alert, by its labels or whole.
@@ -35,6 +36,21 @@ pub(super) struct ExplanationView {
     chosen: Vec<ChosenView>,
     /// The others, and why not.
     considered: Vec<ConsideredView>,
+    /// What starts by the clock, whatever is alerted.
+    schedules: Vec<ByClockView>,
+}
+
+/// A schedule, and what it starts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ByClock)]
+pub(super) struct ByClockView {
+    runbook: String,
+    /// Five cron fields and a time zone.
+    schedule: String,
+    /// Whether its next time starts a run.
+    starts: bool,
+    /// Why, in a sentence.
+    why: String,
 }
 
 /// A runbook that would run.
@@ -79,7 +95,26 @@ pub(super) async fn explain(State(app): State<Arc<App>>, Json(asked): Json<Asked
         matched: one.matched,
         why: one.why,
     });
-    Ok(Answer(ExplanationView { chosen: chosen.collect(), considered: considered.collect() }))
+    let schedules = app.schedules.list(1).await?.into_iter().filter(|shown| shown.stage.is_some());
+    let schedules = schedules.map(ByClockView::from).collect();
+    Ok(Answer(ExplanationView { chosen: chosen.collect(), considered: considered.collect(), schedules }))
+}
+
+impl From<Shown> for ByClockView {
+    fn from(shown: Shown) -> ByClockView {
+        let starts =
+            matches!(shown.state, schedules::State::On | schedules::State::Watching | schedules::State::Stopped);
+        let due = shown.next.first().map(|due| due.clock.strftime("%Y-%m-%d %H:%M").to_string());
+        let why = match (due, shown.why) {
+            (Some(due), why) if starts && why.is_empty() => format!("next at {due}"),
+            (Some(due), why) if starts => format!("next at {due}; {why}"),
+            (None, why) if starts && why.is_empty() => "no time of it is to come".to_owned(),
+            (_, why) => why,
+        };
+        let starts = starts && !shown.next.is_empty();
+        let schedule = format!("{} {}", shown.key.schedule, shown.key.timezone);
+        ByClockView { runbook: shown.key.runbook, schedule, starts, why }
+    }
 }
 
 fn alert(asked: Asked, now_ms: u64) -> Result<Alert> {

@@ -360,6 +360,8 @@ pub(super) struct UploadedView {
     requests: Vec<String>,
     #[schema(value_type = Vec<Object>)]
     warnings: Vec<Problem>,
+    /// Its scenarios and pages took the place of those that came with the same code before.
+    replaced: bool,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -401,6 +403,7 @@ pub(super) async fn upload(
         stage: uploaded.stage.name(),
         requests: uploaded.requests,
         warnings: uploaded.warnings,
+        replaced: uploaded.replaced,
     };
     Ok((status, Answer(view)))
 }

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: following them; see [`crate::schedules`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json as Answer;
@@ -33,7 +34,9 @@ pub(super) struct ScheduleView {
     target: Option<String>,
     /// Of the version in force; absent: no version in force has it.
     stage: Option<&'static str>,
-    /// `on`, `watching`, `paused`, `stopped`, `no-time-zone` or `gone`.
+    /// What its runs are given; what is left out has its default.
+    parameters: BTreeMap<String, String>,
+    /// `on`, `watching`, `paused`, `stopped`, `unfit`, `no-time-zone` or `gone`.
     state: &'static str,
     /// Why, in a sentence; may be empty.
     why: String,
@@ -109,6 +112,7 @@ impl From<Shown> for ScheduleView {
             timezone: shown.key.timezone,
             target: Some(shown.key.target).filter(|target| !target.is_empty()),
             stage: shown.stage.map(|stage| stage.name()),
+            parameters: shown.parameters,
             state: shown.state.name(),
             why: shown.why,
             catch_up: shown.patience.catch_up.name(),

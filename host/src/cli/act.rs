@@ -250,6 +250,7 @@ pub(super) async fn matching(client: &Client, screen: &Screen, args: &MatchArgs)
             screen.line(&format!("  {:<width$}  {}", clean(&field(one, "runbook")), clean(&field(one, "why"))));
         }
     }
+    by_the_clock(screen, list(&answer, "schedules"));
     screen.next(&match chosen.first() {
         None => "add a [[routes]] entry to the configuration, or a trigger to a runbook's manifest".to_owned(),
         Some(one) if one["target"].is_null() => "sandbook targets shows what the daemon can see".to_owned(),
@@ -259,6 +260,21 @@ pub(super) async fn matching(client: &Client, screen: &Screen, args: &MatchArgs)
         Some(one) => format!("sandbook run {} {}", shell(&field(one, "runbook")), shell(&target(&one["target"]))),
     });
     Ok(exit)
+}
+
+/// Alerts start none of these, so they stand apart.
+fn by_the_clock(screen: &Screen, schedules: &[Value]) {
+    if schedules.is_empty() {
+        return;
+    }
+    let ink = screen.ink;
+    screen.line(&format!("\n{}", ink.paint(Paint::Dim, "by the clock, whatever is alerted")));
+    let width = schedules.iter().map(|one| field(one, "runbook").chars().count()).max().unwrap_or(0);
+    for one in schedules {
+        let word = if one["starts"] == true { "starts" } else { "does not start" };
+        let (name, schedule, why) = (field(one, "runbook"), field(one, "schedule"), field(one, "why"));
+        screen.line(&format!("  {:<width$}  {word} ({}): {}", clean(&name), clean(&schedule), clean(&why)));
+    }
 }
 
 /// A target and parameters as typed: a word with `=` is a parameter.

@@ -342,6 +342,9 @@ pub(super) async fn push_package(
     if !requests.is_empty() {
         screen.line(&format!("  asks for {}", clean(&requests.join(", "))));
     }
+    if answer["replaced"] == true {
+        screen.line("  the code was there: its scenarios and pages are replaced");
+    }
     for warning in list(&answer, "warnings") {
         let text = warning.as_str().map_or_else(|| field(warning, "message"), str::to_owned);
         screen.line(&format!("  {}: {}", screen.ink.paint(Paint::Warn, "warning"), clean(&text)));

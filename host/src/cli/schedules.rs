@@ -67,6 +67,12 @@ fn explain(screen: &Screen, one: &Value, now: Timestamp, all: bool) {
     if !why.is_empty() {
         lines.push(why);
     }
+    let given = one["parameters"].as_object().into_iter().flatten();
+    let given: Vec<String> =
+        given.map(|(name, text)| format!("{name}={}", text.as_str().unwrap_or_default())).collect();
+    if !given.is_empty() {
+        lines.push(format!("given {}", given.join(" ")));
+    }
     let fire = &one["last"];
     let why = field(fire, "why");
     if !why.is_empty() {

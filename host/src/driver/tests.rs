@@ -53,9 +53,20 @@ pub(super) async fn drive(
     id: &str,
     deadline_ms: Option<u64>,
 ) -> Result<Value, Error> {
+    drive_on(live, name, args, ("web", id), deadline_ms).await
+}
+
+/// The same for a container of that name and id.
+pub(super) async fn drive_on(
+    live: &Live,
+    name: &str,
+    args: Value,
+    (called, id): (&str, &str),
+    deadline_ms: Option<u64>,
+) -> Result<Value, Error> {
     let effect = Effect::from_arguments(name, args).expect("arguments");
     let target =
-        Target { host: "local".to_owned(), kind: Kind::Container, name: "web".to_owned(), id: Some(id.to_owned()) };
+        Target { host: "local".to_owned(), kind: Kind::Container, name: called.to_owned(), id: Some(id.to_owned()) };
     let resolved = Resolved { target, subject: "local/web".to_owned(), facts: None, before: None };
     let call = Call {
         resolved: Some(&resolved),
@@ -63,6 +74,27 @@ pub(super) async fn drive(
         slot: 3,
         host: "local",
         deadline_ms: deadline_ms.unwrap_or(effect.deadline_ms()),
+        not_after_boot_ms: boot_ms() + 3_600_000,
+        effect: &effect,
+    };
+    let answer = live.call(call, &Recorded::default()).await;
+    if let Ok(value) = &answer {
+        Effect::check_output(name, value).expect("the shape of the catalogue");
+    }
+    answer
+}
+
+/// Drives an effect on what its own scope means.
+pub(super) async fn drive_as_meant(live: &Live, name: &str, args: Value) -> Result<Value, Error> {
+    let effect = Effect::from_arguments(name, args).expect("arguments");
+    effect.validate().expect("sound arguments");
+    let resolved = live.resolve("local", &effect.scope()).await?;
+    let call = Call {
+        resolved: Some(&resolved),
+        run: "r1",
+        slot: 3,
+        host: "local",
+        deadline_ms: effect.deadline_ms(),
         not_after_boot_ms: boot_ms() + 3_600_000,
         effect: &effect,
     };

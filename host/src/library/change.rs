@@ -27,6 +27,8 @@ pub struct Uploaded {
     /// False: the same bytes were there.
     #[serde(skip)]
     pub created: bool,
+    /// Its scenarios and pages took the place of those that came with the same code before.
+    pub replaced: bool,
 }
 
 /// Why an upload is refused.
@@ -128,6 +130,7 @@ impl Library {
             let digest = taken.map(|row| row.digest).unwrap_or_default();
             return Err(UploadError::VersionTaken { name: package.name, version: package.version, digest });
         };
+        let replaced = !created && origin == Origin::Person && self.replace_beside(&package, &version, by).await?;
         self.keep_signature(&package, by).await?;
         let Package { name, digest, manifest, .. } = package;
         if created {
@@ -140,7 +143,26 @@ impl Library {
         }
         self.refresh(&mut work).await?;
         let stage = self.standing_of(&name, &digest).map_or(Stage::Draft, |standing| standing.stage);
-        Ok(Uploaded { name, version, digest, stage, requests: manifest.requests, warnings, created })
+        Ok(Uploaded { name, version, digest, stage, requests: manifest.requests, warnings, created, replaced })
+    }
+
+    /// Keeps a known version's package with the scenarios and pages of this upload. What comes without any leaves those
+    /// that are there, as a single file does.
+    async fn replace_beside(&self, package: &Package, version: &str, by: &str) -> Result<bool> {
+        let Some(known) = self.package_by_digest(&package.digest).await? else { return Ok(false) };
+        let (before, after) = (known.beside(), package.beside());
+        if after.is_empty() || before == after {
+            return Ok(false);
+        }
+        let Some(row) = self.store.version(&package.name, &package.digest).await? else { return Ok(false) };
+        self.store.put_version(store::VersionRow { package: package.to_tar(), ..row }).await?;
+        self.forget(&package.digest);
+        let names = |files: &[&(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let details = json!({
+            "version": version, "digest": package.digest, "before": names(&before), "after": names(&after),
+        });
+        self.store.audit(by, "scenarios", &package.name, details, now_ms()).await?;
+        Ok(true)
     }
 
     /// Reads, compiles and checks a package, a tar, that is to be kept nowhere.

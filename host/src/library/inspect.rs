@@ -14,6 +14,19 @@ use super::sources::Sources;
 use super::{CODE, NEVER, Package, TIMEZONE, UNREQUESTED, UNUSED, problem};
 use crate::guest::{Code, GuestProblem, Report, Sandbox};
 
+/// Where a text says something and means it: not in a comment and not as the beginning of a longer word. Else the first
+/// place that has it: a sign of comments may stand in a text as well.
+fn place_of(text: &str, what: &str, comment: &str) -> Option<usize> {
+    let means = |&(offset, _): &(usize, &str)| {
+        let line = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
+        let longer = text[offset + what.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_');
+        // A script's own manifest stands in comments of its own kind.
+        let before = text[line..offset].trim_start_matches("//!");
+        !before.contains(comment) && !longer
+    };
+    text.match_indices(what).find(means).map(|(offset, _)| offset).or_else(|| text.find(what))
+}
+
 impl Package {
     /// Everything that can be known about the code without running it, errors and warnings, in the order of the text.
     pub async fn check(&self, sandbox: &Sandbox) -> Vec<Problem> {
@@ -91,7 +104,7 @@ impl Package {
     pub fn use_of(&self, effect: &str) -> (String, u32, u32) {
         if let Code::Script(source) = &self.code {
             let spelled = effect.replace('.', "::").replace('-', "_");
-            if let Some(offset) = source.find(&spelled) {
+            if let Some(offset) = place_of(source, &spelled, "//") {
                 let (line, column) = line_column(source, offset);
                 return (self.code_file.clone(), line, column);
             }
@@ -99,7 +112,7 @@ impl Package {
         if let Some(call) = self.sources.call(effect) {
             return (call.file.clone(), call.line, call.column);
         }
-        let (line, column) = self.in_manifest("effects");
+        let (line, column) = self.in_manifest(&format!("{effect:?}"));
         (self.manifest_file.clone(), line, column)
     }
 
@@ -115,7 +128,7 @@ impl Package {
     /// Where the manifest's text has something; its beginning otherwise.
     pub(super) fn in_manifest(&self, what: &str) -> (u32, u32) {
         let text = self.manifest_text();
-        text.find(what).map_or((1, 1), |offset| line_column(text, offset))
+        place_of(text, what, "#").map_or((1, 1), |offset| line_column(text, offset))
     }
 
     /// Warnings about triggers that contradict themselves.

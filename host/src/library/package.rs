@@ -131,6 +131,13 @@ impl Package {
         self.files.iter().find(|(known, _)| known == name).map(|(_, content)| content.as_slice())
     }
 
+    /// Files that its digest does not cover and that are no signature: scenarios and pages.
+    pub fn beside(&self) -> Vec<&(String, Vec<u8>)> {
+        let covered = [MANIFEST_FILE, SIGNATURE_FILE];
+        let code = |name: &str| name.starts_with("main.");
+        self.files.iter().filter(|(name, _)| !covered.contains(&name.as_str()) && !code(name)).collect()
+    }
+
     /// The signature it came with, as text.
     pub fn signature(&self) -> Option<String> {
         self.file(SIGNATURE_FILE).map(|text| String::from_utf8_lossy(text).into_owned())

@@ -247,6 +247,11 @@ async fn problems_of_code_and_requests_are_placed() {
             "SB0215 main.rhai:2|~SB0216 runbook.toml:7",
         ),
         (
+            MANIFEST.to_owned(),
+            format!("// docker::restart_container\n{}", SCRIPT.replace("inspect_container", "restart_container")),
+            "SB0215 main.rhai:3|~SB0216 runbook.toml:7",
+        ),
+        (
             MANIFEST.replace("alert = [\"X\"]", "alert = [\"X\"]\nmatch = ['alertname=\"Y\"']"),
             SCRIPT.to_owned(),
             "~SB0217 runbook.toml:6",
@@ -415,4 +420,34 @@ async fn drafts_of_a_model_start_nothing() {
     assert!(shown(&library).is_empty());
     let package = library.get("tidy", None).await.expect("read").expect("there");
     assert_eq!((package.origin, package.digest.as_str()), (Origin::Llm, draft.digest.as_str()));
+}
+
+#[tokio::test]
+async fn the_same_code_with_other_scenarios_replaces_them_and_says_so() {
+    let fixture = Fixture::new();
+    let library = fixture.library("").await;
+    let with = |text: &str| tar(&[("runbook.toml", MANIFEST), ("main.rhai", SCRIPT), ("scenarios/a.toml", text)]);
+    let scenario = async |library: &Library, digest: &str| {
+        let package = library.package_by_digest(digest).await.expect("read").expect("stored");
+        package.file("scenarios/a.toml").map(|text| String::from_utf8_lossy(text).into_owned())
+    };
+    let one = library.upload(&with("x = 1"), None, "dana", None).await.expect("taken");
+    assert!(one.created && !one.replaced);
+    let same = library.upload(&with("x = 1"), None, "lee", None).await.expect("taken");
+    assert!(!same.created && !same.replaced, "nothing new");
+    let audited = fixture.audit().await.len();
+    let other = library.upload(&with("x = 2"), None, "lee", None).await.expect("taken");
+    assert_eq!((other.created, other.replaced, &other.digest, other.stage), (false, true, &one.digest, one.stage));
+    assert_eq!(scenario(&library, &one.digest).await.as_deref(), Some("x = 2"));
+    let audit = fixture.audit().await;
+    assert_eq!(audit.len(), audited + 1);
+    assert_eq!((audit[audited].0.as_str(), audit[audited].1.as_str()), ("lee", "scenarios tidy"));
+    assert_eq!(audit[audited].2["after"], serde_json::json!(["scenarios/a.toml"]));
+
+    // What comes without any, and what an agent sends, leaves them; a daemon that starts again has the new ones.
+    let bare = tar(&[("runbook.toml", MANIFEST), ("main.rhai", SCRIPT)]);
+    assert!(!library.upload(&bare, None, "lee", None).await.expect("taken").replaced);
+    assert!(!library.upload_draft(&with("x = 3"), "agent").await.expect("taken").replaced);
+    let again = fixture.library("").await;
+    assert_eq!(scenario(&again, &one.digest).await.as_deref(), Some("x = 2"));
 }

@@ -117,6 +117,12 @@ fn trigger() -> Vec<Row> {
             none(),
             "what scheduled runs are about: `name`, `host/name` or `host/project/service`".to_owned(),
         ),
+        (
+            "parameters",
+            "table",
+            none(),
+            "what scheduled runs are given, such as `{ within = \"7d\" }`; what is left out has its default".to_owned(),
+        ),
         ("priority", "number", code(0), "higher wins whatever is more specific".to_owned()),
         ("continue", "true or false", code(false), "lets the next best runbook run as well".to_owned()),
     ]

@@ -292,6 +292,7 @@ fn check_expect(reader: &mut Reader<'_>, expect: &Expect, world: &World) {
         if let Some(target) = &effect.target
             && container
             && !exists(world, target)
+            && !is_service(world, target)
             && !world.hosts.contains_key(target)
         {
             missing_container(reader, world, target, at);
@@ -305,6 +306,11 @@ fn check_expect(reader: &mut Reader<'_>, expect: &Expect, world: &World) {
 /// Whether a world has a container of that name, or a service.
 fn exists(world: &World, name: &str) -> bool {
     find(world, name).is_some() || world.resolve(first_host(world), &Scope::Container(name)).is_ok()
+}
+
+/// Whether a world has a service of that name, which may have several containers.
+fn is_service(world: &World, name: &str) -> bool {
+    world.resolve(first_host(world), &Scope::Service(name)).is_ok()
 }
 
 fn first_host(world: &World) -> &str {

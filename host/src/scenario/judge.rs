@@ -194,10 +194,15 @@ fn aligned(listed: &[&ExpectedEffect], happened: &[&EffectView]) -> Vec<Line> {
     lines
 }
 
+/// Whether an effect went ahead, asked or not.
+pub(super) fn went_ahead(decision: &str) -> bool {
+    [Decision::Allow.name(), Decision::Ask.name()].contains(&decision)
+}
+
 fn fits(expected: &ExpectedEffect, effect: &EffectView) -> bool {
     let decided = match &expected.decision {
         Some(decision) => *decision == effect.decision,
-        None => [Decision::Allow.name(), Decision::Ask.name()].contains(&effect.decision.as_str()),
+        None => went_ahead(&effect.decision),
     };
     let about = expected.target.as_ref().is_none_or(|name| {
         let Reference { host, name } = Reference::parse(name);

@@ -345,6 +345,20 @@ fn packages_below(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// What `test --update` makes of a scenario is read again, holds, and stays as it is.
+fn round_trip(package: &Package, file: &str, scenario: &Scenario, played: &Played) -> Result<(), String> {
+    let (_, content) = package.scenarios().find(|(name, _)| *name == file).expect("it was read");
+    let text = std::str::from_utf8(content).map_err(|error| error.to_string())?;
+    let new = updated(text, &expectations(played, scenario.expect.as_ref()))?;
+    let again = read(&new, file, &package.manifest).map_err(|problems| format!("{problems:?}"))?;
+    let expect = again.expect.ok_or("nothing is expected")?;
+    match judge(&expect, played).as_slice() {
+        [] if updated(&new, &expectations(played, Some(&expect)))? == new => Ok(()),
+        [] => Err("another update changes it".to_owned()),
+        mismatches => Err(format!("{mismatches:?}")),
+    }
+}
+
 #[tokio::test]
 async fn every_scenario_of_the_repository_passes_and_every_runbook_has_some() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
@@ -367,6 +381,9 @@ async fn every_scenario_of_the_repository_passes_and_every_runbook_has_some() {
                 Some(expect) => failures
                     .extend(judge(expect, &played).iter().map(|one| format!("{}/{file}: {one:?}", package.name))),
                 None => failures.push(format!("{}/{file} expects nothing", package.name)),
+            }
+            if let Err(why) = round_trip(&package, file, scenario, &played) {
+                failures.push(format!("{}/{file}: what an update writes: {why}", package.name));
             }
             coverage.add(&played, bench.branches(&package, scenario).await);
         }

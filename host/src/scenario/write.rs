@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use sandbook_core::run::Decision;
+use sandbook_core::target::{Kind, Target};
 use serde_json::Value;
 use toml::de::DeTable;
 
 use super::format::{Expect, find};
-use super::judge::counted;
+use super::judge::{counted, went_ahead};
 use super::play::Played;
 use crate::plan::EffectView;
 
@@ -27,8 +28,17 @@ pub fn expectations(played: &Played, so_far: Option<&Expect>) -> String {
         .map(|expected| expected.get_ref().effect.as_str())
         .filter(|name| !counted(name))
         .collect();
-    for read in reads.into_iter().filter(|read| played.effects.iter().any(|effect| effect.effect == *read)) {
-        lines.push(format!("{{ effect = {} }}", quoted(read)));
+    for read in reads {
+        let happened: Vec<&EffectView> = played.effects.iter().filter(|effect| effect.effect == read).collect();
+        let went_ahead = happened.iter().any(|effect| went_ahead(&effect.decision));
+        match happened.first() {
+            Some(_) if went_ahead => lines.push(format!("{{ effect = {} }}", quoted(read))),
+            Some(refused) => {
+                let decision = quoted(&refused.decision);
+                lines.push(format!("{{ effect = {}, decision = {decision} }}", quoted(read)));
+            }
+            None => {}
+        }
     }
     if lines.is_empty() {
         text.push_str("effects = []\n");
@@ -76,7 +86,7 @@ fn container(played: &Played, name: &str) -> String {
 fn effect(effect: &EffectView) -> String {
     let mut text = format!("{{ effect = {}", quoted(&effect.effect));
     if let Some(target) = &effect.target {
-        let _ = write!(text, ", target = {}", quoted(&target.to_string()));
+        let _ = write!(text, ", target = {}", quoted(&named(target)));
     }
     if effect.decision != Decision::Allow.name() {
         let _ = write!(text, ", decision = {}", quoted(&effect.decision));
@@ -90,6 +100,14 @@ fn effect(effect: &EffectView) -> String {
     }
     text.push_str(" }");
     text
+}
+
+/// A target as a scenario names it: a host by its name alone.
+fn named(target: &Target) -> String {
+    match target.kind {
+        Kind::Host => target.host.clone(),
+        Kind::Container | Kind::Service | Kind::None => target.to_string(),
+    }
 }
 
 /// A value on one line; `None` for nothing and for what has nothing in it. Numbers TOML cannot hold are left out.

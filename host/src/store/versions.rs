@@ -34,7 +34,12 @@ pub(super) fn put(tx: &mut Tx<'_>, version: &VersionRow) -> Result<PutVersion> {
     let mut statement = tx.sql.prepare_cached("SELECT digest FROM versions WHERE name = ?1 AND version = ?2")?;
     let taken: Option<String> = statement.query_row([&version.name, &version.version], |row| row.get(0)).optional()?;
     match taken {
-        Some(digest) if digest == version.digest => return Ok(PutVersion::SameBytes),
+        Some(digest) if digest == version.digest => {
+            let mut statement =
+                tx.sql.prepare_cached("UPDATE packages SET bytes = ?2 WHERE digest = ?1 AND bytes <> ?2")?;
+            statement.execute(params![version.digest, version.package])?;
+            return Ok(PutVersion::SameBytes);
+        }
         Some(digest) => return Ok(PutVersion::VersionTaken(digest)),
         None => {}
     }

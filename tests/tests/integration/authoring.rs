@@ -279,6 +279,43 @@ fn what_is_missing_is_named_with_the_commands_that_install_it() {
     bare(&["build", "python", "--install"], &path).expect(1).says("SB0254").says("python3 -m venv");
 }
 
+/// Every kind of mistake with its place, its line, what was expected and the way out.
+const MISTAKES: &str = r##"error[SB0215]: the code uses `docker.restart-container`, which the manifest does not request
+  --> heal/main.rhai:18:5
+   |
+18 |     docker::restart_container(container, #{ grace_ms: input.parameters.grace });
+   |     ^
+   = help: write under [requests]: effects = ["docker.inspect-container", "docker.stop-container", "logs.tail-container", "docker.restart-container"]
+
+warning[SB0217]: trigger 1 can never match: severity=~"warning|critical" and severity!~"w.*|c.*" exclude each other (label severity)
+  --> heal/runbook.toml:10:11
+   |
+10 | match = ['severity=~"warning|critical"', 'severity!~"w.*|c.*"']
+   |           ^
+   = help: all matchers of a trigger must hold; for one or the other write two [[trigger]] tables
+
+warning[SB0216]: `docker.stop-container` is requested, but the code never uses it
+  --> heal/runbook.toml:25:40
+   |
+25 | effects = ["docker.inspect-container", "docker.stop-container", "logs.tail-container"]
+   |                                        ^
+   = help: remove it: what is not requested can never be granted by mistake
+
+error[SB0221]: this world has no container `local/web-9`
+  --> heal/scenarios/heals.toml:25:20
+   |
+25 | [expect.containers."local/web-9"]
+   |                    ^
+   = help: did you mean `local/web-1`?
+
+warning[SB0252]: no policy permits `docker.stop-container` for heal
+  --> heal/runbook.toml:25:40
+   |
+25 | effects = ["docker.inspect-container", "docker.stop-container", "logs.tail-container"]
+   |                                        ^
+   = help: sandbook grant heal docker.stop-container --container NAME
+"##;
+
 #[test]
 fn mistakes_are_named_where_they_stand() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -315,6 +352,12 @@ fn mistakes_are_named_where_they_stand() {
     for code in ["SB0215", "SB0216", "SB0217", "SB0221"] {
         assert!(codes.contains(&code), "{code} in {codes:?}");
     }
+
+    // With the operator's policy as well, word for word.
+    std::fs::create_dir(folder.path().join("policy")).expect("writable");
+    std::fs::write(folder.path().join("policy/none.cedar"), "").expect("writable");
+    let checked = type_in(&["check", "heal", "--policy", "policy"]).expect(1);
+    assert!(checked.out.starts_with(MISTAKES), "{checked}");
 
     // Code and manifest are both wrong, and both are said; a folder without code as well.
     std::fs::rename(folder.path().join("heal/main.rhai"), folder.path().join("heal/other.rhai")).expect("renamed");

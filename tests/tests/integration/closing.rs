@@ -206,3 +206,33 @@ fn a_runbooks_own_verify_is_asked_in_both_languages() {
         assert_eq!(run["verification_why"], "the runbook's `verify` says yes", "{name}");
     }
 }
+
+/// Makes its container anew, which heals it.
+const ANEW: &str = r#"//! name = "anew"
+//! version = "1.0.0"
+//! summary = "Made by a test."
+//! [target]
+//! kind = "container"
+//! [requests]
+//! effects = ["docker.recreate-container"]
+//! [verify]
+//! within = "30s"
+fn run(input) {
+    docker::recreate_container(input.target, #{ grace_ms: 1000, healthy_within_ms: 20000 });
+    fixed("made anew")
+}
+"#;
+
+#[test]
+fn a_container_that_a_run_made_anew_is_judged_by_its_new_instance() {
+    let docker = Dockerd::start();
+    let web = docker.service("web-1");
+    web.sicken();
+    let daemon = daemon(&docker, "");
+    daemon.push_live(&Package::rhai_file("anew", ANEW));
+    let run = daemon.run("anew", &json!({"target": "web-1"}));
+    let run = verified(&daemon, &run, &["contradicted", "confirmed", "unknown"]);
+    assert_eq!(run["verification"], "confirmed", "{run}\n{}", daemon.log_tail());
+    assert_eq!(run["verification_why"], "it runs and is healthy");
+    assert_ne!(web.inspect()["Id"], web.id(), "there is a new instance");
+}

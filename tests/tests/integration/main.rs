@@ -38,6 +38,7 @@ mod choice;
 mod clicking;
 mod closing;
 mod console;
+mod cuts;
 mod demo;
 mod drafting;
 mod e2e;

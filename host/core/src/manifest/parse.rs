@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: places and messages about types; see [`super::read`].
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use toml::{Spanned, de::DeValue};
@@ -49,7 +50,7 @@ pub(super) fn parse(text: &str, file: &str) -> Result<(Manifest, Vec<Problem>), 
         ["name", "version", "summary", "trigger", "target", "parameters", "requests", "limits", "brake", "verify"];
     reader.known_keys(&root, &known);
     let target = target(&mut reader, &root);
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         name: name(&mut reader, &root),
         version: version(&mut reader, &root),
         summary: summary(&mut reader, &root),
@@ -61,6 +62,7 @@ pub(super) fn parse(text: &str, file: &str) -> Result<(Manifest, Vec<Problem>), 
         brake: brake(&mut reader, &root),
         verify: verify(&mut reader, &root),
     };
+    scheduled_parameters(&mut reader, &root, &mut manifest);
     reader.forgive_consequences();
     let problems = reader.into_problems();
     if problems.iter().all(|problem| problem.warning) { Ok((manifest, problems)) } else { Err(problems) }
@@ -145,6 +147,7 @@ fn trigger(reader: &mut Reader<'_>, section: &Section<'_>, kind: Kind) -> Trigge
         "catch_up",
         "catch_up_within",
         "target",
+        "parameters",
         "priority",
         "continue",
     ];
@@ -171,11 +174,67 @@ fn trigger(reader: &mut Reader<'_>, section: &Section<'_>, kind: Kind) -> Trigge
             true => Err("it names nothing"),
             false => Ok(()),
         }),
+        parameters: BTreeMap::new(),
         priority,
         continue_: reader.flag(section, "continue").unwrap_or(false),
     };
     check_sources(reader, section, kind);
     trigger
+}
+
+/// What schedules give their runs, each held to its declaration. What is left out has its default.
+fn scheduled_parameters(reader: &mut Reader<'_>, root: &Section<'_>, manifest: &mut Manifest) {
+    let Some(DeValue::Array(list)) = root.find("trigger").map(Spanned::get_ref) else { return };
+    let tables = list.iter().filter_map(|item| match item.get_ref() {
+        DeValue::Table(table) => Some(Section { path: "trigger".to_owned(), table, span: item.span() }),
+        _ => None,
+    });
+    for (index, section) in tables.enumerate() {
+        if manifest.triggers.get(index).is_none_or(|trigger| trigger.schedule.is_none()) {
+            continue;
+        }
+        let given = reader.table(&section, "parameters");
+        let (mut texts, mut readable) = (BTreeMap::new(), true);
+        for (name, value) in given.iter().flat_map(|given| given.table.iter()) {
+            match value.get_ref() {
+                DeValue::String(text) => drop(texts.insert(name.get_ref().to_string(), text.to_string())),
+                DeValue::Boolean(flag) => drop(texts.insert(name.get_ref().to_string(), flag.to_string())),
+                DeValue::Float(number) => drop(texts.insert(name.get_ref().to_string(), number.as_str().to_owned())),
+                number @ DeValue::Integer(_) => {
+                    let text = read::integer(number).map(|number| number.to_string()).unwrap_or_default();
+                    texts.insert(name.get_ref().to_string(), text);
+                }
+                DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                    reader.wrong_type(name.get_ref(), value, "a text, number or flag");
+                    readable = false;
+                }
+            }
+        }
+        if !readable {
+            continue;
+        }
+        for misfit in manifest.parameters_from(&texts).err().into_iter().flatten() {
+            let place = given.as_ref().and_then(|given| given.find(&misfit.parameter)).map(Spanned::span);
+            match place {
+                Some(span) => reader.error(read::PARAMETER, &span, misfit.message, String::new()),
+                // A version before this one may be stored; its times say the same.
+                None => {
+                    let message = format!("its scheduled runs do not start: {}", misfit.message);
+                    let help = format!("add parameters = {{ {} = … }} to the trigger, or a default", misfit.parameter);
+                    reader.warn(&section.span, message, help);
+                }
+            }
+        }
+        let same = |other: &Trigger| {
+            let key = |one: &Trigger| (one.schedule.clone(), one.timezone.clone(), one.target.clone());
+            key(other) == key(&manifest.triggers[index])
+        };
+        if manifest.triggers[..index].iter().any(|other| same(other) && other.parameters != texts) {
+            let message = "the same schedule with other parameters: each time is made once".to_owned();
+            reader.error(read::TRIGGER, &section.span, message, "move one of them by a minute".to_owned());
+        }
+        manifest.triggers[index].parameters = texts;
+    }
 }
 
 fn alert_names(reader: &mut Reader<'_>, section: &Section<'_>) -> Vec<String> {
@@ -229,8 +288,8 @@ fn check_sources(reader: &mut Reader<'_>, section: &Section<'_>, kind: Kind) {
     if (alert && event) || (schedule && (alert || matchers || event)) {
         error("a trigger listens to alerts, to docker events or to a schedule", "write one [[trigger]] for each");
     }
-    for key in ["timezone", "catch_up", "catch_up_within", "target"].into_iter().filter(|key| written(key) && !schedule)
-    {
+    let only_there = ["timezone", "catch_up", "catch_up_within", "target", "parameters"];
+    for key in only_there.into_iter().filter(|key| written(key) && !schedule) {
         let message = format!("`trigger.{key}` stands without a schedule");
         error(&message, "remove it, or add schedule = \"0 3 * * *\"");
     }

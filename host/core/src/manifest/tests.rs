@@ -73,7 +73,8 @@ fn the_contracts_example_is_sound() {
     assert_eq!(
         lines(&warnings),
         [
-            "11:1 ~SB0210 a scheduled run has no labels that could name its target (add target = \"NAME\" to the trigger, or write kind = \"none\" or \"host\" under [target])"
+            "11:1 ~SB0210 a scheduled run has no labels that could name its target (add target = \"NAME\" to the trigger, or write kind = \"none\" or \"host\" under [target])",
+            "11:1 ~SB0210 its scheduled runs do not start: parameter `count` is missing: give it as count=… (a whole number like 3) (add parameters = { count = … } to the trigger, or a default)"
         ]
     );
     assert_eq!(manifest.name, "restart-unhealthy");
@@ -371,6 +372,10 @@ fn schedules_are_checked_where_they_stand() {
             "3:1 SB0209 `trigger.target` stands without a schedule (remove it, or add schedule = \"0 3 * * *\")",
         ),
         ("schedule = \"0 3 * * *\"\ntarget = \" \"", "5:10 SB0205 `trigger.target`: it names nothing"),
+        (
+            "alert = [\"X\"]\nparameters = { lines = 5 }",
+            "3:1 SB0209 `trigger.parameters` stands without a schedule (remove it, or add schedule = \"0 3 * * *\")",
+        ),
     ] {
         let want: Vec<&str> = [want].into_iter().filter(|want| !want.is_empty()).collect();
         check(&format!("{none}{rest}"), &want);
@@ -407,5 +412,35 @@ proptest! {
         }
         mutated.insert_str(at, &insert);
         let _ = Manifest::parse(&mutated, "x");
+    }
+}
+
+#[test]
+fn what_schedules_give_their_runs_fits_its_declaration() {
+    let declared = "[target]\nkind = \"none\"\n[parameters.lines]\ntype = \"integer\"\nmax = 9\ndefault = 1\n\
+                    [parameters.within]\ntype = \"duration\"\n[[trigger]]\nschedule = \"0 3 * * *\"\n";
+    for (rest, want) in [
+        ("parameters = { lines = 5, within = \"2h\" }", ""),
+        (
+            "parameters = { lines = 10, within = \"2h\" }",
+            "11:24 SB0208 parameter `lines` is \"10\", it must be a whole number like 3, at most 9",
+        ),
+        (
+            "parameters = { lins = 5, within = \"2h\" }",
+            "11:23 SB0208 runbook x has no parameter \"lins\"; did you mean `lines`?",
+        ),
+        ("parameters = { within = [\"2h\"] }", "11:25 SB0203 `within` is a list, it must be a text, number or flag"),
+        (
+            "parameters = { lines = 5 }",
+            "9:1 ~SB0210 its scheduled runs do not start: parameter `within` is missing: give it as within=… (a duration like 10s or 1h30m) \
+             (add parameters = { within = … } to the trigger, or a default)",
+        ),
+        (
+            "parameters = { within = \"2h\" }\n[[trigger]]\nschedule = \"0 3 * * *\"\nparameters = { within = \"3h\" }",
+            "12:1 SB0209 the same schedule with other parameters: each time is made once (move one of them by a minute)",
+        ),
+    ] {
+        let want: Vec<&str> = [want].into_iter().filter(|want| !want.is_empty()).collect();
+        check(&format!("{declared}{rest}"), &want);
     }
 }

@@ -331,6 +331,32 @@ pub(super) fn updated(seat: &Seat, mut limits: Limits, wanted: &Resources) -> Re
     Ok(limits)
 }
 
+/// The limits of a container made with these: what Docker fills in and refuses at a creation, which is not what it does
+/// with an update.
+pub(super) fn created(mut limits: Limits, wanted: &Resources) -> Result<Limits, Error> {
+    if let Some(memory) = wanted.memory_bytes {
+        // Twice the memory is Docker's own default: it follows.
+        if i128::from(limits.memory_swap_bytes) == 2 * i128::from(limits.memory_bytes) {
+            limits.memory_swap_bytes = 0;
+        }
+        limits.memory_bytes = memory;
+    }
+    limits.memory_swap_bytes = wanted.memory_swap_bytes.unwrap_or(limits.memory_swap_bytes);
+    let (memory, swap) = (limits.memory_bytes, limits.memory_swap_bytes);
+    if swap > 0 && memory == 0 {
+        return Err(Error::failed("memory_swap_bytes needs a memory limit: name memory_bytes, too"));
+    }
+    if swap > 0 && i128::from(swap) < i128::from(memory) {
+        return Err(Error::failed("memory_swap_bytes must not be below memory_bytes: it counts both together"));
+    }
+    if swap == 0 {
+        limits.memory_swap_bytes = i64::try_from(memory.saturating_mul(2)).unwrap_or(i64::MAX);
+    }
+    limits.cpus = wanted.cpus.unwrap_or(limits.cpus);
+    limits.pids = wanted.pids.map_or(limits.pids, |pids| pids.max(0));
+    Ok(limits)
+}
+
 /// What a signal does to the first process of a container.
 enum Signal {
     Kill,

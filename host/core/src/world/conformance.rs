@@ -135,7 +135,11 @@ pub const TABLE: &[Line] = &[
         "dangling ones, or unused ones by age, no container uses",
         "layers that images share; build stages in use",
     ),
-    line("docker.prune-build-cache", "all but what is kept", "age and use of single records"),
+    line(
+        "docker.prune-build-cache",
+        "all but what is kept",
+        "age and use of single records; held against an engine without a builder only, whose cache is empty",
+    ),
     line(
         "logs.tail-container",
         "lines, age, 256 KiB of the newest, in every state",

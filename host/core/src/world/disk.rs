@@ -12,7 +12,7 @@ use crate::effect::logs::Truncated;
 use crate::error::Error;
 
 /// What Docker's json-file format adds to a line, in bytes: its braces, stream and time.
-const LINE_OVERHEAD_BYTES: u64 = 75;
+const LINE_OVERHEAD_BYTES: u64 = 71;
 /// How old an image is that does not say, in milliseconds: a week.
 const IMAGE_AGE_MS: u64 = 7 * 86_400_000;
 
@@ -128,7 +128,7 @@ impl World {
     }
 }
 
-fn image_id(image: &HostImage) -> String {
+pub(super) fn image_id(image: &HostImage) -> String {
     if image.id.is_empty() {
         let what = format!("{}{}", image.tags.join(","), image.size_bytes);
         return format!("sha256:{}", settle::derive_id("image", &what, 0));

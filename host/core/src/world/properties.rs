@@ -34,6 +34,21 @@ restart_policy = "always"
 [hosts.far.containers.plain]
 status = "created"
 has_healthcheck = true
+[hosts.local.containers.shop-web-1]
+labels = { "com.docker.compose.project" = "shop", "com.docker.compose.service" = "web", "com.docker.compose.container-number" = "1" }
+lives = [{ healthy_after_ms = 100 }]
+[hosts.local]
+networks = ["front"]
+build_cache_bytes = 5_000
+volumes_bytes = 700
+[[hosts.local.images]]
+tags = ["plain:latest"]
+size_bytes = 90
+[[hosts.local.images]]
+tags = ["plain:2"]
+size_bytes = 80
+[[hosts.local.images]]
+size_bytes = 70
 [[endpoints]]
 at = "http://plain/"
 container = "plain"
@@ -51,7 +66,8 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let container = prop::sample::select(vec!["plain", "checked", "loop", "slow", "stuck", "far/plain", "nobody"]);
+    let container =
+        prop::sample::select(vec!["plain", "checked", "loop", "slow", "stuck", "shop-web-1", "far/plain", "nobody"]);
     let on_container = prop::sample::select(vec![
         ("docker.inspect-container", json!({})),
         ("docker.container-stats", json!({})),
@@ -70,12 +86,31 @@ fn step() -> impl Strategy<Value = Step> {
         ("docker.exec", json!({"argv": ["true"]})),
         ("docker.update-resources", json!({"resources": {"memory_bytes": 95_000_000}})),
         ("docker.update-resources", json!({"resources": {"memory_bytes": 999_000_000, "memory_swap_bytes": -1}})),
+        ("docker.container-changes", json!({})),
+        ("docker.recreate-container", json!({})),
+        (
+            "docker.recreate-container",
+            json!({"options": {"image": "plain:2", "grace_ms": 0, "healthy_within_ms": 2_000}}),
+        ),
+        ("docker.remove-container", json!({})),
+        ("docker.remove-container", json!({"options": {"force": true}})),
+        ("docker.connect-network", json!({"network": "front"})),
+        ("docker.connect-network", json!({"network": "none"})),
+        ("docker.disconnect-network", json!({"network": "bridge"})),
+        ("logs.truncate-container-log", json!({})),
         ("logs.tail-container", json!({"options": {"lines": 1}})),
         ("logs.search-container", json!({"pattern": "e", "options": {"context": 20, "limit": 1}})),
     ]);
     let alone = prop::sample::select(vec![
         ("docker.list-containers", json!({"filter": {"all": true}})),
         ("docker.recent-events", json!({"filter": {"limit": 3}})),
+        ("docker.scale-service", json!({"service": "shop/web", "replicas": 3})),
+        ("docker.scale-service", json!({"service": "web", "replicas": 1, "options": {"grace_ms": 0}})),
+        ("docker.list-images", json!({})),
+        ("docker.disk-usage", json!({})),
+        ("docker.prune-images", json!({})),
+        ("docker.prune-images", json!({"options": {"unused": true, "older_than_ms": 3_600_000}})),
+        ("docker.prune-build-cache", json!({"options": {"keep_bytes": 100}})),
         ("metrics.query", json!({"promql": "up"})),
         ("net.http-probe", json!({"url": "http://plain/"})),
         ("net.tcp-check", json!({"host": "plain", "port": 80})),
@@ -124,13 +159,20 @@ fn run(world: &mut World, steps: &[Step]) -> Vec<Result<Value, Error>> {
 /// What holds in every Docker world at every moment.
 fn check(world: &World) {
     let mut ids = BTreeSet::new();
-    for host in world.hosts.values() {
+    for (name, host) in &world.hosts {
         assert!(host.events.len() <= EVENTS_KEPT_MAX);
         assert!(host.events.windows(2).all(|pair| pair[0].at.ms(0) <= pair[1].at.ms(0)), "events are in order");
         assert!(host.events.iter().all(|event| event.at.ms(0) <= world.now_ms), "no event from the future");
-        assert!(host.events.iter().all(|event| host.containers.contains_key(&event.container)));
+        let gone = |name: &str| host.events.iter().any(|event| event.container == name && event.action == "destroy");
+        let known = |event: &HostEvent| host.containers.contains_key(&event.container) || gone(&event.container);
+        assert!(host.events.iter().all(known), "events are of those there are or were");
+        assert!(host.volumes_bytes == 700 || name == "far", "nothing removes a volume");
         for (name, c) in &host.containers {
             assert!(ids.insert(&c.id), "{name}: ids are unique");
+            assert_eq!(c.name, *name, "a container is found by its name");
+            let private = c.networks.iter().any(|network| matches!(network.as_str(), "none" | "host"));
+            assert!(!private || c.networks.len() == 1, "{name}: nothing beside network none or host");
+            assert!(c.networks.windows(2).all(|pair| pair[0] < pair[1]), "{name}: each network once");
             let started = c.started_at.is_some();
             match c.status {
                 Status::Running | Status::Paused => assert!(started, "{name}: running has started"),

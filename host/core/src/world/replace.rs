@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: the sub-steps of a recreation. Here it happens at once or not at all, as a runbook sees it.
 
-use super::changes::{conflict, updated};
+use super::changes::{conflict, created};
 use super::moment::rfc3339;
 use super::{Container, Seat, World, settle};
 use crate::effect::Scope;
@@ -25,11 +25,14 @@ impl World {
         if matches!(old.status, Status::Removing | Status::Dead) {
             return Err(conflict(seat, "it is marked for removal"));
         }
-        self.check_image(&seat.host, options.image.as_deref())?;
+        if old.status == Status::Paused {
+            return Err(conflict(seat, "it is paused, unpause it first"));
+        }
         let shares = |one: &crate::effect::docker::Dependent| one.why == Dependency::SharesNetwork;
         if let Some(sharer) = self.dependents(seat)?.iter().find(|one| shares(one)) {
             return Err(conflict(seat, &format!("`{}` shares its network and would lose it", sharer.name)));
         }
+        self.check_image(&seat.host, options.image.as_deref())?;
         let new = self.successor(seat, &old, options)?;
         let ran = !matches!(old.status, Status::Created | Status::Exited);
         self.end(seat, options.grace_ms)?;
@@ -63,7 +66,7 @@ impl World {
         let mut new = fresh(old, &seat.host, self.now_ms);
         if let Some(image) = &options.image {
             new.image.clone_from(image);
-            new.image_id = String::new();
+            new.image_id = self.image_named(&seat.host, image).map(super::disk::image_id).unwrap_or_default();
         }
         for name in options.environment.iter().flat_map(|all| all.keys()) {
             if !new.environment_names.contains(name) {
@@ -91,7 +94,7 @@ impl World {
         new.labels.extend(options.labels.clone().unwrap_or_default());
         new.labels.retain(|key, _| !options.remove_labels.iter().flatten().any(|gone| gone == key));
         if let Some(limits) = &options.limits {
-            new.limits = updated(seat, new.limits, limits)?;
+            new.limits = created(new.limits, limits)?;
         }
         if let Some(other) = &options.network_of {
             if !new.network_mode.starts_with("container:") {
@@ -104,10 +107,14 @@ impl World {
         Ok(new)
     }
 
+    fn image_named(&self, host: &str, image: &str) -> Option<&super::HostImage> {
+        let mut images = self.hosts.get(host)?.images.iter();
+        images.find(|one| one.id == image || one.tags.iter().any(|tag| super::disk::tagged(tag, image)))
+    }
+
     fn check_image(&self, host: &str, image: Option<&str>) -> Result<(), Error> {
-        let (Some(image), Some(host)) = (image, self.hosts.get(host)) else { return Ok(()) };
-        let known =
-            host.images.iter().any(|one| one.id == image || one.tags.iter().any(|tag| super::disk::tagged(tag, image)));
+        let (Some(image), Some(of)) = (image, self.hosts.get(host)) else { return Ok(()) };
+        let (known, host) = (self.image_named(host, image).is_some(), of);
         let used = host.containers.values().any(|container| container.image == image);
         if host.images.is_empty() || known || used {
             return Ok(());
@@ -244,6 +251,13 @@ impl World {
             ));
         }
         let changed = !container.networks.iter().any(|one| one == network);
+        let private = |name: &str| matches!(name, "none" | "host");
+        if changed && (private(network) || container.networks.iter().any(|one| private(one))) {
+            return Err(Error::failed(format!(
+                "{}/{}: a container on network none or host cannot be connected to any other, nor any other to these",
+                seat.host, seat.name
+            )));
+        }
         if changed {
             container.networks.push(network.to_owned());
             container.networks.sort();

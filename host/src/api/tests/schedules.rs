@@ -255,3 +255,40 @@ async fn a_time_zone_that_is_none_is_refused_where_it_stands() {
     assert_eq!((problem.code, problem.line, problem.column), ("SB0246", 8, 16), "{problem}");
     assert!(problem.message.contains("did you mean Europe/Berlin?"), "{problem}");
 }
+
+#[tokio::test]
+async fn a_schedule_gives_its_runs_what_its_trigger_says_and_a_match_tells_of_it() {
+    let daemon = daemon().await;
+    daemon.world.lock().expect("no panic").now_ms = at("2026-05-01T12:30:00Z");
+    let given = |name: &str, parameters: &str| {
+        let declared =
+            "[parameters.lines]\ntype = \"integer\"\ndefault = 1\n[parameters.within]\ntype = \"duration\"\n";
+        nightly(name, "1.0.0", &format!("schedule = \"0 * * * *\"\n{parameters}\n{declared}"))
+    };
+    daemon.push(&given("hourly", "parameters = { lines = 5, within = \"2h\" }")).await;
+    daemon.push(&given("never", "")).await;
+    daemon.clock("2026-05-01T12:30:01Z").await;
+    let asked = json!({"labels": {"alertname": "Nobody"}});
+    let (_, answer) = daemon.act("POST", "/v1/match", Some(asked)).await;
+    let of = |name: &str| {
+        let all = answer["schedules"].as_array().expect("a list").iter();
+        all.clone().find(|one| one["runbook"] == name).cloned().unwrap_or_else(|| panic!("{answer}"))
+    };
+    assert_eq!(
+        (&of("hourly")["starts"], &of("hourly")["why"]),
+        (&json!(true), &json!("next at 2026-05-01 13:00; its runs change nothing"))
+    );
+    assert_eq!(of("never")["starts"], false);
+    assert!(of("never")["why"].as_str().expect("why").contains("parameter `within` is missing"), "{answer}");
+
+    daemon.clock("2026-05-01T13:00:00Z").await;
+    daemon.ended(1).await;
+    let run = daemon.scheduled().await[0]["run"].as_str().expect("an id").to_owned();
+    let (_, run) = daemon.get(&format!("/v1/runs/{run}")).await;
+    assert_eq!(run["parameters"], json!({"lines": {"integer": 5}, "within": {"duration": 7_200_000}}), "{run}");
+    let (_, shown) = daemon.get("/v1/schedules?runbook=never").await;
+    let never = &shown["schedules"][0];
+    assert_eq!((&never["state"], &never["last"]["result"]), (&json!("unfit"), &json!("failed")), "{shown}");
+    let (_, shown) = daemon.get("/v1/schedules?runbook=hourly").await;
+    assert_eq!(shown["schedules"][0]["parameters"], json!({"lines": "5", "within": "2h"}));
+}

@@ -79,6 +79,9 @@ impl Host {
             let Some(path) = log_path(&found, &id) else { continue };
             let Ok(file) = std::fs::symlink_metadata(&path) else { continue };
             let name = found["Name"].as_str().unwrap_or_default().trim_start_matches('/').to_owned();
+            if file.len() == 0 {
+                continue;
+            }
             logs.push(LogFile { container: name, size_bytes: file.len() });
         }
         logs.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.container.cmp(&b.container)));
@@ -91,11 +94,12 @@ impl Host {
         let mut filters = HashMap::from([("dangling", vec![dangling.to_string()])]);
         filters.extend(options.older_than_ms.map(|ms| ("until", vec![format!("{}s", ms.div_ceil(1_000))])));
         let path = format!("/images/prune?{}", filtered(&filters)?);
+        let images = self.read(self.docker.list_images(None::<ListImagesOptions>)).await;
+        let images = images.map_err(Trouble::into_read_error)?;
         let pruned = self.act(Method::POST, &path, None).await?;
-        // Docker counts every layer; an image is gone with its `Deleted` line of an image's id.
-        let deleted = pruned["ImagesDeleted"].as_array().map_or(0, |all| {
-            all.iter().filter(|one| one["Untagged"].is_string() || one["Deleted"].is_string()).count()
-        });
+        // Docker names every tag and layer that went, too: those that were listed are images.
+        let gone = pruned["ImagesDeleted"].as_array().into_iter().flatten().filter_map(|one| one["Deleted"].as_str());
+        let deleted = gone.filter(|id| images.iter().any(|image| image.id == **id)).count();
         Ok(pruned_of(deleted, &pruned))
     }
 

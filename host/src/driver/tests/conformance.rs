@@ -10,11 +10,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-use sandbook_core::world::{Container, World, conformance::TABLE};
+use sandbook_core::world::{Container, HostImage, World, conformance::TABLE};
 use sandbook_tests::docker::{Dockerd, IMAGE};
 
 use super::*;
+use seen::{failure, same_length};
 
+mod scene;
+mod seen;
 mod sequences;
 
 /// Sequences under way at once: most of their time is waiting.
@@ -23,20 +26,6 @@ const AT_ONCE: usize = 6;
 const UNTIL_MS: u64 = 30_000;
 /// Between two looks, in milliseconds.
 const LOOK_MS: u64 = 25;
-/// Effects about more than one container, which no sequence reaches yet: each world has tests of its own for them, and
-/// nothing holds both against each other.
-const ELSEWHERE: [&str; 10] = [
-    "docker.container-changes",
-    "docker.list-images",
-    "docker.disk-usage",
-    "docker.recreate-container",
-    "docker.remove-container",
-    "docker.scale-service",
-    "docker.connect-network",
-    "docker.disconnect-network",
-    "docker.prune-images",
-    "docker.prune-build-cache",
-];
 /// Marks a page of events that does not reach back to the take-over.
 const FORGOTTEN: &str = "forgotten";
 /// The whole test.
@@ -45,6 +34,10 @@ const WITHIN: Duration = Duration::from_secs(90);
 /// A named list of effects and the containers they are about.
 struct Sequence {
     name: &'static str,
+    /// Images of an engine that this sequence has for itself, each with files beside busybox; none: the common engine.
+    images: Vec<(&'static str, &'static [&'static str])>,
+    /// Networks made for it, each a part of the engine's addresses.
+    networks: Vec<(&'static str, u8)>,
     given: Vec<Given>,
     steps: Vec<Step>,
 }
@@ -87,11 +80,11 @@ struct Stage<'a> {
     world: World,
     sequence: &'a Sequence,
     /// Real ids by the sequence's names.
-    ids: BTreeMap<&'static str, String>,
+    ids: BTreeMap<String, String>,
     /// When the last event before the take-over was.
     events: BTreeMap<&'static str, String>,
-    /// Times shown last, by side, container and field: only whether they changed is compared.
-    times: BTreeMap<(bool, String, &'static str), Value>,
+    /// Times and ids shown last, by side, container and field: only whether they changed is compared.
+    shown: BTreeMap<(bool, String, &'static str), Value>,
     differences: Vec<String>,
     compared: usize,
 }
@@ -109,7 +102,8 @@ fn the_simulated_world_answers_like_a_real_engine() {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 while let Some(sequence) = { queue.lock().expect("unpoisoned").pop_front() } {
-                    let (count, found) = runtime.block_on(play(&engine, sequence));
+                    let own = sequence.own_engine();
+                    let (count, found) = runtime.block_on(play(own.as_ref().unwrap_or(&engine), sequence));
                     compared.fetch_add(count, Relaxed);
                     differences.lock().expect("unpoisoned").extend(found);
                 }
@@ -154,10 +148,9 @@ fn the_table_names_what_the_sequences_do_and_what_they_pass_over() {
             }
         }
     }
-    let docker = |effect: &&str| effect.starts_with("docker.") || effect.ends_with("-container");
-    let compared = |effect: &&str| docker(effect) && !ELSEWHERE.contains(effect);
-    let wanted: BTreeSet<&str> = TABLE.iter().map(|line| line.effect).filter(compared).collect();
-    assert_eq!(done, wanted, "each effect on containers is in a sequence");
+    let docker = |effect: &&str| effect.starts_with("docker.") || effect.contains("-container");
+    let wanted: BTreeSet<&str> = TABLE.iter().map(|line| line.effect).filter(docker).collect();
+    assert_eq!(done, wanted, "each effect on Docker is in a sequence");
 }
 
 async fn play(engine: &Dockerd, sequence: &Sequence) -> (usize, Vec<String>) {
@@ -166,6 +159,7 @@ async fn play(engine: &Dockerd, sequence: &Sequence) -> (usize, Vec<String>) {
         let place = format!("{} step {}", sequence.name, index + 1);
         stage.step(&place, step).await;
     }
+    stage.learn_ids().await;
     for id in stage.ids.values() {
         stage.ask("DELETE", &format!("/containers/{id}?force=1&v=1"), &json!({}));
     }
@@ -173,85 +167,6 @@ async fn play(engine: &Dockerd, sequence: &Sequence) -> (usize, Vec<String>) {
 }
 
 impl Stage<'_> {
-    async fn set<'a>(engine: &'a Dockerd, sequence: &'a Sequence) -> Stage<'a> {
-        let mut live = live(&engine.endpoint(), &[]);
-        let mut settings = docker::Settings::new(&engine.endpoint()).expect("an endpoint");
-        settings.read_timeout = Duration::from_secs(20);
-        live.hosts = Arc::new(Hosts::from([("local".to_owned(), Arc::new(Host::new("local", settings)))]));
-        let mut stage = Stage {
-            engine,
-            live,
-            world: World::new(now_ms()),
-            sequence,
-            ids: BTreeMap::new(),
-            events: BTreeMap::new(),
-            times: BTreeMap::new(),
-            differences: Vec::new(),
-            compared: 0,
-        };
-        for given in &sequence.given {
-            stage.make(given).await;
-        }
-        stage.world.now_ms = now_ms();
-        for given in &sequence.given {
-            stage.take_over(given).await;
-        }
-        stage
-    }
-
-    /// The engine's API, whose client blocks and so wants a thread without a runtime.
-    fn ask(&self, method: &str, path: &str, body: &Value) -> sandbook_tests::http::Answer {
-        std::thread::scope(|scope| {
-            scope.spawn(|| self.engine.api().json(method, path, body)).join().expect("dockerd answers")
-        })
-    }
-
-    async fn make(&mut self, given: &Given) {
-        let mut request = json!({"Image": IMAGE, "HostConfig": {"NetworkMode": "none"}});
-        sequences::merge(&mut request, &given.request);
-        let request = serde_json::from_str(&self.filled(&request.to_string())).expect("JSON");
-        let path = format!("/containers/create?name={}", self.name(given.name));
-        let answer = self.ask("POST", &path, &request).expect(201);
-        let id = answer.json()["Id"].as_str().expect("dockerd names what it creates").to_owned();
-        if given.started {
-            self.ask("POST", &format!("/containers/{id}/start"), &json!({})).expect(204);
-        }
-        self.ids.insert(given.name, id);
-        if given.request.get("Healthcheck").is_some() && given.started {
-            self.await_real(given.name, "/state/health", &json!("healthy")).await;
-        }
-        if !given.ready.is_empty() {
-            let said = async |stage: &Self| {
-                let page = stage.real("logs.tail-container", given.name, json!({})).await.expect("a page");
-                page["text"].as_str().is_some_and(|text| text.contains(given.ready))
-            };
-            while !said(self).await {
-                tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
-            }
-        }
-    }
-
-    async fn take_over(&mut self, given: &Given) {
-        let details = self.real("docker.inspect-container", given.name, json!({})).await.expect("details");
-        let events = self.real("docker.recent-events", given.name, all_events(given.name)).await.expect("events");
-        let last = events.as_array().and_then(|events| events.last()?["at"].as_str().map(str::to_owned));
-        self.events.insert(given.name, last.expect("it was created"));
-        let details: sandbook_core::effect::docker::ContainerDetails =
-            serde_json::from_value(details).expect("the shape of the catalogue");
-        let mut container = Container::from_details(&details);
-        (given.inside)(&mut container, self.world.now_ms);
-        for of in &mut container.volumes_from {
-            *of = self.filled(of);
-        }
-        self.world.add_container("local", container);
-        let again = serde_json::to_value(self.world.details("local", &self.name(given.name)).expect("taken over"));
-        let (real, again) = (serde_json::to_value(&details).expect("JSON"), again.expect("JSON"));
-        if real != again {
-            self.differences.push(format!("{} {}: taken over\n  {real}\n  {again}", self.sequence.name, given.name));
-        }
-        self.compared += 1;
-    }
-
     async fn step(&mut self, place: &str, step: &Step) {
         match step {
             Step::Do { effect, on, args, but } => self.both(place, effect, on, args, but).await,
@@ -277,6 +192,9 @@ impl Stage<'_> {
         let args = serde_json::from_str::<Value>(&self.filled(&args.to_string())).expect("JSON");
         let real = self.real(effect, on, args.clone()).await;
         let simulated = self.simulated(effect, on, args);
+        if matches!(effect, "docker.recreate-container" | "docker.scale-service") {
+            self.learn_ids().await;
+        }
         let but_fields: Vec<&str> = but.iter().map(|(field, _)| *field).collect();
         let mut real = self.seen(true, effect, on, &but_fields, real);
         let mut simulated = self.seen(false, effect, on, &but_fields, simulated);
@@ -342,7 +260,8 @@ impl Stage<'_> {
     fn filled(&self, text: &str) -> String {
         let mut text = text.to_owned();
         // Longest first, so that no name is taken for the beginning of another.
-        let mut given: Vec<&str> = self.sequence.given.iter().map(|given| given.name).collect();
+        let known = self.sequence.given.iter().map(|given| given.name);
+        let mut given: Vec<&str> = known.chain(self.ids.keys().map(String::as_str)).collect();
         given.sort_by_key(|name| std::cmp::Reverse(name.len()));
         for name in given {
             if let Some(id) = self.ids.get(name) {
@@ -381,10 +300,28 @@ impl Stage<'_> {
         args
     }
 
+    /// What both made meanwhile is the same container to the steps that follow: the world's takes the real one's id.
+    async fn learn_ids(&mut self) {
+        let of_all = json!({"filter": {"all": true, "name": format!("{}.*", self.sequence.name)}});
+        let listed = self.real("docker.list-containers", "", of_all).await.expect("a list");
+        self.ids.clear();
+        for one in listed.as_array().into_iter().flatten() {
+            let (name, id) = (one["name"].as_str().unwrap_or_default(), one["id"].as_str().unwrap_or_default());
+            if let Some(container) = self.world.container_mut("local", name) {
+                id.clone_into(&mut container.id);
+            }
+            let name = name.split_once('.').map_or(name, |(_, name)| name);
+            self.ids.insert(name.to_owned(), id.to_owned());
+        }
+    }
+
     async fn real(&self, effect: &str, on: &str, args: Value) -> Result<Value, Error> {
+        let args: Value = serde_json::from_str(&self.filled(&self.about(on, args).to_string())).expect("JSON");
+        if on.is_empty() && effect != "docker.list-containers" {
+            return drive_as_meant(&self.live, effect, args).await;
+        }
         let id = self.ids.get(on).map_or("none", String::as_str);
-        let args = serde_json::from_str(&self.filled(&self.about(on, args).to_string())).expect("JSON");
-        drive(&self.live, effect, args, id, None).await
+        drive_on(&self.live, effect, args, (&self.name(on), id), None).await
     }
 
     fn simulated(&mut self, effect: &str, on: &str, args: Value) -> Result<Value, Error> {
@@ -397,7 +334,7 @@ impl Stage<'_> {
             id: self.ids.get(on).cloned(),
         };
         let resolved = Resolved { target, subject: String::new(), facts: None, before: None };
-        let answer = self.world.perform(&effect, Some(&resolved));
+        let answer = self.world.perform(&effect, Some(&resolved).filter(|_| !on.is_empty()));
         if let Ok(value) = &answer {
             Effect::check_output(effect.name(), value).expect("the shape of the catalogue");
         }
@@ -419,90 +356,6 @@ impl Stage<'_> {
             }
         }
     }
-
-    fn seen(&mut self, real: bool, effect: &str, on: &str, but: &[&str], answer: Result<Value, Error>) -> Seen {
-        let value = match answer {
-            Ok(value) => value,
-            Err(error) => return failure(&error),
-        };
-        let mut seen = Seen::from([("answer".to_owned(), json!("ok"))]);
-        let list = |keys: &[&str]| -> Vec<Value> {
-            let line = |item: &Value| keys.iter().map(|key| item[*key].clone()).collect();
-            value.as_array().into_iter().flatten().map(line).map(Value::Array).collect()
-        };
-        match effect {
-            "docker.list-containers" => {
-                seen.insert("list".to_owned(), json!(list(&["name", "id", "status", "image", "project", "service"])));
-            }
-            "docker.dependents" => drop(seen.insert("list".to_owned(), json!(list(&["name", "why", "status"])))),
-            "docker.recent-events" => {
-                let before = self.events.get(on).filter(|_| real);
-                let at = list(&["at"]);
-                let known = before.map(|before| at.iter().take_while(|at| at[0].as_str() <= Some(before)).count());
-                let events = list(&["container", "action", "exit_code"]);
-                seen.insert("events".to_owned(), events.into_iter().skip(known.unwrap_or(0)).collect());
-                // The engine remembers so many events of all containers together.
-                if known == Some(0) {
-                    seen.insert(FORGOTTEN.to_owned(), json!(true));
-                }
-            }
-            "docker.container-stats" => {
-                seen.insert("limit".to_owned(), value["memory_limit_bytes"].clone());
-                seen.insert("alive".to_owned(), json!(value["pids"].as_u64().is_some_and(|pids| pids > 0)));
-            }
-            "docker.container-processes" => {
-                seen.insert("any".to_owned(), json!(value["rows"].as_array().is_some_and(|rows| !rows.is_empty())));
-                seen.insert("zombies".to_owned(), value["zombies"].clone());
-            }
-            "logs.search-container" => {
-                let found = value["found"].as_array().into_iter().flatten();
-                let found: Vec<Value> = found.map(|one| json!([one["line"], one["context"]])).collect();
-                seen.insert("found".to_owned(), json!(found));
-                seen.insert("scanned".to_owned(), value["scanned"].clone());
-                seen.insert("more".to_owned(), json!(value["cursor"].is_string()));
-            }
-            _ => self.fields(&mut seen, real, on, but, &value),
-        }
-        seen
-    }
-
-    /// Every field of an object; of times only whether they changed, of probes their codes and words.
-    fn fields(&mut self, seen: &mut Seen, real: bool, on: &str, but: &[&str], value: &Value) {
-        let fields = value.as_object().into_iter().flatten();
-        for (key, value) in fields.filter(|(key, _)| !but.contains(&key.as_str())) {
-            match key.as_str() {
-                "state" => self.fields(seen, real, on, but, value),
-                "started_at" | "finished_at" => {
-                    let key = if key == "started_at" { "started_at" } else { "finished_at" };
-                    let last = self.times.insert((real, on.to_owned(), key), value.clone());
-                    let new = last.as_ref() != Some(value);
-                    seen.insert(key.to_owned(), json!(if new { "new" } else { "as before" }));
-                }
-                "error" => drop(seen.insert("error".to_owned(), json!(value != ""))),
-                "health_log" => {
-                    let last = value.as_array().and_then(|probes| probes.last());
-                    let last = last.map(|last| json!([last["exit_code"], last["output"]]));
-                    seen.insert("last probe".to_owned(), json!(last));
-                }
-                _ => drop(seen.insert(key.clone(), value.clone())),
-            }
-        }
-    }
-}
-
-/// Where the engine has forgotten the oldest events, the newest of the other side are compared.
-fn same_length(real: &mut Seen, simulated: &mut Seen) {
-    if real.remove(FORGOTTEN).is_none() {
-        return;
-    }
-    let kept = real.get("events").and_then(Value::as_array).map_or(0, Vec::len);
-    if let Some(Value::Array(events)) = simulated.get_mut("events") {
-        events.drain(..events.len().saturating_sub(kept));
-    }
-}
-
-fn failure(error: &Error) -> Seen {
-    Seen::from([("answer".to_owned(), json!(error.kind.name()))])
 }
 
 fn all_events(on: &str) -> Value {

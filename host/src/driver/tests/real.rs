@@ -256,27 +256,6 @@ async fn the_watcher_sees_deaths_health_and_sharers() {
     eventually("gone", || of("sb-crash").is_none()).await;
 }
 
-/// Drives an effect on what its own scope means.
-async fn drive_as_meant(live: &Live, name: &str, args: Value) -> Result<Value, Error> {
-    let effect = Effect::from_arguments(name, args).expect("arguments");
-    effect.validate().expect("sound arguments");
-    let resolved = live.resolve("local", &effect.scope()).await?;
-    let call = Call {
-        resolved: Some(&resolved),
-        run: "r1",
-        slot: 3,
-        host: "local",
-        deadline_ms: effect.deadline_ms(),
-        not_after_boot_ms: boot_ms() + 3_600_000,
-        effect: &effect,
-    };
-    let answer = live.call(call, &Recorded::default()).await;
-    if let Ok(value) = &answer {
-        Effect::check_output(name, value).expect("the shape of the catalogue");
-    }
-    answer
-}
-
 /// A program that lives until it is told to go.
 const LIVES: [&str; 3] = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"];
 

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use sandbook_core::effect::docker::{
     ContainerDetails, ContainerFilter, ContainerState, ContainerSummary, Health, InspectContainer, ListContainers,
-    Status,
+    RecreateContainer, Recreated, Status,
 };
 use sandbook_core::effect::metrics::{Query, Sample};
 use sandbook_core::effect::{Class, Effect, Op};
 use sandbook_core::error::Error;
 use sandbook_core::gate::Session;
-use sandbook_core::journal::{Header, Journal, Record};
+use sandbook_core::journal::{Answer, Header, Journal};
 use sandbook_core::manifest::Condition;
 use sandbook_core::run::Outcome;
 use sandbook_core::target::{Kind, Target};
@@ -66,10 +66,10 @@ impl Runner {
     /// What tells whether a run helped.
     pub(super) async fn lookout(&self, row: &RunRow, package: Option<&Package>) -> anyhow::Result<Lookout> {
         let records = self.parts.store.records_after(&row.id, None).await?;
-        let Some((_, Record::Begun { header })) = records.into_iter().next() else {
-            anyhow::bail!("its journal has no header")
-        };
-        let mut header = *header;
+        let journal = Journal::fold(records.into_iter().map(|(_, record)| record))
+            .map_err(|error| anyhow::anyhow!("its journal cannot be read: {error}"))?;
+        let target = row.target.clone().map(|target| followed(target, &journal));
+        let mut header = journal.header;
         let Some(package) = package else {
             let what = What::Nothing(format!("its version {} is no longer stored", row.digest));
             return Ok(Lookout { header, what });
@@ -82,8 +82,24 @@ impl Runner {
         header.requests =
             [InspectContainer::NAME, ListContainers::NAME, Query::NAME].iter().map(|name| (*name).to_owned()).collect();
         let condition = package.manifest.verify.as_ref().map_or(Condition::Healthy, |verify| verify.condition.clone());
-        Ok(Lookout { header, what: What::Condition(condition, row.target.clone()) })
+        Ok(Lookout { header, what: What::Condition(condition, target) })
     }
+}
+
+/// The instance a run left behind: where it made its target anew, that is the last one it made.
+fn followed(mut target: Target, journal: &Journal) -> Target {
+    for slot in &journal.slots {
+        let Some(Answer::Ok(value)) = slot.answer.as_ref().filter(|_| slot.request.effect == RecreateContainer::NAME)
+        else {
+            continue;
+        };
+        if let Ok(made) = serde_json::from_value::<Recreated>(value.clone())
+            && target.id.as_ref() == Some(&made.old_id)
+        {
+            target.id = Some(made.id);
+        }
+    }
+    target
 }
 
 impl Lookout {

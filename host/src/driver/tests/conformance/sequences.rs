@@ -9,6 +9,7 @@ use super::*;
 mod limits;
 mod lives;
 mod looks;
+mod makes;
 mod policies;
 
 /// Gives in to TERM, lives through HUP, and exits with 1 once `/crash` is there.
@@ -84,7 +85,7 @@ impl Given {
 }
 
 fn sequence(name: &'static str, given: Vec<Given>, steps: Vec<Step>) -> Sequence {
-    Sequence { name, given, steps }
+    Sequence { name, images: Vec::new(), networks: Vec::new(), given, steps }
 }
 
 fn on(effect: &'static str, on: &'static str) -> Step {
@@ -172,7 +173,7 @@ fn happens(world: &mut World, name: &str, what: What, code: i32, text: &str) {
 }
 
 pub(super) fn all() -> Vec<Sequence> {
-    [lives::all(), limits::all(), policies::all(), looks::all()].into_iter().flatten().collect()
+    [lives::all(), limits::all(), policies::all(), looks::all(), makes::all()].into_iter().flatten().collect()
 }
 
 /// Objects are merged, everything else replaced.
