@@ -390,6 +390,7 @@ impl Store for Sqlite {
                 total.records += pruned.records;
                 total.episodes += pruned.episodes;
                 total.attempts += pruned.attempts;
+                total.drafts += pruned.drafts;
             }
         }
         .boxed()
