@@ -40,6 +40,7 @@ fn manifest(name: &str, version: &str, effects: &[&str]) -> String {
     )
 }
 
+const POLICY: &str = "@id(\"all\") permit (principal, action in Action::\"mutate\", resource);";
 const USED: [&str; 2] = ["docker.inspect-container", "docker.restart-container"];
 
 /// A whole answer of the model.
@@ -56,14 +57,16 @@ fn daemon(docker: &FakeDocker, fake: &FakeOpenAi) -> Daemon {
         format!("[auth.tokens.{name}]\nrole = \"operator\"\ntoken_file = \"./{name}\"\n{more}\n")
     };
     let config = format!(
-        "[llm]\nbase_url = \"{}\"\nmodel = \"fake\"\n{}{}{}",
+        "[llm]\nbase_url = \"{}\"\nmodel = \"fake\"\n{}{}{}[policy]\ndirs = [\"./policy\"]\n",
         fake.base_url(),
         token("dana", "person = \"dana\""),
         token("machine", ""),
         token("agent", "agent = true"),
     );
     let setup = Setup::with(&config).docker(&docker.endpoint());
-    Daemon::start(setup.file("dana", PERSON).file("machine", MACHINE).file("agent", AGENT))
+    Daemon::start(
+        setup.file("dana", PERSON).file("machine", MACHINE).file("agent", AGENT).file("policy/all.cedar", POLICY),
+    )
 }
 
 /// What differs between any two drafts.
