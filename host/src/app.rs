@@ -65,7 +65,7 @@ impl App {
         let model = model(&config, &store, &metrics, &secrets)?;
         let policy = load_policy(&config).map_err(|problems| anyhow::anyhow!("{}", coded(&problems)))?;
         let Surroundings { driver, clock, watcher, notifier, alertmanager, acting, host_names } =
-            world(&config, stage, secrets, model.as_ref(), &store)?;
+            world(&config, stage, secrets, model.as_ref(), &metrics, &store)?;
         let parts = Parts::new(
             store.clone(),
             sandbox.clone(),
@@ -130,6 +130,7 @@ fn world(
     stage: Stage,
     secrets: redact::Secrets,
     model: Option<&Model>,
+    metrics: &Arc<Metrics>,
     store: &Arc<dyn Store>,
 ) -> Result<Surroundings> {
     match stage {
@@ -160,7 +161,7 @@ fn world(
             let live = Live::new(hosts.clone(), allow, source, self::notifier(config, &secrets)?, secrets)
                 .with_alertmanager(alertmanager.clone())
                 .with_loki(loki)
-                .with_model(model.cloned())
+                .with_model(model.cloned(), metrics.clone())
                 .with_incidents(Arc::new(Remembered(store.clone())));
             Ok(Surroundings {
                 driver: Arc::new(live),

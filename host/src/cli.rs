@@ -22,6 +22,7 @@ mod backtest;
 mod brakes;
 pub(crate) mod client;
 mod diagnostics;
+mod difference;
 mod drafts;
 mod drift;
 mod exit;

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Context, Drafts};
 use crate::intake::Intake;
+use crate::library;
+use crate::library::difference::Difference;
 use crate::library::{Library, Package, UploadError, power};
 use crate::llm::{Fault, Model};
 use crate::plan::{self, Plan, Planner};
@@ -85,6 +87,9 @@ pub struct Draft {
     /// The most it can do, whatever anybody grants; derived from its manifest, to which the gate holds its code.
     #[schema(value_type = Object)]
     pub power: serde_json::Value,
+    /// How it differs from the version it is to replace, where there is one; else all of it, as added.
+    #[schema(value_type = Object)]
+    pub difference: Difference,
     /// All of it, to be read.
     pub files: Vec<File>,
     /// Its scenarios, all of which came out as they say.
@@ -127,6 +132,9 @@ pub enum Error {
         /// What is wrong with the last one.
         problems: Vec<String>,
     },
+    /// What it is to replace is not known, or cannot be read.
+    #[error(transparent)]
+    Library(#[from] library::Error),
     /// It cannot be planned.
     #[error(transparent)]
     Plan(#[from] plan::Error),

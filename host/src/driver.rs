@@ -36,6 +36,7 @@ mod tests;
 pub(crate) mod web;
 
 use crate::llm::Model;
+use crate::metrics::Metrics;
 use docker::Host;
 use egress::Allow;
 use redact::Secrets;
@@ -57,10 +58,22 @@ pub enum Settled {
     AtHorizon,
 }
 
-/// What this engine has seen before, for `incidents.similar`.
+/// What this engine has seen: earlier incidents, for `incidents.similar`, and what a run has read so far, for saying where
+/// evidence comes from.
 pub trait Incidents: Send + Sync {
     /// Earlier incidents like the one of that run, the most similar first.
     fn similar<'a>(&'a self, run: &'a str, limit: u32) -> BoxFuture<'a, Result<Vec<Incident>, Error>>;
+    /// Texts of logs that run has read so far, oldest first. None when that cannot be told.
+    fn read_by<'a>(&'a self, run: &'a str) -> BoxFuture<'a, Vec<Read>>;
+}
+
+/// A text that a run has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// Where it comes from, such as `log of local/web-1 (call 2)`.
+    pub source: String,
+    /// As it was answered.
+    pub text: String,
 }
 
 /// Configured Docker hosts by name.
@@ -78,6 +91,7 @@ pub struct Live {
     alertmanager: Option<alertmanager::Alertmanager>,
     loki: Option<loki::Loki>,
     model: Option<Model>,
+    figures: Option<Arc<Metrics>>,
     secrets: Secrets,
 }
 
@@ -120,6 +134,7 @@ impl Live {
             alertmanager: None,
             loki: None,
             model: None,
+            figures: None,
             secrets,
         }
     }
@@ -136,10 +151,10 @@ impl Live {
         Live { loki, ..self }
     }
 
-    /// Who answers `llm` effects. Without it the declared fallback does.
+    /// Who answers `llm` effects, and where fallbacks are counted. Without a model the declared fallback is the answer.
     #[must_use]
-    pub fn with_model(self, model: Option<Model>) -> Live {
-        Live { model, ..self }
+    pub fn with_model(self, model: Option<Model>, figures: Arc<Metrics>) -> Live {
+        Live { model, figures: Some(figures), ..self }
     }
 
     /// Where earlier incidents are found. Without it there are none.
@@ -246,10 +261,7 @@ impl Live {
             Effect::ListSilences(op) => json(self.alertmanager()?.list_silences(&op.filter).await?),
             Effect::CreateSilence(op) => json(self.alertmanager()?.create_silence(op, call.run, call.slot).await?),
             Effect::ExpireSilence(op) => json(self.alertmanager()?.expire_silence(&op.id).await?),
-            Effect::Choose(_) | Effect::Summarize(_) | Effect::Extract(_) => {
-                let Call { effect, run, slot, host, deadline_ms, .. } = call;
-                llm::answer(self.model.as_ref(), llm::Asking { effect, run, slot, host, deadline_ms }).await
-            }
+            Effect::Choose(_) | Effect::Summarize(_) | Effect::Extract(_) => self.ask_model(call).await,
             Effect::Similar(op) => match &self.incidents {
                 Some(incidents) => json(incidents.similar(call.run, op.limit).await?),
                 None => json(Vec::<Incident>::new()),
@@ -281,6 +293,18 @@ impl Live {
                 Err(Error::failed(format!("{} is answered by the engine, not by a driver", call.effect.name())))
             }
         }
+    }
+
+    /// Asks the model, saying which logs the run has read.
+    async fn ask_model(&self, call: Call<'_>) -> Result<Value, Error> {
+        let Call { effect, run, slot, host, deadline_ms, .. } = call;
+        let incidents = self.incidents.as_ref().filter(|_| self.model.is_some());
+        let read = match incidents {
+            Some(incidents) => incidents.read_by(run).await,
+            None => Vec::new(),
+        };
+        let asking = llm::Asking { effect, run, slot, host, deadline_ms, read: &read };
+        llm::answer(self.model.as_ref(), self.figures.as_deref(), asking).await
     }
 
     /// A configured host. Errors: `not-found`, listing the configured ones.

@@ -234,6 +234,12 @@ impl Library {
         Ok(())
     }
 
+    /// Reads the list of versions again, because some were removed.
+    pub async fn read_again(&self) -> Result<()> {
+        let mut work = self.work.lock().await;
+        self.refresh(&mut work).await
+    }
+
     /// Stages in the configuration that raise nothing, which is easily taken for acting.
     fn warn_of_idle_stages(&self, work: &Work) {
         let standings = self.standings();

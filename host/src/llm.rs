@@ -294,7 +294,7 @@ impl Model {
 
     /// A fallback was taken instead of an answer of the model.
     pub fn fell_back(&self, purpose: Purpose, reason: Reason) {
-        self.0.metrics.llm.fallbacks.with_label_values(&[purpose.name(), reason.name()]).inc();
+        self.0.metrics.llm.fell_back(purpose.name(), reason.name());
     }
 
     /// Asks the model. Errors: see [`Reason`]; messages hold no secret and no part of an answer.

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sandbook_core::effect::Op as _;
+use sandbook_core::effect::incidents::{Incident, Similar};
 use sandbook_core::journal::{AlertInput, Bound, Header, Journal, Record};
 use sandbook_core::run::{Mode, Outcome, Stage};
-use sandbook_core::target::Target;
+use sandbook_core::target::{Kind, Target};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -248,12 +250,28 @@ impl Planner {
         notify: bool,
     ) -> Rehearsal {
         let parts = self.runner.parts();
-        let overlay = Overlay::new(parts.driver.clone(), parts.clock.now().unix_ms, assumptions).telling(notify);
+        let now = parts.clock.now().unix_ms;
+        let recalled = self.recalled(&header, now).await;
+        let overlay = Overlay::new(parts.driver.clone(), now, assumptions).telling(notify).recalling(recalled);
         let overlay = Arc::new(overlay);
         let clock = Arc::new(Virtual(overlay.world()));
         let kept = Rehearsed::over(parts.store.clone());
         let stage = rehearse::Stage { driver: overlay, clock, policy: None, kept };
         rehearse(parts, package, Journal::new(header), stage).await
+    }
+
+    /// Earlier incidents, for a runbook that asks for them.
+    async fn recalled(&self, header: &Header, now: u64) -> Option<Result<Vec<Incident>, sandbook_core::error::Error>> {
+        if !header.requests.iter().any(|effect| effect == Similar::NAME) {
+            return None;
+        }
+        let parts = self.runner.parts();
+        let details = match &header.target {
+            Some(target) if target.kind == Kind::Container => parts.driver.details_as_resolved(target).await.ok(),
+            Some(_) | None => None,
+        };
+        let state = details.as_ref().map(|details| &details.state);
+        Some(crate::similar::of_plan(&*parts.store, header, state, now).await)
     }
 
     fn header(

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 mod live;
 
-pub use live::Remembered;
+pub use live::{Remembered, of_plan};
 
 use crate::store::{EpisodeRow, PastEpisode, PastFilter, PastRun, Result, Store};
 

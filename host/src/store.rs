@@ -54,6 +54,7 @@ pub use model::*;
 pub use pauses::PAUSES_MAX;
 pub use sqlite::{EVENTS_MAX, Sqlite};
 pub use traces::PATTERNS_MAX;
+pub use versions::{ASKED, ASKED_MAX};
 pub use writer::{BATCH_MAX, WRITES_QUEUED_MAX};
 
 /// Result of a call.

@@ -162,6 +162,11 @@ impl FakeOpenAi {
         self.state().counted
     }
 
+    /// Forgets what is left of the script, and keeps what it counted.
+    pub fn forget_script(&self) {
+        self.state().script.clear();
+    }
+
     /// Forgets requests and what is left of the script.
     pub fn forget(&self) {
         *self.state() = State::default();

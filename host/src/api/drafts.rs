@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::error::{self, Error, Result};
 use super::extract::Json;
 use super::plans::not_made;
-use super::runbooks::refused;
+use super::runbooks::{of_library, refused};
 use super::runs::find;
 use crate::auth::Caller;
 use crate::draft::ask::Asked;
@@ -35,6 +35,8 @@ pub(super) struct Generate {
     run: Option<String>,
     /// An episode to learn from, with its runs: id or its unique beginning.
     episode: Option<String>,
+    /// A runbook whose next version it is to be: name or its unique beginning.
+    replaces: Option<String>,
 }
 
 /// A sentence.
@@ -57,7 +59,8 @@ pub(super) async fn generate(
     Json(wanted): Json<Generate>,
 ) -> Result<(StatusCode, Answer<Draft>)> {
     let model = model(&app, BY_HAND_RUNBOOK)?;
-    let mut matter = Matter { description: wanted.description, prose: wanted.prose, ..Matter::default() };
+    let replaces = wanted.replaces.filter(|name| !name.is_empty());
+    let mut matter = Matter { description: wanted.description, prose: wanted.prose, replaces, ..Matter::default() };
     if let Some(id) = wanted.run.filter(|id| !id.is_empty()) {
         let row = find(&app, &id).await?;
         matter.incident = super::explain::told(&app, &row).await?;
@@ -175,6 +178,7 @@ fn not_drafted(error: draft::Error, by_hand: &str) -> Error {
             let fix = format!("say it in other words, or by hand: {by_hand}");
             Error::new(StatusCode::UNPROCESSABLE_ENTITY, error::UNSOUND, message, fix).with_details(details)
         }
+        draft::Error::Library(error) => of_library(error),
         draft::Error::Plan(error) => not_made(error),
         draft::Error::Upload(error) => refused(error),
     }

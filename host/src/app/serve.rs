@@ -144,10 +144,16 @@ async fn prune(app: Arc<App>) {
     loop {
         let keep = app.config.retention.runs.0.min(app.config.retention.episodes.0);
         match app.store.prune(app.now_ms().saturating_sub(keep)).await {
-            Ok(pruned) if pruned.runs + pruned.episodes > 0 => {
+            Ok(pruned) if pruned.runs + pruned.episodes + pruned.drafts > 0 => {
+                if pruned.drafts > 0
+                    && let Err(error) = app.library.read_again().await
+                {
+                    tracing::warn!("the list of versions cannot be read: {error}");
+                }
                 tracing::info!(
                     runs = pruned.runs,
                     episodes = pruned.episodes,
+                    drafts = pruned.drafts,
                     "removed what is older than [retention] keeps"
                 );
             }

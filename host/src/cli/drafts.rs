@@ -1,7 +1,7 @@
 //! `ask` and `generate`: what a model drafted, laid out so that a person can judge it.
 //!
-//! The review is the whole of a draft: every line of it, what it can touch at the most, what came of its scenarios, and what
-//! it would do now. Deliberately not here: drafting, which the daemon does.
+//! The review is the whole of a draft: what it can touch at the most, every line of it or how it differs from what it is to
+//! replace, what came of its scenarios, and what it would do now. Deliberately not here: drafting, which the daemon does.
 
 use std::path::Path;
 
@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 use super::act::read;
 use super::args::{AskArgs, GenerateArgs};
 use super::client::Client;
+use super::difference;
 use super::exit::{Exit, Failure};
 use super::look::list;
 use super::runs::run_id;
 use super::screen::{Paint, Screen};
-use super::text::{clean, digest, field, shell};
+use super::text::{clean, count, digest, field, shell};
+use crate::library::difference::Difference;
 
 pub(super) async fn ask(client: &Client, screen: &Screen, args: &AskArgs) -> Result<Exit, Failure> {
     let sentence = args.sentence.join(" ");
@@ -57,6 +59,12 @@ pub(super) async fn generate(client: &Client, screen: &Screen, args: &GenerateAr
     }
     if let Some(episode) = &args.episode {
         body["episode"] = Value::from(episode.as_str());
+    }
+    if let Some(name) = &args.replaces {
+        body["replaces"] = Value::from(super::act::runbook_name(client, name).await?);
+    }
+    if let Some(folder) = args.out.as_ref().filter(|folder| folder.exists()) {
+        return Err(Failure::failed(format!("{} exists already", folder.display()), "name a folder that does not"));
     }
     let draft = client.send(Method::POST, "/v1/runbooks/generate", Some(&body)).await?;
     if let Some(folder) = &args.out {
@@ -104,14 +112,21 @@ fn review(screen: &Screen, draft: &Value) {
         ink.paint(Paint::Dim, &digest(&field(draft, "digest"))),
         ink.paint(Paint::Warn, "draft of a model"),
     ));
-    screen.line(&format!("written by {} in {} round(s)\n", clean(&field(draft, "model")), field(draft, "rounds")));
+    let rounds = count(draft["rounds"].as_u64().unwrap_or(1) as usize, "round");
+    screen.line(&format!("written by {} in {rounds}\n", clean(&field(draft, "model"))));
     power(screen, &draft["power"]);
-    for file in list(draft, "files") {
-        screen.line(&format!("\n{}", ink.paint(Paint::Bold, &format!("+++ {}", clean(&field(file, "name"))))));
-        for (number, line) in field(file, "text").lines().enumerate() {
-            let line = line.replace('\t', "    ");
-            screen.line(&format!("{:>4} {} {}", number + 1, ink.paint(Paint::Good, "+"), clean(&line)));
+    // A daemon of another version may say it otherwise; the files are then still below.
+    match serde_json::from_value::<Difference>(draft["difference"].clone()) {
+        Ok(difference) => {
+            if let Some(from) = &difference.from {
+                let replaced = format!("{} {}", clean(&from.name), clean(&from.version));
+                let digest = ink.paint(Paint::Dim, &digest(&from.digest));
+                screen.line(&format!("\nin the place of {replaced} {digest}"));
+                difference::abilities(screen, &difference);
+            }
+            difference::files(screen, &difference.files);
         }
+        Err(_) => list(draft, "files").iter().for_each(|file| screen.line(&clean(&field(file, "text")))),
     }
     for scenario in list(draft, "scenarios") {
         screen.line(&format!(

@@ -14,10 +14,10 @@ use super::args::{DiffArgs, ExportArgs, ImportArgs, RollbackArgs, VersionsArgs};
 use super::author::package_at;
 use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
-use super::look::{list, paint_state, summary};
+use super::look::{list, paint_state};
 use super::screen::{Cell, Paint, Screen, Table};
 use super::text::{ago, clean, digest, field, shell, size};
-use crate::library::difference::{Change, Difference, between};
+use crate::library::difference::between;
 use crate::library::{PACKED_BYTES_MAX, Package, Upload};
 
 /// Stages of the history that are shown.
@@ -127,51 +127,9 @@ pub(super) async fn diff(client: &Client, screen: &Screen, args: &DiffArgs) -> R
     if screen.json {
         screen.value(&serde_json::to_value(&difference).map_err(anyhow::Error::from)?);
     } else {
-        show(screen, &difference);
+        super::difference::show(screen, &difference);
     }
     Ok(exit)
-}
-
-fn show(screen: &Screen, difference: &Difference) {
-    let ink = screen.ink;
-    for (sign, side) in [("-", &difference.from), ("+", &difference.to)] {
-        let line = format!("{sign} {} {}", clean(&side.name), clean(&side.version));
-        screen.line(&format!("{line} {}", ink.paint(Paint::Dim, &digest(&side.digest))));
-    }
-    if difference.same {
-        screen.line("\nthe same code and manifest: they do the same");
-    }
-    if !difference.same && difference.newly.is_empty() && difference.no_longer.is_empty() {
-        screen.line("\nit can do nothing newly, and everything it could before");
-    }
-    for (title, paint, sentences) in [
-        ("this version can newly", Paint::Warn, &difference.newly),
-        ("it can no longer", Paint::Good, &difference.no_longer),
-    ] {
-        if !sentences.is_empty() {
-            screen.line(&format!("\n{}", ink.paint(paint, title)));
-            sentences.iter().for_each(|sentence| screen.line(&format!("  {}", clean(sentence))));
-        }
-    }
-    if !difference.manifest.is_empty() {
-        screen.line(&format!("\n{}", ink.paint(Paint::Bold, "manifest")));
-        for Change { key, before, after } in &difference.manifest {
-            let said = |value: &Option<Value>| value.as_ref().map_or_else(|| "–".to_owned(), summary);
-            screen.line(&format!("  {}: {} → {}", clean(key), clean(&said(before)), clean(&said(after))));
-        }
-    }
-    for file in &difference.files {
-        screen.line(&format!("\n{} {}", ink.paint(Paint::Bold, file.change), clean(&file.file)));
-        for line in file.diff.lines().filter(|line| !line.starts_with("---") && !line.starts_with("+++")) {
-            let paint = match line.as_bytes().first() {
-                Some(b'+') => Paint::Good,
-                Some(b'-') => Paint::Bad,
-                Some(b'@') => Paint::Dim,
-                Some(_) | None => Paint::Plain,
-            };
-            screen.line(&ink.paint(paint, &clean(line)));
-        }
-    }
 }
 
 /// Written whole or not at all, so that nobody takes half of one for a package.

@@ -19,6 +19,7 @@ use super::guard::{self, Stop};
 use super::sentence::{Named, Sentence, Verdict};
 use super::{Desk, Draft, Error, Seen, package, prompt};
 use crate::library::Package;
+use crate::library::difference::of_new;
 use crate::llm::{Purpose, Request, Schema};
 use crate::plan::{self, Plan};
 use crate::runner::aim::Hint;
@@ -175,6 +176,7 @@ impl Desk<'_> {
             model: self.model.name(Purpose::Ask).to_owned(),
             rounds: round,
             power: super::power_of(&package),
+            difference: of_new(&package),
             files: files_of(&package),
             scenarios: Vec::new(),
             plan: Some(plan),

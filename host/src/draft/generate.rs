@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use sandbook_core::alert::{Alert, Status};
 use sandbook_core::run::{Outcome, Stage};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::ask::files_of;
-use super::{Desk, Draft, Error, Rehearsed, package, prompt};
+use super::{Desk, Draft, Error, File, Rehearsed, package, prompt};
 use crate::intake::input_of;
-use crate::library::Package;
+use crate::library::difference::{between, of_new};
+use crate::library::{self, Package};
 use crate::llm::{Purpose, Request, Schema};
 use crate::plan::{self, Plan};
 use crate::scenario::{self, Bench, Scenario, judge};
@@ -26,8 +27,7 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 const ANSWER_TOKENS_MAX: u32 = 8_000;
 
 /// What a runbook is to be drafted from; at least one of them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default)]
 pub struct Matter {
     /// In a sentence or a few: what it is to do.
     pub description: String,
@@ -37,6 +37,8 @@ pub struct Matter {
     pub incident: String,
     /// Labels of an alert it is for.
     pub labels: BTreeMap<String, String>,
+    /// Name of a runbook whose next version it is to be.
+    pub replaces: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -65,16 +67,22 @@ impl Desk<'_> {
     /// # Errors
     /// When there is nothing to draft from, the model gives no answer, or no round ends with a sound draft.
     pub async fn generate(&self, matter: &Matter) -> Result<Draft, Error> {
+        let older = match &matter.replaces {
+            Some(name) => Some(self.older(name).await?),
+            None => None,
+        };
+        let replaced = older.as_deref().map(shown).unwrap_or_default();
         let labels: Vec<String> = matter.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let labels = labels.join("\n");
         let parts = [
             ("the description", matter.description.as_str()),
             ("the runbook people follow by hand", matter.prose.as_str()),
-            ("what was recorded of an incident", matter.incident.as_str()),
+            (prompt::INCIDENT, matter.incident.as_str()),
             ("the labels of the alert", labels.as_str()),
+            ("the runbook whose next version this is to be", replaced.as_str()),
         ];
         let parts: Vec<(&str, &str)> = parts.into_iter().filter(|(_, text)| !text.trim().is_empty()).collect();
-        if parts.is_empty() {
+        if parts.iter().all(|(_, text)| *text == replaced) {
             return Err(Error::Invalid("there is nothing to draft from".to_owned()));
         }
         if let Some((what, text)) = parts.iter().find(|(_, text)| text.len() > TEXT_BYTES_MAX) {
@@ -90,8 +98,8 @@ impl Desk<'_> {
                 ..Request::new(Purpose::Generate, messages.clone())
             };
             let answer = self.model.complete(request).await?.json.unwrap_or_default();
-            let found = match self.sound_runbook(&answer).await {
-                Ok(sound) => match self.finished(matter, sound, round).await? {
+            let found = match self.sound_runbook(&answer, older.as_deref()).await {
+                Ok(sound) => match self.finished(matter, sound, older.as_deref(), round).await? {
                     Ok(draft) => return Ok(draft),
                     Err(problem) => vec![problem],
                 },
@@ -103,16 +111,22 @@ impl Desk<'_> {
         Err(Error::Unsound { rounds: self.settings.rounds, problems })
     }
 
+    /// The version it is compared with: the one that runs, else the newest.
+    async fn older(&self, name: &str) -> Result<Arc<Package>, Error> {
+        let current = self.library.find(name, None)?;
+        let unknown = || library::Error::UnknownVersion { name: current.name, digest: current.digest.clone() };
+        let package = self.library.package_by_digest(&current.digest).await?;
+        Ok(package.ok_or_else(unknown)?)
+    }
+
     /// Reads, compiles, checks and plays a draft.
-    async fn sound_runbook(&self, answer: &Value) -> Result<Sound, Vec<String>> {
+    async fn sound_runbook(&self, answer: &Value, older: Option<&Package>) -> Result<Sound, Vec<String>> {
         let said: Said = serde_json::from_value(answer.clone())
             .map_err(|_| vec!["the answer has another form than was asked for".to_owned()])?;
         let scenarios = said.scenarios.into_iter().map(|scenario| (scenario.name, scenario.text)).collect();
         let files = package::generated(&said.manifest, &said.script, &scenarios)?;
         let (package, warnings) = package::of(&files).map_err(|problems| package::told(&problems))?;
-        if self.library.name_of(&package.name).is_ok_and(|known| known == package.name) {
-            return Err(vec![format!("there is a runbook {} already; give this one another name", package.name)]);
-        }
+        self.called(&package, older).await?;
         let (mut problems, _) = package.examine(&self.runner.parts().sandbox).await;
         problems.extend(warnings);
         // A doubt is a mistake here: what is requested and not used is more than the least.
@@ -125,6 +139,24 @@ impl Desk<'_> {
         }
         let rehearsed = self.rehearsed(&package, &scenarios).await?;
         Ok(Sound { package, scenarios, rehearsed })
+    }
+
+    /// Its name and number are free, or those of the next version of what it replaces.
+    async fn called(&self, package: &Package, older: Option<&Package>) -> Result<(), Vec<String>> {
+        let name = &package.name;
+        let known = self.library.name_of(name).is_ok_and(|known| known == *name);
+        let problem = match older {
+            None if known => format!("there is a runbook {name} already; give this one another name"),
+            None => return Ok(()),
+            Some(older) if older.name != *name => {
+                format!("it is the next version of {}, so that is its name", older.name)
+            }
+            Some(_) if self.library.find(name, Some(&package.version)).is_ok() => {
+                format!("there is a version {} of {name} already; give this one the next number", package.version)
+            }
+            Some(_) => return Ok(()),
+        };
+        Err(vec![problem])
     }
 
     /// Plays every scenario; what did not come out as it says is a problem.
@@ -157,7 +189,13 @@ impl Desk<'_> {
     }
 
     /// Plans a sound draft on its sample alert and keeps it; or what its script did wrong in the real world.
-    async fn finished(&self, matter: &Matter, sound: Sound, round: u32) -> Result<Result<Draft, String>, Error> {
+    async fn finished(
+        &self,
+        matter: &Matter,
+        sound: Sound,
+        older: Option<&Package>,
+        round: u32,
+    ) -> Result<Result<Draft, String>, Error> {
         let Sound { package, scenarios, rehearsed } = sound;
         let package = Arc::new(package);
         let labels = sample(matter, &scenarios);
@@ -184,6 +222,7 @@ impl Desk<'_> {
             model: self.model.name(Purpose::Generate).to_owned(),
             rounds: round,
             power: super::power_of(&package),
+            difference: older.map_or_else(|| of_new(&package), |older| between(older, &package)),
             files: files_of(&package),
             scenarios: rehearsed,
             plan,
@@ -218,6 +257,12 @@ impl Desk<'_> {
         };
         Ok(self.planner.make(request).await?)
     }
+}
+
+/// A runbook as a model is shown it, to write its next version.
+fn shown(package: &Package) -> String {
+    let file = |file: File| format!("{}:\n{}\n", file.name, file.text);
+    files_of(package).into_iter().map(file).collect()
 }
 
 /// Labels of the alert it was asked for, else of the first scenario with one.

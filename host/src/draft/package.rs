@@ -11,13 +11,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::File;
 use crate::library::{MANIFEST_FILE, Package, SCRIPT_FILE, Upload, tar};
+use crate::store::ASKED;
 
 /// Bytes of a script of a model: the longest of the catalogue has a tenth of it.
 pub(super) const SCRIPT_BYTES_MAX: usize = 64 << 10;
 /// Scenarios of a draft.
 pub(super) const SCENARIOS_MAX: usize = 8;
-/// Name of every one-off draft.
-pub(super) const ASKED: &str = "asked";
 /// Characters of a summary.
 const SUMMARY_CHARS: usize = 120;
 

@@ -17,6 +17,8 @@ pub(super) const EVIDENCE_BYTES_MAX: usize = 24 << 10;
 const PROBLEMS_MAX: usize = 20;
 const PROBLEMS_BYTES_MAX: usize = 8 << 10;
 
+/// What the records of an incident are called.
+pub(super) const INCIDENT: &str = "what was recorded of an incident";
 /// Bytes of a line of the list of containers: shorter than what is cut.
 const LINE_BYTES: usize = 800;
 
@@ -144,10 +146,16 @@ pub(super) fn ask_schema() -> Value {
 pub(super) fn generate(model: &Model, matter: &[(&str, &str)]) -> Vec<Message> {
     let task = "Task: write a runbook for what the evidence describes. Answer JSON with manifest (TOML), script (Rhai) and scenarios \
 (a list of name and text, TOML, at least one where something is changed or found and one where there is nothing to do, each with \
-[expect] outcome). Request the fewest effects that do it. Never remove or prune anything unless the description says exactly that.";
+[expect] outcome). Request the fewest effects that do it. Never remove or prune anything unless the description says exactly that. \
+Where there is a runbook whose next version it is to be: keep its name and all that nobody wants changed, and give it a higher number.";
     let mut text = String::new();
     for (source, content) in matter {
-        let _ = write!(text, "{}\n\n", evidence(model, source, content));
+        // What was recorded repeats itself; in prose and in a script every line counts.
+        let shown = match *source == INCIDENT {
+            true => evidence(model, source, content),
+            false => model.hygiene().exhibit_whole(Evidence { source, text: content }, EVIDENCE_BYTES_MAX).text,
+        };
+        let _ = write!(text, "{shown}\n\n");
     }
     vec![Message::system(format!("{}\n\n{MANIFEST}\n\n{task}", language())), Message::user(text)]
 }

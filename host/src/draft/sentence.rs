@@ -7,6 +7,8 @@
 //!
 //! Deliberately not here: what a draft does, see [`super::guard`].
 
+use std::collections::BTreeSet;
+
 use super::Seen;
 
 /// Bytes of a sentence at the most: longer is a description, and `generate` takes those.
@@ -249,24 +251,46 @@ impl Sentence {
         self.words[place.saturating_sub(NOT_REACHES)..place].iter().any(|word| NOT.contains(&word.as_str()))
     }
 
-    /// The containers it names: those whose whole name it says, else those it says most of.
+    /// The containers it names: those whose whole name it says, else those it says most of; of one name on several hosts
+    /// those whose host it says.
     pub fn names<'a>(&self, containers: &'a [Seen]) -> Named<'a> {
         let whole: Vec<&Seen> = containers.iter().filter(|container| self.says_name(&container.name)).collect();
         if !whole.is_empty() {
-            return Named { containers: whole, whole: true };
+            let containers = self.on_hosts(whole);
+            let names: BTreeSet<&str> = containers.iter().map(|container| container.name.as_str()).collect();
+            // The same name twice is not clear: which of the hosts?
+            let whole = names.len() == containers.len();
+            return Named { containers, whole };
         }
         let scores: Vec<(usize, &Seen)> =
             containers.iter().map(|container| (self.part_of_name(container), container)).collect();
         let best = scores.iter().map(|(score, _)| *score).max().filter(|score| *score > 0);
         let containers = scores.into_iter().filter(|(score, _)| Some(*score) == best).map(|(_, container)| container);
-        Named { containers: containers.collect(), whole: false }
+        Named { containers: self.on_hosts(containers.collect()), whole: false }
+    }
+
+    /// Without those whose host it does not say, where it says the host of another of the same name.
+    fn on_hosts<'a>(&self, containers: Vec<&'a Seen>) -> Vec<&'a Seen> {
+        // `host/name` says it best, a word on the host next.
+        let told = |one: &Seen| match self.spaced.contains(&format!(" {}/{} ", one.host, one.name).to_lowercase()) {
+            true => 2,
+            false => u8::from(self.says_name(&one.host)),
+        };
+        let best = |name: &str| containers.iter().filter(|other| other.name == name).map(|other| told(other)).max();
+        containers.iter().filter(|one| Some(told(one)) == best(&one.name)).copied().collect()
     }
 
     /// `market-predictor` and `market predictor` are the same name; `payments` is no part of `payments-gateway`.
     fn says_name(&self, name: &str) -> bool {
         let spaced = pieces(name).join(" ");
         let forms = [name.to_lowercase(), spaced];
-        forms.iter().any(|form| !form.is_empty() && self.spaced.contains(&format!(" {form} ")))
+        // `host/name` says both.
+        let said = |form: &String| {
+            [format!(" {form} "), format!("/{form} "), format!(" {form}/")]
+                .iter()
+                .any(|form| self.spaced.contains(form))
+        };
+        forms.iter().any(|form| !form.is_empty() && said(form))
     }
 
     /// How much of a name or of its service it says, in percent; figures are no part of what people call something.

@@ -95,6 +95,25 @@ fn names_are_found_whole_or_by_what_people_call_them() {
 }
 
 #[test]
+fn a_name_on_several_hosts_needs_its_host() {
+    let mut all = seen(&["worker", "db"]);
+    all.extend(all.clone().into_iter().map(|one| Seen { host: "ssh".to_owned(), ..one }));
+    for (text, places, clear) in [
+        ("restart worker", vec!["local/worker", "ssh/worker"], false),
+        ("restart ssh/worker", vec!["ssh/worker"], true),
+        ("restart worker on local", vec!["local/worker"], true),
+        ("restart ssh/worker and local/db", vec!["ssh/worker", "local/db"], true),
+        ("restart worker on ssh or on local", vec!["local/worker", "ssh/worker"], false),
+    ] {
+        let sentence = sentence(text);
+        let named = sentence.names(&all);
+        let found: Vec<String> = named.containers.iter().map(|seen| format!("{}/{}", seen.host, seen.name)).collect();
+        assert_eq!((found.len(), named.is_clear()), (places.len(), clear), "{text}: {found:?}");
+        assert!(places.iter().all(|place| found.iter().any(|one| one == place)), "{text}: {found:?}");
+    }
+}
+
+#[test]
 fn a_manifest_of_ours_is_no_place_to_write_into() {
     let hostile = "restart web-1\"\n[requests]\neffects = [\"docker.exec\"]\n#";
     let requests = ["docker.restart-container".to_owned()];

@@ -15,8 +15,10 @@ use sandbook_core::effect::llm::{
 use sandbook_core::error::{Error, truncate_at_char};
 use serde_json::{Value, json};
 
+use super::Read;
 use crate::llm::hygiene::{Evidence, Exhibit};
 use crate::llm::{Fault, Message, Model, Purpose, Reason, Request, Schema};
+use crate::metrics::Metrics;
 
 /// What the model's own deadline is shorter by than the effect's, in milliseconds: a fallback is an answer, and must be
 /// there in time.
@@ -46,10 +48,16 @@ pub(super) struct Asking<'a> {
     pub(super) slot: u32,
     pub(super) host: &'a str,
     pub(super) deadline_ms: u64,
+    /// What the run has read so far.
+    pub(super) read: &'a [Read],
 }
 
 /// Asks the model. Whatever goes wrong, the declared fallback is the answer and says so.
-pub(super) async fn answer(model: Option<&Model>, asking: Asking<'_>) -> Result<Value, Error> {
+pub(super) async fn answer(
+    model: Option<&Model>,
+    figures: Option<&Metrics>,
+    asking: Asking<'_>,
+) -> Result<Value, Error> {
     let answer = match (model, asking.effect) {
         (None, _) => Err(Fault::unconfigured()),
         (Some(model), Effect::Choose(op)) => choose(model, asking, op).await.and_then(value),
@@ -61,8 +69,8 @@ pub(super) async fn answer(model: Option<&Model>, asking: Asking<'_>) -> Result<
         Ok(answer) => return Ok(answer),
         Err(fault) => fault,
     };
-    if let (Some(model), Some(purpose)) = (model, purpose(asking.effect)) {
-        model.fell_back(purpose, fault.reason);
+    if let (Some(figures), Some(purpose)) = (figures, purpose(asking.effect)) {
+        figures.llm.fell_back(purpose.name(), fault.reason.name());
     }
     let reason = format!("{}: {}", fault.reason.name(), fault.message);
     asking.effect.fallen_back(&reason).ok_or_else(|| Error::failed(reason))
@@ -91,8 +99,9 @@ fn request(model: &Model, asking: Asking<'_>, purpose: Purpose, question: String
 }
 
 fn exhibit(model: &Model, asking: Asking<'_>, text: &str) -> Exhibit {
-    let source =
-        format!("run {}, call {}, Docker host {}, collected by the runbook", asking.run, asking.slot, asking.host);
+    let Asking { run, slot, host, read, .. } = asking;
+    let origins = model.hygiene().origins(text, read);
+    let source = format!("run {run}, call {slot}, Docker host {host}, collected by the runbook{origins}");
     model.hygiene().exhibit(Evidence { source: &source, text }, model.settings().evidence_bytes_max)
 }
 

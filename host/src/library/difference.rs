@@ -1,12 +1,12 @@
 //! What differs between two versions: what the newer can newly do and can no longer do, the manifest key by key, the code
-//! line by line.
+//! line by line. Of the first of its name everything is new.
 //!
 //! Deliberately not here: which of them is better. What it would have done in an incident says a replay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sandbook_core::manifest::Manifest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use similar::TextDiff;
 
@@ -18,10 +18,10 @@ const CONTEXT: usize = 3;
 const DIFF_BYTES_MAX: usize = 512 << 10;
 
 /// What differs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The older.
-    pub from: Side,
+    /// The older; absent where there is none.
+    pub from: Option<Side>,
     /// The newer.
     pub to: Side,
     /// The digests are the same: they do the same.
@@ -37,7 +37,7 @@ pub struct Difference {
 }
 
 /// One of the two.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Side {
     pub name: String,
@@ -46,7 +46,7 @@ pub struct Side {
 }
 
 /// A key that differs; absent on the side that has none.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Change {
     pub key: String,
@@ -55,12 +55,12 @@ pub struct Change {
 }
 
 /// A file that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChange {
     /// Its path in the package.
     pub file: String,
     /// `added`, `removed` or `changed`.
-    pub change: &'static str,
+    pub change: String,
     /// Unified, of a text; of others how large they are.
     pub diff: String,
 }
@@ -73,13 +73,28 @@ fn side(package: &Package) -> Side {
 pub fn between(from: &Package, to: &Package) -> Difference {
     let (newly, no_longer) = abilities(&from.manifest, &to.manifest);
     Difference {
-        from: side(from),
+        from: Some(side(from)),
         to: side(to),
         same: from.digest == to.digest,
         newly,
         no_longer,
-        manifest: keys(&from.manifest, &to.manifest),
-        files: files(from, to),
+        manifest: keys(Some(&from.manifest), &to.manifest),
+        files: files(Some(from), to),
+    }
+}
+
+/// Of the first of its name: all of it is new.
+pub fn of_new(to: &Package) -> Difference {
+    let power = power::of(&to.manifest);
+    let starts = power.starts.iter().map(|one| format!("be started by {one}"));
+    Difference {
+        from: None,
+        to: side(to),
+        same: false,
+        newly: power.can.iter().map(|one| one.sentence.clone()).chain(starts).collect(),
+        no_longer: Vec::new(),
+        manifest: keys(None, &to.manifest),
+        files: files(None, to),
     }
 }
 
@@ -151,13 +166,13 @@ fn flat(prefix: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
     }
 }
 
-fn keys(from: &Manifest, to: &Manifest) -> Vec<Change> {
+fn keys(from: Option<&Manifest>, to: &Manifest) -> Vec<Change> {
     let all = |manifest: &Manifest| {
         let mut found = BTreeMap::new();
         flat("", &serde_json::to_value(manifest).unwrap_or_default(), &mut found);
         found
     };
-    let (before, after) = (all(from), all(to));
+    let (before, after) = (from.map(all).unwrap_or_default(), all(to));
     let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     keys.into_iter()
         .filter(|key| before.get(*key) != after.get(*key))
@@ -165,11 +180,12 @@ fn keys(from: &Manifest, to: &Manifest) -> Vec<Change> {
         .collect()
 }
 
-fn files(from: &Package, to: &Package) -> Vec<FileChange> {
-    let names: BTreeSet<&str> = from.files.iter().chain(&to.files).map(|(name, _)| name.as_str()).collect();
+fn files(from: Option<&Package>, to: &Package) -> Vec<FileChange> {
+    let old = from.map(|from| from.files.as_slice()).unwrap_or_default();
+    let names: BTreeSet<&str> = old.iter().chain(&to.files).map(|(name, _)| name.as_str()).collect();
     let mut left = DIFF_BYTES_MAX;
     let changed = names.into_iter().filter_map(|name| {
-        let (before, after) = (from.file(name), to.file(name));
+        let (before, after) = (from.and_then(|from| from.file(name)), to.file(name));
         let change = match (before, after) {
             (Some(before), Some(after)) if before == after => return None,
             (Some(_), Some(_)) => "changed",
@@ -177,7 +193,7 @@ fn files(from: &Package, to: &Package) -> Vec<FileChange> {
             (None, _) => "added",
         };
         let diff = diff(name, before.unwrap_or_default(), after.unwrap_or_default(), &mut left);
-        Some(FileChange { file: name.to_owned(), change, diff })
+        Some(FileChange { file: name.to_owned(), change: change.to_owned(), diff })
     });
     changed.collect()
 }

@@ -11,6 +11,7 @@ use regex::Regex;
 use sandbook_core::error::Error;
 
 mod evidence;
+mod origin;
 mod patterns;
 mod select;
 

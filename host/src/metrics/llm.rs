@@ -65,6 +65,11 @@ impl Llm {
         })
     }
 
+    /// A fallback was taken.
+    pub fn fell_back(&self, purpose: &str, reason: &str) {
+        self.fallbacks.with_label_values(&[purpose, reason]).inc();
+    }
+
     /// An answer was asked for.
     pub fn called(&self, purpose: &str, result: &str, took: Duration) {
         self.answers.with_label_values(&[purpose, result]).inc();

@@ -155,6 +155,33 @@ fn what_changes_something_has_brakes() {
     }
 }
 
+/// Whoever asks a model says so on its page, and goes on without one: where nobody answers and where it is forbidden.
+#[test]
+fn what_asks_a_model_declares_its_fallback_and_has_scenarios_without_one() {
+    let mut asking = Vec::new();
+    for entry in entries() {
+        let asks: Vec<&String> = entry.manifest.requests.iter().filter(|name| name.starts_with("llm.")).collect();
+        if asks.is_empty() {
+            continue;
+        }
+        let page = entry.section("What it does").unwrap_or_default().to_lowercase();
+        assert!(page.contains("without one"), "{}: its page does not say what it does without a model", entry.name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runbooks").join(entry.name).join("scenarios");
+        let files = std::fs::read_dir(folder).expect("it has scenarios").flatten();
+        let texts: Vec<String> = files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+        let scenario = |wanted: &dyn Fn(&str) -> bool| texts.iter().any(|text| wanted(text));
+        let (name, answers) = (entry.name, "[[world.model]]");
+        assert!(scenario(&|text| text.contains(answers)), "{name}: no scenario in which a model answers");
+        assert!(scenario(&|text| !text.contains(answers)), "{name}: no scenario in which none does");
+        for effect in asks {
+            let forbids = |text: &str| text.contains(&format!("deny = [\"{effect}\"]"));
+            assert!(scenario(&forbids), "{name}: no scenario in which policy forbids {effect}");
+        }
+        asking.push(name);
+    }
+    assert_eq!(asking, ["explain-stop", "restart-on-log-errors", "stop-crash-loop"]);
+}
+
 #[test]
 fn every_runbook_has_an_alert_rule_and_every_rule_a_runbook() {
     let rules = rules();

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 use sandbook_core::effect::docker::{ContainerDetails, ContainerSummary, Health};
+use sandbook_core::effect::incidents::Incident;
 use sandbook_core::effect::{Class, Effect, Scope};
 use sandbook_core::error::Error;
 use sandbook_core::gate::Permit;
@@ -45,6 +46,8 @@ pub struct Overlay {
     assumptions: Vec<Assumption>,
     /// Messages are really sent.
     tells: bool,
+    /// Earlier incidents, where the run is none that the real driver knows.
+    recalled: Option<Result<Vec<Incident>, Error>>,
     inner: Mutex<Inner>,
 }
 
@@ -71,13 +74,19 @@ impl Overlay {
     pub fn new(real: Arc<dyn Driver>, now_ms: u64, assumptions: Vec<Assumption>) -> Overlay {
         let world = Arc::new(Mutex::new(World { now_ms, ..World::default() }));
         let simulated = Simulated(world.clone());
-        Overlay { real, world, simulated, assumptions, tells: false, inner: Mutex::default() }
+        Overlay { real, world, simulated, assumptions, tells: false, recalled: None, inner: Mutex::default() }
     }
 
     /// Really sends messages, because whoever plans asked for it.
     #[must_use]
     pub fn telling(self, tells: bool) -> Overlay {
         Overlay { tells, ..self }
+    }
+
+    /// Answers `incidents.similar` with these: a plan has no episode of its own that the store could be asked about.
+    #[must_use]
+    pub fn recalling(self, recalled: Option<Result<Vec<Incident>, Error>>) -> Overlay {
+        Overlay { recalled, ..self }
     }
 
     /// The simulated part, whose time is the plan's.
@@ -192,6 +201,11 @@ impl Overlay {
     async fn answer(&self, permit: &Permit, steps: &dyn Steps) -> (Result<Value, Error>, Certainty) {
         let effect = permit.effect();
         let target = permit.resolved().map(|resolved| &resolved.target);
+        if let (Effect::Similar(op), Some(recalled)) = (effect, &self.recalled) {
+            let most = usize::try_from(op.limit).unwrap_or(usize::MAX);
+            let list = recalled.clone().map(|all| json!(all.into_iter().take(most).collect::<Vec<_>>()));
+            return (list, Certainty::Real);
+        }
         match effect.class() {
             Class::Mutate => {
                 let Some(resolved) = permit.resolved() else { return self.simulate(permit, steps).await };

@@ -8,6 +8,7 @@ use sandbook_core::journal::{Answer, Journal, Slot};
 use sandbook_core::similar::template;
 
 use super::verify::acted;
+use crate::driver::Read;
 use crate::store::{Change, Trace};
 
 /// Changes that are kept of a run: more is not read by anybody who compares.
@@ -32,6 +33,24 @@ fn change(slot: &Slot) -> Change {
 pub(crate) fn patterns(journal: &Journal) -> Vec<String> {
     let texts: Vec<&str> = journal.slots.iter().flat_map(log_texts).collect();
     template::mine(texts.iter().flat_map(|text| text.lines()))
+}
+
+/// Logs a run has read so far, and where each comes from.
+pub(crate) fn read(journal: &Journal) -> Vec<Read> {
+    let mut read = Vec::new();
+    for (number, slot) in journal.slots.iter().enumerate() {
+        let texts = log_texts(slot);
+        if texts.is_empty() {
+            continue;
+        }
+        let target = slot.resolved.as_ref().map(|resolved| &resolved.target).or(slot.target.as_ref());
+        let of = match target {
+            Some(target) => format!("log of {target}"),
+            None => format!("answer of {}", slot.request.effect),
+        };
+        read.push(Read { source: format!("{of} (call {number})"), text: texts.join("\n") });
+    }
+    read
 }
 
 /// The text of an answer that is part of a log: a page, or lines that matched.

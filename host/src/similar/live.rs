@@ -1,17 +1,20 @@
-//! Earlier incidents for runbooks: what `incidents.similar` answers in a live run.
+//! Earlier incidents for runbooks: what `incidents.similar` answers in a run and in a plan; and where evidence comes from.
 //!
-//! The logs that count are those the run has read so far, and those earlier runs of its episode read. Deliberately not
-//! here: plans and scenarios, which have no episode of their own or a table of their own.
+//! The logs that count are those the run has read so far, and those earlier runs of its episode read. A plan that is of no
+//! episode is compared by its alert and by how its container is now. Deliberately not here: scenarios, which have a table
+//! of their own.
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use sandbook_core::effect::incidents::Incident as Answer;
+use sandbook_core::effect::docker::ContainerState;
+use sandbook_core::effect::incidents::{Incident as Answer, SIMILAR_MAX};
 use sandbook_core::error::Error;
-use sandbook_core::journal::Journal;
+use sandbook_core::journal::{Header, Journal};
+use sandbook_core::similar::Shape;
 
-use super::{Incident, find, shape_of};
-use crate::driver::Incidents;
+use super::{Incident, Similar, find, shape_of};
+use crate::driver::{Incidents, Read};
 use crate::runner::trace;
 use crate::store::{self, Store};
 
@@ -22,9 +25,45 @@ impl Incidents for Remembered {
     fn similar<'a>(&'a self, run: &'a str, limit: u32) -> BoxFuture<'a, Result<Vec<Answer>, Error>> {
         Box::pin(async move {
             let found = self.found(run, limit).await;
-            found.map_err(|error| Error::failed(format!("earlier incidents cannot be read: {error}")))
+            found.map_err(unreadable)
         })
     }
+
+    fn read_by<'a>(&'a self, run: &'a str) -> BoxFuture<'a, Vec<Read>> {
+        Box::pin(async move {
+            let journal = self.0.records(run).await.ok().and_then(|records| Journal::fold(records).ok());
+            journal.as_ref().map(trace::read).unwrap_or_default()
+        })
+    }
+}
+
+fn unreadable(error: store::Error) -> Error {
+    Error::failed(format!("earlier incidents cannot be read: {error}"))
+}
+
+/// Incidents like the one a plan is for: of its episode, else of its alert now, else none.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn of_plan(
+    store: &dyn Store,
+    header: &Header,
+    state: Option<&ContainerState>,
+    now_ms: u64,
+) -> Result<Vec<Answer>, Error> {
+    let most = usize::try_from(SIMILAR_MAX).unwrap_or(usize::MAX);
+    let found = async {
+        if let Some(episode) = &header.episode {
+            return Ok(super::of_episode(store, episode, most).await?.unwrap_or_default());
+        }
+        let Some(alert) = &header.alert else { return Ok(Similar::default()) };
+        let state = state.and_then(|state| serde_json::to_value(state).ok());
+        let ended = state.as_ref().and_then(super::ended);
+        let shape = Shape { name: alert.name.clone(), labels: alert.labels.clone(), ended, logs: Vec::new() };
+        find(store, &shape, now_ms, "", most).await
+    };
+    let similar: Similar = found.await.map_err(unreadable)?;
+    Ok(similar.incidents.into_iter().flat_map(answers).take(most).collect())
 }
 
 impl Remembered {

@@ -397,6 +397,7 @@ impl Store for Sqlite {
                 total.records += pruned.records;
                 total.episodes += pruned.episodes;
                 total.attempts += pruned.attempts;
+                total.drafts += pruned.drafts;
             }
         }
         .boxed()

@@ -369,6 +369,8 @@ pub struct Pruned {
     pub records: u64,
     pub episodes: u64,
     pub attempts: u64,
+    /// Versions of one-off drafts.
+    pub drafts: u64,
 }
 
 /// Whether writing works.

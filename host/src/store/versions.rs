@@ -4,7 +4,7 @@
 //! Deliberately not here: the effective stage, which is the lowest of several opinions; this is the stored one.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use sandbook_core::run::Stage;
+use sandbook_core::run::{Origin, Stage};
 
 use super::row::{Columns, Where, int, word};
 use super::writer::Tx;
@@ -12,6 +12,10 @@ use super::{Error, PutVersion, Result, StageRow, VersionRow};
 
 /// What digests begin with.
 const DIGEST_PREFIX: &str = "sha256:";
+/// Name of every one-off draft.
+pub const ASKED: &str = "asked";
+/// One-off drafts that are kept in any case, the newest: every sentence that became a plan is one.
+pub const ASKED_MAX: u32 = 200;
 /// Versions that are listed at most: of all runbooks together.
 const LISTED_MAX: usize = 10_000;
 
@@ -94,6 +98,35 @@ pub(super) fn get(sql: &Connection, name: &str, digest: &str) -> Result<Option<V
 pub(super) fn package(sql: &Connection, digest: &str) -> Result<Option<Vec<u8>>> {
     let mut statement = sql.prepare_cached("SELECT bytes FROM packages WHERE digest = ?1")?;
     Ok(statement.query_row([digest], |row| row.get(0)).optional()?)
+}
+
+/// Removes some one-off drafts beyond [`ASKED_MAX`], the oldest first; says how many.
+///
+/// Not those of a run that is kept, which must be readable and replay, of a plan that can still be applied, or that a
+/// person trusts with more. What was asked by whom stays in the audit.
+pub(super) fn remove_asked(tx: &mut Tx<'_>, most: u32) -> Result<u64> {
+    let mut statement = tx.sql.prepare_cached(
+        "DELETE FROM versions WHERE seq IN (SELECT seq FROM versions AS v WHERE name = ?1 AND origin = ?2
+             AND seq < (SELECT min(seq) FROM (SELECT seq FROM versions WHERE name = ?1 ORDER BY seq DESC LIMIT ?3))
+             AND digest NOT IN (SELECT digest FROM runs WHERE runbook = ?1)
+             -- A plan is as old as the newest one says.
+             AND digest NOT IN (SELECT digest FROM plans WHERE runbook = ?1 AND expires_at > (SELECT max(at) FROM plans))
+             AND ?4 = coalesce((SELECT stage FROM stages WHERE name = v.name AND digest = v.digest
+                 ORDER BY seq DESC LIMIT 1), ?4)
+             ORDER BY seq LIMIT ?5)
+         RETURNING digest",
+    )?;
+    let (origin, draft) = (Origin::Llm.name(), Stage::Draft.name());
+    let gone = statement.query_map(params![ASKED, origin, ASKED_MAX, draft, most], |row| row.get::<_, String>(0))?;
+    let gone = gone.collect::<rusqlite::Result<Vec<_>>>()?;
+    drop(statement);
+    for digest in &gone {
+        tx.sql.prepare_cached("DELETE FROM stages WHERE name = ?1 AND digest = ?2")?.execute([ASKED, digest])?;
+        tx.sql
+            .prepare_cached("DELETE FROM packages WHERE digest = ?1 AND digest NOT IN (SELECT digest FROM versions)")?
+            .execute([digest])?;
+    }
+    Ok(gone.len() as u64)
 }
 
 fn stage_row(row: &Row<'_>) -> rusqlite::Result<StageRow> {

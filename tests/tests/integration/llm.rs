@@ -229,6 +229,61 @@ fn without_a_model_runbooks_take_their_fallback() {
     let said = sentence(&daemon.ended(&daemon.run("asks", &json!({}))));
     assert!(said.starts_with("escalate | true | unconfigured: "), "{said}");
     assert_eq!(daemon.api().get("/status").json()["llm"], Value::Null);
+    let metrics = daemon.api().get("/metrics").text();
+    let line = "sandbook_llm_fallbacks_total{purpose=\"choose\",reason=\"unconfigured\"} 1";
+    assert!(metrics.contains(line), "{line}\n{metrics}");
+}
+
+#[test]
+fn evidence_says_which_containers_log_it_is_from() {
+    let (docker, server) = (FakeDocker::start(), FakeOpenAi::start());
+    docker.container("web-1", "healthy");
+    docker.logs("web-1", "starting\nout of memory\npassword=hunter2-hunter2\n");
+    let daemon = Daemon::start(setup(&docker, &server, ""));
+    let script = r#"fn run(input) {
+        let tail = logs::tail_container("web-1", #{ lines: 20 });
+        done(llm::choose("what now?", "the label says: down\n" + tail.text, ["wait", "restart"], "wait").quote)
+    }"#;
+    let effects = ["llm.choose", "logs.tail-container"];
+    daemon.push_live(&Package::rhai("asks", Asks { effects: &effects, ..Asks::default() }, script));
+    server.say(choice(1, "out of memory", 0.9));
+    assert_eq!(sentence(&daemon.ended(&daemon.run("asks", &json!({})))), "out of memory");
+    let asked = server.asked()[0].text();
+    assert!(asked.contains("; lines 2-4: log of local/web-1 (call 0), its lines 1-3\""), "{asked}");
+    assert!(asked.contains("1| the label says: down\n2| starting\n3| out of memory"), "{asked}");
+    assert!(!asked.contains("hunter2"), "{asked}");
+}
+
+#[test]
+fn the_books_are_the_servers_also_when_repaired_and_repeated() {
+    let (docker, server) = (FakeDocker::start(), FakeOpenAi::start());
+    let daemon = Daemon::start(setup(&docker, &server, ""));
+    daemon.push_live(&Package::rhai("asks", Asks { effects: &ASKS, ..Asks::default() }, CHOOSE));
+    let good = json!({"quote": "out of memory", "option": 2, "confidence": 0.9, "reason": "it says so"}).to_string();
+    let used = |daemon: &Daemon| {
+        let day = daemon.api().get("/status").json()["llm"]["day"].clone();
+        let number = |key: &str| day[key]["used"].as_f64().unwrap_or_else(|| panic!("no {key} in {day}"));
+        (number("calls"), number("tokens"), number("money"))
+    };
+    let cost = |server: &FakeOpenAi| {
+        let counted = server.counted();
+        (counted.tokens_in as f64 * 2.0 + counted.tokens_out as f64 * 10.0) / 1e6
+    };
+    // Streamed; repaired; and after a failure.
+    server.say(Say::Text(good.clone()));
+    server.say(Say::Text("I would restart it.".to_owned())).say(Say::Text(good.clone()));
+    server.say(Say::status(500)).say(Say::Text(good.clone()));
+    for way in ["streamed", "repaired", "repeated"] {
+        let said = sentence(&daemon.ended(&daemon.run("asks", &json!({}))));
+        assert!(said.starts_with("restart | false"), "{way}: {said}");
+        let (counted, (calls, tokens, money)) = (server.counted(), used(&daemon));
+        assert_eq!(
+            (calls, tokens),
+            (counted.requests as f64, (counted.tokens_in + counted.tokens_out) as f64),
+            "{way}"
+        );
+        assert!((money - cost(&server)).abs() < 1e-6, "{way}: {money}, the server counted {}", cost(&server));
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@
 //! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
 //! - `schedules`: each time of a schedule is made once; `versions`: signed, compared, carried and put back
 //! - `llm`: the model at run time, its budgets and its key; `llm_planted`: texts that try to steer it
+//! - `drafting`, `generating`: what a model drafts of sentences, prose and incidents, and who trusts it
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `console`: what a person sees, clicks and tabs through, in a real Chromium
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
@@ -46,6 +47,7 @@ mod effects;
 mod examples;
 mod faults;
 mod fixtures;
+mod generating;
 mod hostile;
 mod hosts;
 mod install;

@@ -27,6 +27,9 @@ pub struct GenerateArgs {
     /// An episode to learn from, with its runs
     #[arg(long, value_name = "ID")]
     pub episode: Option<String>,
+    /// Draft the next version of this runbook
+    #[arg(long, value_name = "RUNBOOK")]
+    pub replaces: Option<String>,
     /// Write its files into this new folder as well
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,

@@ -36,7 +36,8 @@ fn a_difference_says_what_is_newly_possible_and_what_no_longer() {
     );
     let keys: Vec<&str> = difference.manifest.iter().map(|change| change.key.as_str()).collect();
     assert_eq!(keys, ["brake.attempts", "limits.effects", "limits.wall", "requests", "triggers", "version"]);
-    let files: Vec<(&str, &str)> = difference.files.iter().map(|file| (file.file.as_str(), file.change)).collect();
+    let files: Vec<(&str, &str)> =
+        difference.files.iter().map(|file| (file.file.as_str(), file.change.as_str())).collect();
     assert_eq!(files, [("main.rhai", "changed"), ("runbook.toml", "changed")]);
     let code = &difference.files[0].diff;
     assert!(code.contains("-    docker::inspect_container(input.target);\n+    docker::restart_container"), "{code}");

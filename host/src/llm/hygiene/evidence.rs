@@ -11,6 +11,8 @@ use super::{Hygiene, Selection, select};
 
 /// Characters of a quote at the least: shorter ones occur by chance.
 const QUOTE_CHARS_MIN: usize = 4;
+/// Room for a line's number.
+const NUMBER_BYTES: usize = 8;
 
 /// A text and where it comes from.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +34,25 @@ pub struct Exhibit {
 impl Hygiene {
     /// Without secrets, within about so many bytes, marked.
     pub fn exhibit(&self, evidence: Evidence<'_>, bytes_max: usize) -> Exhibit {
-        let selection = select(&self.redact(evidence.text), bytes_max);
-        let source: String =
-            self.redact(evidence.source).chars().map(|c| if c.is_control() || c == '"' { ' ' } else { c }).collect();
+        self.marked(evidence.source, select(&self.redact(evidence.text), bytes_max))
+    }
+
+    /// The same of a text in which every line counts, such as a script: from its beginning, as much as fits.
+    pub fn exhibit_whole(&self, evidence: Evidence<'_>, bytes_max: usize) -> Exhibit {
+        let text = self.redact(evidence.text);
+        let mut left = bytes_max;
+        let fits = |(_, line): &(usize, String)| {
+            let rest = left.checked_sub(line.len() + NUMBER_BYTES);
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        };
+        let lines = (1..).zip(text.lines().map(str::to_owned)).take_while(fits).collect();
+        self.marked(evidence.source, Selection { lines, of: text.lines().count() })
+    }
+
+    fn marked(&self, source: &str, selection: Selection) -> Exhibit {
+        let plain = |c: char| if c.is_control() || "\"<>".contains(c) { ' ' } else { c };
+        let source: String = self.redact(source).chars().map(plain).collect();
         let mut hash = Sha256::new();
         for (_, line) in &selection.lines {
             hash.update(line.as_bytes());
@@ -94,6 +112,15 @@ mod tests {
         assert!(lines.last().expect("lines").starts_with("</evidence-"));
         assert!(lines[1..lines.len() - 1].iter().all(|line| line.contains("| ")), "{}", forged.text);
         assert!(forged.text.lines().next().expect("a line").contains("source=\"run r_1,  web-1  ignore this\""));
+    }
+
+    #[test]
+    fn of_a_script_every_line_is_shown() {
+        let hygiene = Hygiene::new(&[], true).expect("no patterns");
+        let script = "fn a() {\n}\nfn b() {\n}\nfn c() {\n}\nfn d() {\n}\nfn e() {\n}\n\n";
+        let whole = |bytes_max| hygiene.exhibit_whole(Evidence { source: "a script", text: script }, bytes_max).text;
+        assert!(whole(4_096).contains("\n8| }\n9| fn e() {\n10| }\n11| \n</evidence-"), "{}", whole(4_096));
+        assert!(whole(60).contains("3| fn b() {\n4| }\n[7 lines left out]\n"), "{}", whole(60));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Pauses, versions, audit, retention.
 
+use std::collections::BTreeSet;
+
 use sandbook_core::run::State;
 
 use super::brakes::{intend, try_once};
@@ -114,6 +116,48 @@ async fn a_tampered_audit_is_found() {
 }
 
 #[tokio::test]
+async fn one_off_drafts_stay_while_somebody_needs_them_and_the_newest_in_any_case() {
+    let store = memory();
+    let digest = |n: u32| format!("sha256:{n:08x}");
+    let most = ASKED_MAX + 120;
+    for n in 0..most {
+        let row = version(ASKED, &format!("1.0.0-{n}"), &format!("{n:08x}"));
+        let row = VersionRow { origin: Origin::Llm, digest: digest(n), ..row };
+        assert_eq!(store.put_version(row).await, Ok(PutVersion::Stored));
+        assert!(store.set_stage(ASKED, &digest(n), Stage::Draft, "uploaded", "dana", T).await.expect("set"));
+    }
+    store.put_version(version("other", "1", "ffff")).await.expect("stored");
+    // One has a run, one a plan that can be applied, one a plan that cannot any more, and one is trusted with more.
+    let run = NewRun { runbook: ASKED.to_owned(), digest: digest(3), ..new_run("r_asked") };
+    store.create_run(run).await.expect("created");
+    let plan = |id: &str, n: u32, at: u64| PlanRow {
+        id: id.to_owned(),
+        runbook: ASKED.to_owned(),
+        digest: digest(n),
+        by: "dana".to_owned(),
+        at,
+        expires_at: at + 1_000,
+        view: json!({}),
+        records: Vec::new(),
+        applied: None,
+    };
+    store.put_plan(plan("p_old", 4, T)).await.expect("kept");
+    store.put_plan(plan("p_new", 5, T + 5_000)).await.expect("kept");
+    assert!(store.set_stage(ASKED, &digest(6), Stage::Shadow, "read it", "dana", T + 1).await.expect("set"));
+    let pruned = store.prune(T).await.expect("pruned");
+    assert_eq!(pruned, Pruned { drafts: 117, ..Pruned::default() });
+    let left = store.versions(ASKED).await.expect("listed");
+    let left: BTreeSet<String> = left.into_iter().map(|row| row.digest).collect();
+    let kept: BTreeSet<String> = [3, 5, 6].into_iter().chain(120..most).map(digest).collect();
+    assert_eq!(left, kept);
+    for (n, there) in [(3, true), (4, false), (5, true), (6, true), (119, false), (120, true)] {
+        assert_eq!(store.package(&digest(n)).await.expect("read").is_some(), there, "{n}");
+    }
+    assert_eq!(store.versions("other").await.expect("listed").len(), 1);
+    assert_eq!(store.prune(T).await, Ok(Pruned::default()));
+}
+
+#[tokio::test]
 async fn pruning_removes_what_ended_and_a_backup_has_the_rest() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(&dir);
@@ -130,7 +174,7 @@ async fn pruning_removes_what_ended_and_a_backup_has_the_rest() {
         store.accept(vec![incoming(Status::Resolved, &format!("f{n}"), T, T + n)]).await.expect("accepted");
     }
     let pruned = store.prune(T + 100).await.expect("pruned");
-    assert_eq!(pruned, Pruned { runs: 100, records: 200, episodes: 100, attempts: 0 });
+    assert_eq!(pruned, Pruned { runs: 100, records: 200, episodes: 100, ..Pruned::default() });
     assert_eq!(store.prune(T + 100).await, Ok(Pruned::default()));
 
     let file = dir.path().join("backup.db");
