@@ -49,6 +49,11 @@ fn write(folder: &Path, name: &str, text: &str) {
     std::fs::write(path, text).expect("writable");
 }
 
+/// Where tests of guests in Rust are built for this machine: what they depend on is compiled once.
+fn off_the_engine() -> String {
+    repository().join("target/guests").display().to_string()
+}
+
 /// A new package, untouched: it passes `check` before and after it is built, and `test` with the same scenario everywhere.
 fn passes_untouched(folder: &Path, lang: &str) -> PathBuf {
     let name = format!("heal-{lang}");
@@ -79,8 +84,8 @@ fn a_new_package_in_rust_passes_untouched() {
     let package = passes_untouched(folder.path(), "rust");
     let bytes = std::fs::metadata(package.join("main.wasm")).expect("built").len();
     assert!(bytes < RUST_BYTES_MAX, "{bytes} bytes");
-    let said = run(&package, "cargo", &["test", "--quiet"], &[]);
-    assert!(said.contains("2 passed"), "{said}");
+    let said = run(&package, "cargo", &["test", "--quiet"], &[("CARGO_TARGET_DIR", off_the_engine().as_str())]);
+    assert!(said.contains("3 passed"), "{said}");
 
     // The component alone is a package: its manifest is inside.
     let wasm = package.join("main.wasm").display().to_string();
@@ -125,6 +130,28 @@ fn the_sdks_own_tests_pass() {
     );
     assert!(said.contains("OK"), "{said}");
     run(&sdk.join("js"), "node", &["--test", "tests/"], &[]);
+    cargo_tests_pass(&sdk.join("rust"));
+}
+
+#[track_caller]
+fn cargo_tests_pass(package: &Path) {
+    let arguments = ["test", "--quiet", "--locked"];
+    let said = run(package, "cargo", &arguments, &[("CARGO_TARGET_DIR", off_the_engine().as_str())]);
+    assert!(said.contains(" passed"), "{said}");
+}
+
+#[test]
+fn built_in_runbooks_in_rust_play_whole_runs_off_the_engine() {
+    let runbooks = repository().join("runbooks");
+    let folders = std::fs::read_dir(&runbooks).expect("readable").map(|entry| entry.expect("an entry").path());
+    let in_rust: Vec<PathBuf> = folders.filter(|folder| folder.join("Cargo.toml").is_file()).collect();
+    assert!(in_rust.len() >= 2, "{in_rust:?}");
+    for package in in_rust {
+        let sources = ["src/lib.rs", "src/tests.rs"].map(|file| std::fs::read_to_string(package.join(file)));
+        let plays = sources.iter().flatten().any(|text| text.contains("play(&world, run, "));
+        assert!(plays, "no test of {} plays a run", package.display());
+        cargo_tests_pass(&package);
+    }
 }
 
 #[test]
