@@ -26,7 +26,7 @@ fn cache() -> PathBuf {
 }
 
 /// The binary with the machine's toolchains.
-fn author(folder: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn author(folder: &Path, arguments: &[&str]) -> Ran {
     let mut command = Command::new(binary());
     command.args(arguments).current_dir(folder).env("XDG_CACHE_HOME", cache());
     Ran::new(&arguments.join(" "), command.output().expect("the binary starts"))
@@ -43,7 +43,7 @@ fn run(folder: &Path, program: &str, arguments: &[&str], environment: &[(&str, &
     said
 }
 
-fn write(folder: &Path, name: &str, text: &str) {
+pub(crate) fn write(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
     std::fs::write(path, text).expect("writable");
@@ -96,6 +96,10 @@ fn a_new_package_in_rust_passes_untouched() {
     std::fs::write(&source, text.replace("healthy after about", "well again after")).expect("writable");
     author(folder.path(), &["check", "heal-rust"]).expect(0).says("SB0251");
     author(folder.path(), &["test", "heal-rust"]).expect(1).says("building").says("well again after");
+    // What the compiler says is shown, and what cargo tells programs is not.
+    std::fs::write(&source, text.replace("input.container()?", "input.conteiner()?")).expect("writable");
+    let refused = author(folder.path(), &["build", "heal-rust"]).expect(1).says("SB0254").says("src/lib.rs:1");
+    assert!(!refused.to_string().contains("\"reason\""), "{refused}");
 }
 
 #[test]
@@ -292,6 +296,8 @@ fn what_is_missing_is_named_with_the_commands_that_install_it() {
     let missing = bare(&["build", "python"], "").expect(1).says("SB0253");
     missing.says("as root: apt-get install python3 python3-venv");
     bare(&["build", "js"], "").expect(1).says("SB0253").says("apt-get install nodejs npm");
+    bare(&["build", "rust"], "").expect(1).says("SB0253").says("a linker called cc").says("apt-get install gcc");
+    bare(&["build", "nosuch"], "").expect(1).says("there is no folder nosuch").says("sandbook new");
 
     let programs = folder.path().join("bin");
     std::fs::create_dir(&programs).expect("writable");
