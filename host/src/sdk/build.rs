@@ -103,6 +103,10 @@ pub(super) struct Job<'a> {
 /// What is wrong with the manifest, what is missing and how to install it, or what the compiler says.
 pub async fn build(folder: &Path, install: bool) -> Result<Built, Trouble> {
     let start = Instant::now();
+    if !folder.is_dir() {
+        let message = format!("there is no folder {}", folder.display());
+        return Err(Trouble::failed(message, "name the folder of a package; `sandbook new NAME` makes one"));
+    }
     let language = Language::of(folder).ok_or_else(|| {
         let message = format!("{} holds no sources", folder.display());
         Trouble::failed(

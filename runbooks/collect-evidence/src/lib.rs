@@ -103,6 +103,9 @@ runbook!(run);
 
 #[cfg(test)]
 mod tests {
+    use sandbook_sdk::Value;
+    use sandbook_sdk::testing::{About, World, play};
+
     use super::*;
 
     #[test]
@@ -113,19 +116,39 @@ mod tests {
         assert!(kept.found.is_empty());
     }
 
+    /// Everything can be read but the resource use of what does not run.
+    fn exited() -> World {
+        World::new()
+            .answer("docker.inspect-container", ContainerDetails { name: "web".into(), ..Default::default() })
+            .answer("logs.tail-container", logs::Page { text: "the last line".into(), ..Default::default() })
+            .answer("docker.container-stats", Error::Conflict("it is not running".into()))
+            .answer("docker.container-processes", docker::Processes::default())
+            .answer("docker.recent-events", Vec::<docker::Event>::new())
+    }
+
+    #[test]
+    fn what_can_be_read_is_kept_and_the_rest_named() {
+        let world = exited();
+        let about = About::target("web").parameter("lines", Value::Integer(7));
+        let kept = "collected state and health, last log lines, processes, recent events of web";
+        assert_eq!(play(&world, run, about), done(format!("{kept}; not resource use (it is not running)")));
+        assert_eq!(world.notes()[1], "the last line");
+        assert_eq!(world.calls()[2].argument::<logs::TailOptions>("options").lines, Some(7));
+    }
+
+    #[test]
+    fn nothing_that_can_be_read_is_an_error() {
+        let denied = || Error::Denied("no".into());
+        let effects = ["docker.inspect-container", "logs.tail-container", "docker.container-stats"];
+        let effects = effects.iter().chain(&["docker.container-processes", "docker.recent-events"]);
+        let world = effects.fold(World::new(), |world, effect| world.answer(effect, denied()));
+        let ended = play(&world, run, About::target("web"));
+        assert!(matches!(&ended, Err(Error::Failed(why)) if why.starts_with("nothing could be read of web: ")), "{ended:?}");
+    }
+
     #[test]
     fn usage_is_readable() {
-        let stats = docker::Stats {
-            cpu_percent: 150.26,
-            memory_bytes: 10,
-            memory_limit_bytes: 0,
-            pids: 3,
-            network_received_bytes: 1,
-            network_sent_bytes: 2,
-            block_read_bytes: 3,
-            block_written_bytes: 4,
-            throttled_periods: 5,
-        };
+        let stats = docker::Stats { cpu_percent: 150.26, memory_bytes: 10, ..Default::default() };
         assert!(usage(&stats).starts_with("cpu: 150.2 % of one core\nmemory: 10 of 0 bytes"));
     }
 }

@@ -6,6 +6,7 @@
 mod javascript;
 mod python;
 mod rhai;
+mod rust;
 mod typescript;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub fn generated(root: &Path) -> Result<BTreeMap<String, String>> {
     python::files(&contract, &mut files)?;
     files.insert("sdk/js/effects.js".to_owned(), javascript::file(&contract)?);
     files.insert("sdk/js/effects.d.ts".to_owned(), typescript::file(&contract)?);
+    files.insert("sdk/rust/src/testing/effects.rs".to_owned(), rust::file(&contract)?);
     rhai::files(&contract, &mut files)?;
     Ok(files)
 }

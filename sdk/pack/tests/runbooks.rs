@@ -195,6 +195,22 @@ fn committed_components_belong_to_their_sources() {
 }
 
 #[test]
+fn committed_runbooks_are_small() {
+    const BYTES_MAX: usize = 100_000;
+    let mut seen = 0;
+    for artefact in sandbook_pack::artefacts(&root()).expect("artefacts").iter().filter(|one| one.manifest.is_some()) {
+        let bytes = std::fs::read(root().join(&artefact.file)).expect("a component").len();
+        assert!(
+            bytes < BYTES_MAX,
+            "{} has {bytes} bytes: what exists off the engine only is not for it",
+            artefact.file
+        );
+        seen += 1;
+    }
+    assert!(seen >= 2, "{seen}");
+}
+
+#[test]
 fn components_import_what_their_manifest_requests() {
     for runbook in ["restart-exited", "collect-evidence"] {
         let (_, imported, _) = run(runbook, &World::default());

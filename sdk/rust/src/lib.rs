@@ -10,11 +10,13 @@
 //! runbook!(run);
 //! ```
 //!
-//! Effects exist only inside the engine: off the engine a call panics, so keep decisions in plain functions and test those.
+//! Effects exist only inside the engine. Off the engine, in `cargo test`, a `testing::World` answers in its place.
 //! Deliberately not here: wrappers around effects. What the WIT says is what is called.
 
 mod defaults;
 mod input;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 mod words;
 pub mod worlds;
 
@@ -33,7 +35,13 @@ pub mod bindings {
 pub use bindings::sandbook::runbook::types::{
     Alert, Change, ContainerState, ContainerStatus, Error, HealthStatus, Input, Outcome, Target, TargetKind, Value,
 };
+#[cfg(target_arch = "wasm32")]
 pub use bindings::sandbook::runbook::{
+    alertmanager, clock, docker, http, human, incidents, llm, log, logs, metrics, net, notify, random, state,
+};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use testing::effects::{
     alertmanager, clock, docker, http, human, incidents, llm, log, logs, metrics, net, notify, random, state,
 };
 

@@ -26,7 +26,7 @@ fn cache() -> PathBuf {
 }
 
 /// The binary with the machine's toolchains.
-fn author(folder: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn author(folder: &Path, arguments: &[&str]) -> Ran {
     let mut command = Command::new(binary());
     command.args(arguments).current_dir(folder).env("XDG_CACHE_HOME", cache());
     Ran::new(&arguments.join(" "), command.output().expect("the binary starts"))
@@ -43,10 +43,15 @@ fn run(folder: &Path, program: &str, arguments: &[&str], environment: &[(&str, &
     said
 }
 
-fn write(folder: &Path, name: &str, text: &str) {
+pub(crate) fn write(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
     std::fs::write(path, text).expect("writable");
+}
+
+/// Where tests of guests in Rust are built for this machine: what they depend on is compiled once.
+fn off_the_engine() -> String {
+    repository().join("target/guests").display().to_string()
 }
 
 /// A new package, untouched: it passes `check` before and after it is built, and `test` with the same scenario everywhere.
@@ -79,8 +84,8 @@ fn a_new_package_in_rust_passes_untouched() {
     let package = passes_untouched(folder.path(), "rust");
     let bytes = std::fs::metadata(package.join("main.wasm")).expect("built").len();
     assert!(bytes < RUST_BYTES_MAX, "{bytes} bytes");
-    let said = run(&package, "cargo", &["test", "--quiet"], &[]);
-    assert!(said.contains("2 passed"), "{said}");
+    let said = run(&package, "cargo", &["test", "--quiet"], &[("CARGO_TARGET_DIR", off_the_engine().as_str())]);
+    assert!(said.contains("3 passed"), "{said}");
 
     // The component alone is a package: its manifest is inside.
     let wasm = package.join("main.wasm").display().to_string();
@@ -91,6 +96,10 @@ fn a_new_package_in_rust_passes_untouched() {
     std::fs::write(&source, text.replace("healthy after about", "well again after")).expect("writable");
     author(folder.path(), &["check", "heal-rust"]).expect(0).says("SB0251");
     author(folder.path(), &["test", "heal-rust"]).expect(1).says("building").says("well again after");
+    // What the compiler says is shown, and what cargo tells programs is not.
+    std::fs::write(&source, text.replace("input.container()?", "input.conteiner()?")).expect("writable");
+    let refused = author(folder.path(), &["build", "heal-rust"]).expect(1).says("SB0254").says("src/lib.rs:1");
+    assert!(!refused.to_string().contains("\"reason\""), "{refused}");
 }
 
 #[test]
@@ -125,6 +134,28 @@ fn the_sdks_own_tests_pass() {
     );
     assert!(said.contains("OK"), "{said}");
     run(&sdk.join("js"), "node", &["--test", "tests/"], &[]);
+    cargo_tests_pass(&sdk.join("rust"));
+}
+
+#[track_caller]
+fn cargo_tests_pass(package: &Path) {
+    let arguments = ["test", "--quiet", "--locked"];
+    let said = run(package, "cargo", &arguments, &[("CARGO_TARGET_DIR", off_the_engine().as_str())]);
+    assert!(said.contains(" passed"), "{said}");
+}
+
+#[test]
+fn built_in_runbooks_in_rust_play_whole_runs_off_the_engine() {
+    let runbooks = repository().join("runbooks");
+    let folders = std::fs::read_dir(&runbooks).expect("readable").map(|entry| entry.expect("an entry").path());
+    let in_rust: Vec<PathBuf> = folders.filter(|folder| folder.join("Cargo.toml").is_file()).collect();
+    assert!(in_rust.len() >= 2, "{in_rust:?}");
+    for package in in_rust {
+        let sources = ["src/lib.rs", "src/tests.rs"].map(|file| std::fs::read_to_string(package.join(file)));
+        let plays = sources.iter().flatten().any(|text| text.contains("play(&world, run, "));
+        assert!(plays, "no test of {} plays a run", package.display());
+        cargo_tests_pass(&package);
+    }
 }
 
 #[test]
@@ -265,6 +296,8 @@ fn what_is_missing_is_named_with_the_commands_that_install_it() {
     let missing = bare(&["build", "python"], "").expect(1).says("SB0253");
     missing.says("as root: apt-get install python3 python3-venv");
     bare(&["build", "js"], "").expect(1).says("SB0253").says("apt-get install nodejs npm");
+    bare(&["build", "rust"], "").expect(1).says("SB0253").says("a linker called cc").says("apt-get install gcc");
+    bare(&["build", "nosuch"], "").expect(1).says("there is no folder nosuch").says("sandbook new");
 
     let programs = folder.path().join("bin");
     std::fs::create_dir(&programs).expect("writable");

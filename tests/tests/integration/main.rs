@@ -16,7 +16,8 @@
 //! - `catalogue`: the runbooks that come with the binary, their faults really produced
 //! - `plan`: what a runbook would do, and letting it do that and nothing else
 //! - `replay`: runs executed again from their journals, and drafts tried on recorded alerts
-//! - `authoring`: a package in every language with its real toolchain, diagnostics, `dev`
+//! - `authoring`: a package in every language with its real toolchain, diagnostics, `dev`; `languages`: Rust over WASI,
+//!   and the examples in Python and JavaScript
 //! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
 //! - `schedules`: each time of a schedule is made once; `versions`: signed, compared, carried and put back
 //! - `llm`: the model at run time, its budgets and its key; `llm_planted`: texts that try to steer it
@@ -52,6 +53,7 @@ mod hostile;
 mod hosts;
 mod install;
 mod kills;
+mod languages;
 mod llm;
 mod llm_planted;
 mod machine;

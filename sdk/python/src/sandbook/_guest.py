@@ -36,7 +36,14 @@ def _call(function: Callable[[Input], Any], given: Any) -> Any:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         place = f" ({frames[-1].filename.rpartition('/')[2]}, line {frames[-1].lineno})" if frames else ""
-        raise _bridge.error_to(Failed(f"{type(error).__name__}: {error}{place}")) from None
+        raise _bridge.error_to(Failed(f"{type(error).__name__}: {error}{place}{_advice(error)}")) from None
+
+
+def _advice(error: Exception) -> str:
+    """What the message of Python itself cannot know."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"; only what is imported when it is built is in the component: write `import {error.name}` at the top of main.py"
+    return ""
 
 
 def _input(given: Any) -> Input:

@@ -1,7 +1,7 @@
 //! A runbook never touches the world: it asks for an effect, and the engine answers. Whatever is asked for is recorded, so
 //! that `sandbook show last` tells the whole story.
 
-use sandbook_sdk::{Answer, ContainerState, HealthStatus, Input, clock, docker, escalate, fixed, log, logs, nothing_to_do, runbook};
+use sandbook_sdk::{Answer, HealthStatus, Input, clock, docker, escalate, fixed, log, logs, nothing_to_do, runbook};
 
 runbook!(run);
 
@@ -11,7 +11,7 @@ fn run(input: Input) -> Answer {
 
     // Look first: the alert may be minutes old.
     let before = docker::inspect_container(container)?;
-    if !is_ill(&before.state) {
+    if before.state.health != HealthStatus::Unhealthy {
         return nothing_to_do(format!("{} is not unhealthy, its health is {}", before.name, before.state.health.word()));
     }
 
@@ -37,11 +37,6 @@ fn run(input: Input) -> Answer {
 
     // A person is needed. The sentence is what they read first.
     escalate(format!("restarted {}, but it is not healthy after 30 seconds", before.name))
-}
-
-/// Decisions are plain functions: effects exist only inside the engine, and these can be tested without it.
-fn is_ill(state: &ContainerState) -> bool {
-    state.health == HealthStatus::Unhealthy
 }
 
 #[cfg(test)]
