@@ -54,6 +54,8 @@ pub(super) struct EpisodeRunView {
     run: String,
     runbook: String,
     state: &'static str,
+    /// What it came to, once it has ended.
+    outcome: Option<&'static str>,
 }
 
 impl From<EpisodeRow> for EpisodeView {
@@ -63,6 +65,7 @@ impl From<EpisodeRow> for EpisodeView {
             run: run.run,
             runbook: run.runbook,
             state: run.state.name(),
+            outcome: run.outcome.map(|outcome| outcome.name()),
         });
         EpisodeView {
             episode: row.id,

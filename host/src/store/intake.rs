@@ -235,11 +235,12 @@ fn row(row: &Row<'_>) -> rusqlite::Result<EpisodeRow> {
 
 fn runs_of(sql: &Connection, episode: &str) -> Result<Vec<EpisodeRun>> {
     let mut statement = sql.prepare_cached(
-        "SELECT id, runbook, state FROM runs
+        "SELECT id, runbook, state, outcome FROM runs
              WHERE episode = ?1 OR id IN (SELECT run FROM joins WHERE episode = ?1) ORDER BY at, id LIMIT 100",
     )?;
     let rows = statement.query_map([episode], |row| {
-        Ok(EpisodeRun { run: row.get("id")?, runbook: row.get("runbook")?, state: row.word("state")? })
+        let (run, runbook) = (row.get("id")?, row.get("runbook")?);
+        Ok(EpisodeRun { run, runbook, state: row.word("state")?, outcome: row.word_maybe("outcome")? })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -347,6 +347,7 @@ pub struct EpisodeRun {
     pub run: String,
     pub runbook: String,
     pub state: State,
+    pub outcome: Option<Outcome>,
 }
 
 /// Which episodes; newest first.

@@ -76,7 +76,7 @@ fn runs(episode: &Value) -> Markup {
     html! {
         @for run in items(episode, "runs") {
             span class="line" {
-                a href={ "/runs/" (segment(&field(run, "run"))) } { (said(run, "runbook")) } " " (badge(&field(run, "state")))
+                a href={ "/runs/" (segment(&field(run, "run"))) } { (said(run, "runbook")) } " " (came_to(run))
             }
         }
     }

@@ -78,12 +78,20 @@ fn headline(status: &Value, firing: &Value, left: &Value, questions: &Value) -> 
         1 => "1 alert is firing".to_owned(),
         _ => format!("{fires}{more} alerts are firing"),
     };
-    let people = match waits {
-        0 => "nothing waits for you".to_owned(),
-        1 => "1 thing needs a person".to_owned(),
-        _ => format!("{waits} things need a person"),
+    let alone = items(firing, "alerts").iter().filter(|episode| items(episode, "runs").is_empty()).count();
+    let taken = match alone {
+        0 => String::new(),
+        1 if fires == 1 => ", no runbook took it".to_owned(),
+        all if all == fires => format!(", no runbook took any{}", if more.is_empty() { "" } else { " of the newest" }),
+        some => format!(", no runbook took {some} of them"),
     };
-    format!("{alerts}, {people}")
+    let people = match (waits, alone) {
+        (0, 0) => "nothing waits for you".to_owned(),
+        (0, _) => "nothing else waits for you".to_owned(),
+        (1, _) => "1 thing needs a person".to_owned(),
+        (_, _) => format!("{waits} things need a person"),
+    };
+    format!("{alerts}{taken}, {people}")
 }
 
 /// Everything that goes on only when somebody does something.
@@ -179,6 +187,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_no_runbook_took_does_not_sound_like_all_is_well() {
+        let (taken, alone) = (json!({"runs": [{"run": "r_1"}]}), json!({"runs": []}));
+        let said = |alerts: &[&Value]| headline(&json!({}), &json!({"alerts": alerts}), &json!({}), &json!({}));
+        assert_eq!(said(&[]), "No alert is firing, nothing waits for you");
+        assert_eq!(said(&[&taken]), "1 alert is firing, nothing waits for you");
+        assert_eq!(said(&[&alone]), "1 alert is firing, no runbook took it, nothing else waits for you");
+        assert_eq!(
+            said(&[&alone, &taken]),
+            "2 alerts are firing, no runbook took 1 of them, nothing else waits for you"
+        );
+        assert_eq!(said(&[&alone, &alone]), "2 alerts are firing, no runbook took any, nothing else waits for you");
+    }
 
     #[test]
     fn budgets_are_shown_where_there_are_any() {

@@ -124,6 +124,7 @@ fn apply(visit: &Visit, plan: &Value) -> Markup {
         return html! { p class="note" { "Applying needs a token of role operator; yours may look." } };
     }
     visit.form(&format!("/plans/{}/apply", segment(&field(plan, "plan"))), "card stack", &html! {
+        @if plan["summary"]["changes"] == 0 { p { "It would change nothing now." } }
         p { "The run may do these changes and no others; it asks at the first that differs. Forbids, protection and brakes hold." }
         div class="choices" { button class="go" { "Apply this plan" } }
     })
