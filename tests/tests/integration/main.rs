@@ -4,6 +4,7 @@
 //! - `choice`: which runbook an alert means, and what holds it back
 //! - `closing`: whether acting helped, and what follows when it did not
 //! - `demo`: the first command, as it looks
+//! - `commands`: every command of the documentation, typed in
 //! - `newcomer`: the path of someone who has only the binary
 //! - `alertmanager`: missed alerts, silences, alerts about Sandbook itself
 //! - `effects`: effects whose other side is not Docker, and questions to a person
@@ -22,6 +23,7 @@
 //! - `llm`: the model at run time, its budgets and its key; `llm_planted`: texts that try to steer it
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `console`: what a person sees, clicks and tabs through, in a real Chromium
+//! - `traces`: traces of runs, and a collector that fails
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
 //! - `tidy`: what a reviewer would otherwise have to look for in every file
@@ -35,6 +37,7 @@ mod brakes;
 mod catalogue;
 mod choice;
 mod closing;
+mod commands;
 mod console;
 mod demo;
 mod drafting;
@@ -63,5 +66,6 @@ mod schedules;
 mod secure;
 mod silence;
 mod tidy;
+mod traces;
 mod versions;
 mod waiting;
