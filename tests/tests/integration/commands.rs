@@ -50,6 +50,10 @@ const RULES: &[(&str, End)] = &[
     ("sandbook dev ", End::Follows),
     ("cargo run --release -- demo", End::Follows),
     ("sandbook test restart-cart", End::Code(1)),
+    // A plan that would be refused says so by its code; with --to-apply none of these would be.
+    ("sandbook plan restart-unhealthy web-1 --to-apply", End::Code(0)),
+    ("sandbook plan restart-unhealthy ", End::Code(3)),
+    ("sandbook plan restart-cart cart-1 ", End::Code(3)),
     // What is refused ends so; each page says it in its comment.
     ("sandbook run restart-cart cart-1 --watch", End::Code(3)),
 ];

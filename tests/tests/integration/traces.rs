@@ -28,12 +28,12 @@ fn heals() -> Package {
         "heals",
         &format!(
             "//! name = \"heals\"\n//! version = \"1.0.0\"\n//! summary = \"Made by a test.\"\n\
-             //! [[trigger]]\n//! alert = \"Down\"\n\
+             //! [[trigger]]\n//! alert = [\"Down\"]\n\
              //! [target]\n//! kind = \"container\"\n//! container_from = [\"name\"]\n\
-             //! [requests]\n//! effects = [\"docker.restart-container\", \"docker.inspect-container\", \"memory.put\"]\n\
+             //! [requests]\n//! effects = [\"docker.restart-container\", \"docker.inspect-container\"]\n\
              //! [brake]\n//! attempts = [\"99/1h\"]\n//! settle = \"1ms\"\n\
              //! [verify]\n//! condition = \"running\"\n//! within = \"5s\"\n\
-             fn run(input) {{\n    docker::inspect_container(input.target);\n    memory::put(\"k\", \"{PRIVATE}\");\n\
+             fn run(input) {{\n    docker::inspect_container(input.target);\n    state::put(\"k\", \"{PRIVATE}\");\n\
                  docker::restart_container(input.target, #{{ grace_ms: 0 }});\n    fixed(\"restarted\")\n}}\n"
         ),
     )
@@ -102,7 +102,7 @@ fn a_run_is_one_trace_from_its_alert_to_its_verification_also_over_a_crash() {
 
     let trace = ended["trace"].as_str().expect("the API names its trace").to_owned();
     daemon.cli(&["show", &run]).expect(0).says(&trace);
-    let names = ["heals", "intake", "match", "aim", "run", "docker.inspect-container", "memory.put"];
+    let names = ["heals", "intake", "match", "aim", "run", "docker.inspect-container", "state.put"];
     let changes = ["docker.restart-container", "wait for a person", "verify"];
     let spans = arrived(&collector, &daemon, &trace, &[&names[..], &changes[..]].concat());
     assert_eq!(spans.len(), names.len() + changes.len(), "{spans:#?}");
@@ -112,7 +112,7 @@ fn a_run_is_one_trace_from_its_alert_to_its_verification_also_over_a_crash() {
     {
         assert_eq!(parent(name), Some(above), "{spans:#?}");
     }
-    for effect in ["docker.inspect-container", "memory.put", "docker.restart-container"] {
+    for effect in ["docker.inspect-container", "state.put", "docker.restart-container"] {
         assert_eq!(parent(effect), Some("run"), "{spans:#?}");
     }
     assert_eq!(parent("wait for a person"), Some("docker.restart-container"));
