@@ -17,7 +17,8 @@ use serde_json::json;
 const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
 const POLICY: &str = "@id(\"ask\") @approval(\"ask\") permit (principal, action in Action::\"mutate\", resource);\n";
 const PERMIT: &str = "@id(\"all\")\npermit (principal, action in Action::\"mutate\", resource);\n";
-const CONFIG: &str = "[policy]\ndirs = [\"./policy\"]\n[auth]\nmode = \"token\"\n[brakes]\nper_host = []\n";
+const CONFIG: &str = "[policy]\ndirs = [\"./policy\"]\n[auth]\nmode = \"token\"\n[brakes]\nper_host = []\n\
+     storm = { min = 1000, share = 1.0, window = \"10m\" }\n";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// What must not be seen outside: it is an argument and an answer of the guest's own.
 const PRIVATE: &str = "not-for-collectors";
@@ -69,7 +70,7 @@ fn arrived(collector: &FakeOtlp, daemon: &Daemon, trace: &str, names: &[&str]) -
 
 /// `sandbook_traces_total` of a result.
 fn counted(daemon: &Daemon, result: &str) -> u64 {
-    let text = daemon.anonymous().get("/metrics").expect(200).text();
+    let text = daemon.api().get("/metrics").expect(200).text();
     let start = format!("sandbook_traces_total{{result=\"{result}\"}} ");
     let value = text.lines().find_map(|line| line.strip_prefix(&start));
     value.map_or(0, |value| value.parse().expect("a number"))
@@ -185,7 +186,7 @@ fn a_collector_that_hangs_or_fails_is_in_nobodys_way() {
 
 /// Time series of `/metrics`, by name and labels.
 fn series(daemon: &Daemon) -> Vec<String> {
-    let text = daemon.anonymous().get("/metrics").expect(200).text();
+    let text = daemon.api().get("/metrics").expect(200).text();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.rsplit_once(' ').map(|(name, _)| name.to_owned())).collect()
 }
@@ -224,7 +225,7 @@ fn without_a_collector_and_outside_of_the_share_nothing_is_traced() {
         let run = daemon.run("heals", &json!({"target": "web-1"}));
         let ended = daemon.ended(&run);
         assert_eq!((&ended["outcome"], ended.get("trace")), (&json!("fixed"), None), "{ended}");
-        let text = daemon.anonymous().get("/metrics").expect(200).text();
+        let text = daemon.api().get("/metrics").expect(200).text();
         assert!(!text.contains("sandbook_traces_total"), "nothing is counted that is not done");
         assert_eq!(daemon.stop(), Some(0), "what waits to be sent is sent before it ends");
     }
