@@ -118,7 +118,7 @@ impl CatchUp {
 
     async fn hand_over(&self, batch: &[Value]) -> Result<(), String> {
         let body = serde_json::to_vec(batch).map_err(|error| error.to_string())?;
-        let receipt = match self.intake.receive(&body, SOURCE).await {
+        let receipt = match self.intake.receive(&body, SOURCE, None).await {
             Ok(receipt) => receipt,
             Err(refusal @ (Refusal::Full { .. } | Refusal::Store(_))) => return Err(refusal.to_string()),
             Err(Refusal::Unreadable(error)) => return Err(format!("alertmanager's alerts cannot be read: {error}")),

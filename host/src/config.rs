@@ -14,6 +14,7 @@ use sandbook_core::problem::Problem;
 mod check;
 mod drafts;
 mod llm;
+mod otel;
 mod print;
 mod sections;
 mod server;
@@ -25,6 +26,7 @@ mod tree;
 
 pub use drafts::{CONTAINERS_MAX, Context, Drafts, ROUNDS_MAX, Trusted};
 pub use llm::{Llm, LlmBudget, LlmDay, LlmHour, LlmPrice, LlmRun};
+pub use otel::Otel;
 pub use print::{alertmanager_receiver, reference};
 pub use sections::*;
 pub use server::Server;
@@ -131,7 +133,7 @@ impl Config {
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Config, Vec<Problem>> {
         let tree = tree::Tree::read(text, file, env)?;
-        let mut sections = tree.sections()?;
+        let mut sections = tree.sections().map_err(|misfits| check::beside(misfits, &tree))?;
         sections.complete();
         let warnings = check::check(&sections, &tree)?;
         Ok(Config { sections, file: file.map(Path::to_path_buf), warnings })

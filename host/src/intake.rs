@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::about_us;
 use crate::library::{Active, Library};
+use crate::otel::Parent;
 use crate::runner::aim::{Aimed, Hint};
 use crate::runner::execute::mode_of;
 use crate::runner::{Queued, Runner, row_of};
@@ -163,11 +164,11 @@ impl Intake {
         Arc::new(Intake { store, library, runner, routes })
     }
 
-    /// Takes a message. On `Ok` everything in it survives a crash.
+    /// Takes a message, and the trace it came from if its sender has one. On `Ok` everything in it survives a crash.
     ///
     /// # Errors
     /// See [`Refusal`]; then nothing of it is stored.
-    pub async fn receive(&self, body: &[u8], source: &str) -> Result<Receipt, Refusal> {
+    pub async fn receive(&self, body: &[u8], source: &str, parent: Option<Parent>) -> Result<Receipt, Refusal> {
         let heard = Instant::now();
         let now_ms = self.runner.parts().clock.now().unix_ms;
         let now = jiff::Timestamp::from_millisecond(i64::try_from(now_ms).unwrap_or(i64::MAX)).unwrap_or_default();
@@ -177,7 +178,13 @@ impl Intake {
         let actives = self.library.snapshot();
         for (index, alert) in message.alerts.into_iter().enumerate() {
             match alert {
-                Ok(alert) => incoming.push(self.incoming(alert, now_ms, source, &actives)),
+                Ok(alert) => {
+                    let mut one = self.incoming(alert, now_ms, source, &actives);
+                    if let (Some(parent), true) = (parent, one.matched.is_object()) {
+                        one.matched["traceparent"] = parent.to_string().into();
+                    }
+                    incoming.push(one);
+                }
                 Err(reason) => receipt.rejected.push(Rejected { index, reason }),
             }
         }

@@ -22,6 +22,7 @@ pub mod listen;
 pub mod llm;
 pub mod mcp;
 pub mod metrics;
+pub mod otel;
 pub mod plan;
 pub mod policy;
 pub mod reference;

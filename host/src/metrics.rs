@@ -61,6 +61,8 @@ pub struct Metrics {
     pub brakes_tripped: IntGauge,
     /// Notifications sent by the engine itself, by event and result.
     pub notifications: IntCounterVec,
+    /// Traces of runs, by what became of them.
+    pub traces: IntCounterVec,
     /// How alerts come here.
     pub alerting: Alerting,
     /// What the model does and takes.
@@ -162,6 +164,7 @@ impl Metrics {
                 "Notifications of the engine itself, by event and result.",
                 &["event", "result"],
             )?,
+            traces: traces(&r)?,
             alerting: Alerting::new(&r)?,
             llm: Llm::new(&r)?,
             schedules: Schedules::new(&r)?,
@@ -205,6 +208,11 @@ fn build_info(registry: &Registry) -> prometheus::Result<()> {
 fn heartbeat(registry: &Registry) -> prometheus::Result<IntGauge> {
     let help = "Time of the last heartbeat in seconds since 1970; a dead man's switch.";
     gauge(registry, "sandbook_heartbeat_timestamp_seconds", help)
+}
+
+fn traces(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let help = "Ends and verifications of runs for the collector of traces, by result: sent, failed, dropped (the queue was full).";
+    counters(registry, "sandbook_traces_total", help, &["result"])
 }
 
 fn requests_limited(registry: &Registry) -> prometheus::Result<IntCounterVec> {

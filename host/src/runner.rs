@@ -331,7 +331,11 @@ impl Runner {
             ..RunPatch::default()
         };
         self.parts.store.withdraw_approvals(run, "the run was cancelled", self.parts.clock.now().unix_ms).await?;
-        Ok(self.parts.store.update_run(run, patch).await?)
+        let ended = self.parts.store.update_run(run, patch).await?;
+        if ended {
+            self.parts.trace_end(run);
+        }
+        Ok(ended)
     }
 
     async fn serve(self: Arc<Self>, queued: Queued) {

@@ -209,8 +209,9 @@ pub trait Store: Send + Sync {
         limit: u32,
         cursor: Option<String>,
     ) -> Answer<'_, (Vec<AuditRow>, Option<String>)>;
-    /// Recomputes every hash. Cannot see that lines are missing at the end: compare the count with one kept elsewhere.
-    fn verify_audit(&self) -> Answer<'_, AuditCheck>;
+    /// Recomputes hashes: of every line when asked for the whole or when that is an hour ago, else of those since the last
+    /// look. Cannot see that lines are missing at the end: compare the count with one kept elsewhere.
+    fn verify_audit(&self, whole: bool) -> Answer<'_, AuditCheck>;
 
     /// By id or unique beginning of one.
     fn approval(&self, id: &str) -> Answer<'_, Option<Approval>>;

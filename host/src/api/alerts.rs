@@ -39,7 +39,8 @@ pub(super) struct EpisodeView {
     superseded: bool,
     /// Who sent it.
     source: String,
-    /// `{"chosen": [{"runbook", "why"}], "considered": [{"runbook", "matched", "why"}]}`.
+    /// `{"chosen": [{"runbook", "why"}], "considered": [{"runbook", "matched", "why"}]}`, and `traceparent` where its sender
+    /// has a trace.
     #[schema(value_type = Object)]
     matched: Value,
     /// What came of it, in a sentence.

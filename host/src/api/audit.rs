@@ -52,7 +52,7 @@ pub(super) struct CheckView {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Audit {
     audit: Vec<LineView>,
-    /// Every hash computed again; only with the first page.
+    /// Hashes computed again since the last look, or all of them; only with the first page.
     check: Option<CheckView>,
     next_cursor: Option<String>,
 }
@@ -67,6 +67,9 @@ pub(super) struct AuditQuery {
     limit: Option<u32>,
     /// From the page before.
     cursor: Option<String>,
+    /// Compute every hash again, however many there are; without it that is done once an hour.
+    #[serde(default)]
+    verify: bool,
 }
 
 /// The audit, newest first
@@ -76,7 +79,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, Query(query): Query<AuditQ
     let check = match &query.cursor {
         Some(_) => None,
         None => {
-            let AuditCheck { rows, broken } = app.store.verify_audit().await?;
+            let AuditCheck { rows, broken } = app.store.verify_audit(query.verify).await?;
             Some(CheckView { rows, broken })
         }
     };

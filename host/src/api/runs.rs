@@ -75,6 +75,9 @@ pub(super) struct RunView {
     acted_at: Option<Time>,
     /// How often the daemon ended while it ran.
     crashes: u32,
+    /// Its trace, where the daemon exports one; only when asked for a single run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
 }
 
 impl From<RunRow> for RunView {
@@ -105,6 +108,7 @@ impl From<RunRow> for RunView {
             verify_until: row.aftermath.verify_until.map(Time),
             acted_at: row.aftermath.acted_at.map(Time),
             crashes: row.crashes,
+            trace: None,
         }
     }
 }
@@ -166,7 +170,8 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) ->
     let row = find(&app, &id).await?;
     let drift = app.store.drifts_of(&row.id).await?;
     let said = |drift: crate::store::Drift| format!("{}/{}: {}", drift.host, drift.container, drift.change);
-    Ok(Answer(RunView { drift: drift.into_iter().map(said).collect(), ..row.into() }))
+    let trace = app.runner.parts().traces().and_then(|traces| traces.id_of(&row.id));
+    Ok(Answer(RunView { drift: drift.into_iter().map(said).collect(), trace, ..row.into() }))
 }
 
 /// A journal.

@@ -13,13 +13,15 @@ use super::error::Result;
 use super::extract::{must_be_json, read};
 use super::guard::limits_of;
 use crate::intake::Receipt;
+use crate::otel::Parent;
 use crate::state::App;
 
 async fn receive(app: &App, request: Request, source: &str) -> Result<(StatusCode, Json<Receipt>)> {
     let (parts, body) = request.into_parts();
     must_be_json(&parts.headers)?;
     let bytes = read(&parts.headers, body, limits_of(&parts.extensions)?.message_max).await?;
-    let receipt = app.intake.receive(&bytes, source).await?;
+    let parent = parts.headers.get("traceparent").and_then(|header| Parent::parse(header.to_str().ok()?));
+    let receipt = app.intake.receive(&bytes, source, parent).await?;
     Ok((StatusCode::ACCEPTED, Json(receipt)))
 }
 

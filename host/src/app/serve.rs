@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::listen::{self, tls, tls::Certificates};
 use crate::runner::Notice;
 use crate::state::App;
-use crate::{about_us, api, telemetry};
+use crate::{about_us, api, otel, telemetry};
 
 /// How often retention is looked after.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
@@ -28,6 +28,9 @@ pub struct ServeOptions {
     /// The configuration file; absent: the defaults.
     pub config: Option<PathBuf>,
 }
+
+/// How long traces of the last runs get to be sent.
+const TRACES_GRACE: Duration = Duration::from_secs(2);
 
 /// Serves until it is told to stop.
 ///
@@ -59,6 +62,9 @@ pub async fn serve(options: ServeOptions) -> Result<ExitCode> {
         () = async { told_to_stop().await; tokio::time::sleep(GRACE).await } => {}
     }
     app.runner.close(GRACE).await;
+    if let Some(traces) = app.runner.parts().traces() {
+        traces.flush(TRACES_GRACE).await;
+    }
     tracing::info!("stopped; open runs continue from their journals at the next start");
     Ok(ExitCode::SUCCESS)
 }
@@ -79,6 +85,11 @@ pub(super) async fn answer(
 /// Starts every part of a built daemon.
 pub(super) async fn start(app: &Arc<App>) -> Result<()> {
     app.library.start().await?;
+    if let Some(settings) = app.config.otel.settings() {
+        let (traces, waiting) = otel::Traces::new(&settings);
+        app.runner.parts().set_traces(traces);
+        tokio::spawn(otel::follow(settings, waiting, app.store.clone(), app.metrics.clone()));
+    }
     app.runner.start().await?;
     tokio::spawn(warm(app.clone()));
     tokio::spawn(prune(app.clone()));

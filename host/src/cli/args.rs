@@ -511,6 +511,9 @@ pub struct AuditArgs {
     /// Only since then: a duration back or a time
     #[arg(long, value_name = "90d|TIME", default_value = "90d")]
     pub since: String,
+    /// Compute the hash of every line again, however many there are
+    #[arg(long)]
+    pub verify: bool,
 }
 
 /// `backup`.

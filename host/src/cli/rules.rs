@@ -118,7 +118,8 @@ pub(super) async fn pauses(client: &Client, screen: &Screen) -> Result<Exit, Fai
 }
 
 pub(super) async fn audit(client: &Client, screen: &Screen, args: &AuditArgs) -> Result<Exit, Failure> {
-    let answer = client.get("/v1/audit", &[("since", since(&args.since)?)]).await?;
+    let answer =
+        client.get("/v1/audit", &[("since", since(&args.since)?), ("verify", args.verify.to_string())]).await?;
     if screen.json {
         screen.value(&answer);
     } else {

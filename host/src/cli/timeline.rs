@@ -89,6 +89,7 @@ fn header(story: &Story, options: Options) -> String {
     }
     fact("outcome", outcome(story));
     fact("verified", verified(story));
+    fact("trace", clean(story.raw["trace"].as_str().unwrap_or_default()).into_owned());
     let drift = story.raw["drift"].as_array().into_iter().flatten().filter_map(Value::as_str);
     for one in drift {
         fact("drift", format!("{}; its compose file does not know", clean(one)));

@@ -13,7 +13,7 @@ use sandbook_core::problem::Problem;
 use url::Url;
 
 use super::server::{BODY_BYTES, COUNT_MAX, TIMEOUT_MS as TIMEOUT};
-use super::tree::{Tree, join};
+use super::tree::{Misfits, Tree, join};
 use super::{
     AuthMode, BAD_VALUE, CONTAINERS_MAX, ChannelKind, DUPLICATE, DockerHost, HostKeys, INLINE_SECRET, MISSING_KEY,
     OPEN, QUEUE_MAX, RANGE, RATES_MAX, RETENTION_MS_MIN, ROUNDS_MAX, ROUTES_MAX, RequireSignature, SUSPECT, Sections,
@@ -23,6 +23,7 @@ use crate::driver::docker::Endpoint;
 use crate::driver::egress::Allow;
 
 mod llm;
+mod otel;
 
 /// Runs a demotion looks back at: beyond them it would judge what was mended long ago.
 const DEMOTION_RUNS_MAX: u32 = 100;
@@ -52,10 +53,25 @@ pub(super) fn check(sections: &Sections, tree: &Tree) -> Result<Vec<Problem>, Ve
     checker.notify(sections);
     checker.outside(sections);
     checker.llm(sections);
+    checker.otel(sections);
     checker.limits(sections);
     let mut problems = checker.problems;
     problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     if problems.iter().all(|problem| problem.warning) { Ok(problems) } else { Err(problems) }
+}
+
+/// Everything that does not fit, and what is wrong with the values beside it: one look at the file, one list. What is missing
+/// or named nowhere is left out, for it may be there under a misspelt key.
+pub(super) fn beside(misfits: Misfits, tree: &Tree) -> Vec<Problem> {
+    let Misfits { mut problems, rest } = misfits;
+    if let Some(mut sections) = rest {
+        sections.complete();
+        let found = check(&sections, tree).err().unwrap_or_default();
+        let own = |problem: &Problem| !problem.warning && ![MISSING_KEY, UNKNOWN_NAME].contains(&problem.code);
+        problems.extend(found.into_iter().filter(own));
+        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+    }
+    problems
 }
 
 impl Checker<'_> {

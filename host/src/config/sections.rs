@@ -15,6 +15,7 @@ use sandbook_core::matching::{Matcher, Route};
 
 use super::drafts::Drafts;
 use super::llm::Llm;
+use super::otel::Otel;
 use super::shape::{section, words};
 use super::{LOCAL_ENDPOINT, LOCAL_HOST, Server, StagePin};
 use crate::driver::{docker, notify};
@@ -73,6 +74,8 @@ section! {
         workers: Workers = Workers::default();
         /// How long finished things are kept.
         retention: Retention = Retention::default();
+        /// Traces of runs, for a collector of OpenTelemetry.
+        otel: Otel = Otel::default();
         /// The daemon's own log, on stderr.
         log: Log = Log::default();
     }

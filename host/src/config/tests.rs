@@ -129,7 +129,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("listn = \"127.0.0.1:1\"", "1:1 SB0403 unknown key `listn` (did you mean `listen`?)"),
     (
         "x = 1\n[brakes]\nper_hsot = []",
-        "1:1 SB0403 unknown key `x` (known here: listen, public_url, data_dir, tls, server, store, docker, prometheus, alertmanager, loki, routes, runbooks, trust, policy, brakes, auth, approvals, notify, egress, llm, drafts, limits, workers, retention, log)\n3:1 SB0403 unknown key `brakes.per_hsot` (did you mean `per_host`?)",
+        "1:1 SB0403 unknown key `x` (known here: listen, public_url, data_dir, tls, server, store, docker, prometheus, alertmanager, loki, routes, runbooks, trust, policy, brakes, auth, approvals, notify, egress, llm, drafts, limits, workers, retention, otel, log)\n3:1 SB0403 unknown key `brakes.per_hsot` (did you mean `per_host`?)",
     ),
     (
         "listen = \"7070\"",
@@ -190,6 +190,16 @@ const MISTAKES: &[(&str, &str)] = &[
         "[llm.prices.m]\ninput = 1.0",
         "1:13 SB0405 `llm.prices.m.output` is missing (write output = …, a number like 0.25)",
     ),
+    (
+        "[llm]\nbase_ulr = \"http://h\"\nmodel = \"m\"\nattempts = 0\n[otel]\nendpoint = \"h\"",
+        "2:1 SB0403 unknown key `llm.base_ulr` (did you mean `base_url`?)\n4:12 SB0411 `llm.attempts` is 0, it must be from 1 to 10\n6:12 SB0404 `otel.endpoint` is \"h\", it must be a url like \"http://127.0.0.1:9090\"",
+    ),
+    ("[otel]\nsample = 1.5", "2:10 SB0411 `otel.sample` is 1.5, it must be from 0 to 1"),
+    (
+        "[otel]\nheaders_file = \"h\"",
+        "2:16 SB0405 `otel.headers_file` stands without `endpoint` (add endpoint = \"…\")",
+    ),
+    ("[otel]\nservice_name = \" \"", "2:16 SB0404 `otel.service_name` must have 1 to 128 bytes"),
     ("[llm]\nmodel = \"m\"", "2:9 SB0405 `llm.model` stands without `base_url` (add base_url = \"…\")"),
     (
         "[prometheus]\nurl = \"http://u:p@h\"",

@@ -77,6 +77,12 @@ pub(super) fn read_file(path: &Path) -> Result<String, Vec<Problem>> {
         .or_else(|error| fail(format!("cannot be read: {error}"), "it must be a text file this user may read"))
 }
 
+/// Everything that does not fit the shape, and the configuration without the keys that nobody knows, if it is one then.
+pub(super) struct Misfits {
+    pub(super) problems: Vec<Problem>,
+    pub(super) rest: Option<Box<Sections>>,
+}
+
 impl Tree {
     /// Parses and overlays. Only broken syntax is an error here, one a line.
     pub(super) fn read(
@@ -118,17 +124,19 @@ impl Tree {
     }
 
     /// The typed configuration, or everything that does not fit the shape.
-    pub(super) fn sections(&self) -> Result<Sections, Vec<Problem>> {
+    pub(super) fn sections(&self) -> Result<Sections, Misfits> {
         let mut problems = self.problems.clone();
         let mut root = Value::Table(self.root.clone());
         self.check(&Sections::shape(), &mut root, "", &mut problems);
         if !problems.is_empty() {
             problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-            return Err(problems);
+            // Without the keys nobody knows, the rest may be sound enough to be judged as well.
+            return Err(Misfits { problems, rest: root.try_into().ok().map(Box::new) });
         }
         let given = self.root.contains_key("data_dir");
-        let mut sections: Sections = root.try_into().map_err(|error: toml::de::Error| {
-            vec![self.problem(BAD_VALUE, "", error.message().to_owned(), String::new())]
+        let mut sections: Sections = root.try_into().map_err(|error: toml::de::Error| Misfits {
+            problems: vec![self.problem(BAD_VALUE, "", error.message().to_owned(), String::new())],
+            rest: None,
         })?;
         if !given {
             sections.data_dir = self.base.join(&sections.data_dir);
@@ -239,7 +247,7 @@ impl Tree {
         self.problems.push(problem);
     }
 
-    /// Reports what does not fit, and makes paths of the file absolute or relative to the working directory.
+    /// Reports what does not fit, takes out the keys nobody knows, and makes paths of the file absolute or relative to the working directory.
     fn check(&self, shape: &Shape, value: &mut Value, path: &str, problems: &mut Vec<Problem>) {
         match (shape, value) {
             (Shape::Table(keys), Value::Table(table)) => self.check_table(keys, table, path, problems),
@@ -290,6 +298,7 @@ impl Tree {
                 None => problems.push(self.unknown_key(keys, name, &path)),
             }
         }
+        table.retain(|name, _| keys.iter().any(|key| key.name == name));
         for key in keys.iter().filter(|key| key.required && !table.contains_key(key.name)) {
             let missing = join(path, key.name);
             let help = match &key.shape {

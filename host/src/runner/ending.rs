@@ -211,6 +211,7 @@ impl Runner {
 
     fn ended(&self, row: &RunRow, outcome: Option<Outcome>, sentence: &str, took_ms: u64) {
         self.closed(row);
+        self.parts.trace_end(&row.id);
         let word = outcome.map_or("cancelled", Outcome::name);
         let metrics = &self.parts.metrics;
         metrics.runs.with_label_values(&[row.runbook.as_str(), row.mode.name(), word]).inc();

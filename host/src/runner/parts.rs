@@ -13,6 +13,7 @@ use crate::about_us::AboutUs;
 use crate::clock::Clock;
 use crate::guest::Sandbox;
 use crate::metrics::Metrics;
+use crate::otel::Traces;
 use crate::policy::Policy;
 use crate::silences::Silences;
 use crate::store::{Scope, Store, Storm, Window};
@@ -40,6 +41,7 @@ pub struct Parts {
     /// Alerts about the engine itself.
     pub about_us: Arc<AboutUs>,
     asking: OnceLock<Asking>,
+    traces: OnceLock<Traces>,
     policy: RwLock<Arc<Policy>>,
 }
 
@@ -88,6 +90,7 @@ impl Parts {
             silences,
             about_us,
             asking: OnceLock::new(),
+            traces: OnceLock::new(),
             policy,
         })
     }
@@ -101,6 +104,23 @@ impl Parts {
     pub fn set_asking(&self, asking: Asking) {
         // Whoever was asked already was asked as before.
         drop(self.asking.set(asking));
+    }
+
+    /// Where traces of runs go, if anywhere.
+    pub fn traces(&self) -> Option<&Traces> {
+        self.traces.get()
+    }
+
+    /// Says where traces of runs go, once, before the first run.
+    pub fn set_traces(&self, traces: Traces) {
+        drop(self.traces.set(traces));
+    }
+
+    /// A run ended, for whoever traces.
+    pub(super) fn trace_end(&self, run: &str) {
+        if let Some(traces) = self.traces() {
+            traces.ended(run, &self.metrics);
+        }
     }
 
     /// The same engine before another world: for rehearsals, whose effects are counted nowhere.
@@ -123,6 +143,7 @@ impl Parts {
             silences: self.silences.clone(),
             about_us: self.about_us.clone(),
             asking: OnceLock::new(),
+            traces: OnceLock::new(),
             policy: RwLock::new(policy.unwrap_or_else(|| self.policy())),
         })
     }

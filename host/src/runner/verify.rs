@@ -106,6 +106,9 @@ impl Runner {
     }
 
     fn count(&self, row: &RunRow, verification: Verification) {
+        if let Some(traces) = self.parts.traces() {
+            traces.verified(&row.id, verification, &self.parts.metrics);
+        }
         self.parts.metrics.outcomes.verifications.with_label_values(&[row.runbook.as_str(), verification.name()]).inc();
     }
 

@@ -4,6 +4,9 @@
 //! changed, removed or inserted line breaks the chain from there on. Deliberately not here: protection against someone
 //! who rewrites all of it, or cuts its end; for that, keep the newest number and hash elsewhere.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -14,6 +17,8 @@ use super::{AuditCheck, AuditRow, Error, Result};
 
 /// What the first line is chained to.
 const GENESIS: &str = "sandbook";
+/// How often all of it is computed again though only its end was asked about: whoever changes an old line is found.
+const WHOLE_EVERY: Duration = Duration::from_secs(3_600);
 
 /// A line without its number and hash.
 pub(super) struct Line {
@@ -95,22 +100,54 @@ pub(super) fn list(
     Ok((rows, next))
 }
 
+/// How far the chain was found to hold, and when all of it was looked at.
+#[derive(Default)]
+pub(super) struct Known(Mutex<Option<(Link, Instant)>>);
+
+/// A line that held.
+#[derive(Clone)]
+struct Link {
+    seq: i64,
+    hash: String,
+}
+
 /// See [`super::Store::verify_audit`].
-pub(super) fn verify(sql: &Connection) -> Result<AuditCheck> {
+pub(super) fn verify(sql: &Connection, known: &Known, whole: bool) -> Result<AuditCheck> {
+    let kept = known.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let kept =
+        kept.filter(|(link, since)| !whole && since.elapsed() < WHOLE_EVERY && holds(sql, link).unwrap_or(false));
+    let (from, since) = kept.unwrap_or_else(|| (Link { seq: 0, hash: GENESIS.to_owned() }, Instant::now()));
+    let (link, check) = follow(sql, from)?;
+    // What does not hold is looked at from its beginning again, and so found again.
+    let keep = check.broken.is_none().then_some((link, since));
+    *known.0.lock().unwrap_or_else(PoisonError::into_inner) = keep;
+    Ok(check)
+}
+
+/// Whether a line that held is still there.
+fn holds(sql: &Connection, link: &Link) -> Result<bool> {
+    let mut statement = sql.prepare_cached("SELECT hash FROM audit WHERE seq = ?1")?;
+    let hash: Option<String> = statement.query_row([link.seq], |row| row.get(0)).optional()?;
+    Ok(hash.as_ref() == Some(&link.hash))
+}
+
+/// Computes every hash after a line again.
+fn follow(sql: &Connection, from: Link) -> Result<(Link, AuditCheck)> {
     let mut statement =
-        sql.prepare_cached("SELECT seq, at, who, what, subject, details, hash FROM audit ORDER BY seq")?;
-    let mut rows = statement.query([])?;
-    let (mut before, mut expected) = (GENESIS.to_owned(), 1i64);
+        sql.prepare_cached("SELECT seq, at, who, what, subject, details, hash FROM audit WHERE seq > ?1 ORDER BY seq")?;
+    let mut rows = statement.query([from.seq])?;
+    let mut link = from;
     while let Some(row) = rows.next()? {
-        let seq: i64 = row.get(0)?;
+        let (seq, expected): (i64, i64) = (row.get(0)?, link.seq + 1);
         let texts: [String; 5] = [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
         let [who, what, subject, details, stored] = &texts;
-        let holds = hash(&before, seq, row.get(1)?, [who, what, subject], details)? == *stored;
+        let holds = hash(&link.hash, seq, row.get(1)?, [who, what, subject], details)? == *stored;
         if seq != expected || !holds {
-            return Ok(AuditCheck { rows: expected.unsigned_abs() - 1, broken: Some(expected.unsigned_abs()) });
+            let check = AuditCheck { rows: link.seq.unsigned_abs(), broken: Some(expected.unsigned_abs()) };
+            return Ok((link, check));
         }
-        before.clone_from(stored);
-        expected += 1;
+        link = Link { seq, hash: stored.clone() };
     }
-    Ok(AuditCheck { rows: expected.unsigned_abs() - 1, broken: None })
+    let rows = link.seq.unsigned_abs();
+    Ok((link, AuditCheck { rows, broken: None }))
 }

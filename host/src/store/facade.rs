@@ -274,8 +274,9 @@ impl Store for Sqlite {
     ) -> Answer<'_, (Vec<AuditRow>, Option<String>)> {
         self.readers.read(move |sql| audit::list(sql, since, limit, cursor)).boxed()
     }
-    fn verify_audit(&self) -> Answer<'_, AuditCheck> {
-        self.readers.read(audit::verify).boxed()
+    fn verify_audit(&self, whole: bool) -> Answer<'_, AuditCheck> {
+        let known = self.audited.clone();
+        self.readers.read(move |sql| audit::verify(sql, &known, whole)).boxed()
     }
 
     fn approval(&self, id: &str) -> Answer<'_, Option<Approval>> {

@@ -36,6 +36,7 @@ pub struct Sqlite {
     pub(super) events: broadcast::Sender<Event>,
     pub(super) gauge: Arc<Gauge>,
     pub(super) held: Held,
+    pub(super) audited: Arc<super::audit::Known>,
     /// Declared last of what uses it: unlocked when all else is gone.
     pub(super) dir: DataDir,
     _temporary: Option<tempfile::TempDir>,
@@ -86,6 +87,7 @@ impl Sqlite {
             events,
             gauge,
             held: Held::default(),
+            audited: Arc::default(),
             dir,
             _temporary: temporary,
         })

@@ -4,6 +4,7 @@
 //! - `choice`: which runbook an alert means, and what holds it back
 //! - `closing`: whether acting helped, and what follows when it did not
 //! - `demo`: the first command, as it looks
+//! - `commands`: every command of the documentation, typed in
 //! - `newcomer`: the path of someone who has only the binary
 //! - `alertmanager`: missed alerts, silences, alerts about Sandbook itself
 //! - `effects`: effects whose other side is not Docker, and questions to a person
@@ -24,6 +25,7 @@
 //! - `drafting`, `generating`: what a model drafts of sentences, prose and incidents, and who trusts it
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `console`: what a person sees, clicks and tabs through, in a real Chromium
+//! - `traces`: traces of runs, and a collector that fails
 //! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
 //! - `tidy`: what a reviewer would otherwise have to look for in every file
@@ -39,6 +41,7 @@ mod catalogue;
 mod choice;
 mod clicking;
 mod closing;
+mod commands;
 mod console;
 mod cuts;
 mod demo;
@@ -70,5 +73,6 @@ mod schedules;
 mod secure;
 mod silence;
 mod tidy;
+mod traces;
 mod versions;
 mod waiting;

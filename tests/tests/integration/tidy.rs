@@ -23,7 +23,7 @@ const TEXT: [&str; 18] = [
 ];
 
 /// A crate, and the only places of the daemon that may name it; paths begin in `host/src`.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("bollard", &["driver", "watcher"]),
     ("wasmtime", &["guest"]),
     ("axum", &["api", "app"]),
@@ -31,16 +31,19 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("cedar_policy", &["policy"]),
     ("async_openai", &["llm"]),
     ("jsonschema", &["llm"]),
+    ("opentelemetry_proto", &["otel"]),
+    ("prost", &["otel"]),
 ];
 
 /// A part of the daemon, and what it may never use.
-const DIRECTIONS: [(&str, &[&str]); 6] = [
+const DIRECTIONS: [(&str, &[&str]); 7] = [
     ("guest", &["driver", "store", "api", "app"]),
     ("driver", &["guest", "store", "api", "app", "runner"]),
     ("store", &["guest", "driver", "api", "app", "runner"]),
     ("api", &["guest", "driver"]),
     ("policy", &["guest", "driver", "api", "app", "runner"]),
     ("llm", &["guest", "api", "app", "runner", "policy"]),
+    ("otel", &["guest", "api", "app", "runner", "policy"]),
 ];
 
 /// Where class, target, approval, recovery and simulation are decided: every match names every case.

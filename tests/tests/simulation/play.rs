@@ -167,7 +167,7 @@ async fn send(sim: &Shared, engine: &Engine, sent: &[Sent], with_nonsense: bool)
     }
     let body = json!({"version": "4", "status": "firing", "receiver": "sandbook", "alerts": alerts}).to_string();
     loop {
-        match engine.intake.receive(body.as_bytes(), "simulation").await {
+        match engine.intake.receive(body.as_bytes(), "simulation", None).await {
             Ok(receipt) => {
                 let mut sim = sim.lock();
                 for sent in sent.iter().filter(|sent| !sent.resolved) {

@@ -177,7 +177,7 @@ impl Store for SimStore {
         stage_history(name: &str) -> Vec<StageRow>;
         current(name: &str) -> Option<String>;
         audit_rows(since: Option<u64>, limit: u32, cursor: Option<String>) -> (Vec<AuditRow>, Option<String>);
-        verify_audit() -> AuditCheck;
+        verify_audit(whole: bool) -> AuditCheck;
         approval(id: &str) -> Option<Approval>;
         approvals(open_only: bool) -> Vec<Approval>;
         open_approval(run: &str, slot: u32) -> Option<Approval>;

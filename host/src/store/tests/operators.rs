@@ -106,12 +106,12 @@ async fn a_tampered_audit_is_found() {
             let details = json!({"z": 1.5e300, "a": {"n": n, "b": [null, "\"\u{1F600}"]}});
             assert_eq!(store.audit("dana", "stage", "a", details, T + n).await, Ok(n));
         }
-        assert_eq!(store.verify_audit().await, Ok(AuditCheck { rows: 6, broken: None }));
+        assert_eq!(store.verify_audit(false).await, Ok(AuditCheck { rows: 6, broken: None }));
         let (page, next) = store.audit_rows(Some(T + 2), 3, None).await.expect("listed");
         assert_eq!((page.len(), page[0].seq, next.as_deref()), (3, 6, Some("4")));
         assert_eq!(store.audit_rows(Some(T + 2), 3, next).await.expect("listed").0.len(), 2);
         store.write(move |tx| Ok(tx.sql.execute(sql, [])?)).await.expect("tampered");
-        assert_eq!(store.verify_audit().await, Ok(AuditCheck { rows: broken - 1, broken: Some(broken) }), "{sql}");
+        assert_eq!(store.verify_audit(true).await, Ok(AuditCheck { rows: broken - 1, broken: Some(broken) }), "{sql}");
     }
 }
 
@@ -155,6 +155,30 @@ async fn one_off_drafts_stay_while_somebody_needs_them_and_the_newest_in_any_cas
     }
     assert_eq!(store.versions("other").await.expect("listed").len(), 1);
     assert_eq!(store.prune(T).await, Ok(Pruned::default()));
+}
+
+#[tokio::test]
+async fn only_lines_since_the_last_look_are_computed_again_unless_all_are_asked_for() {
+    let store = memory();
+    let add = async |n: u64| store.audit("dana", "stage", "a", json!({}), T + n).await.expect("written");
+    for n in 1..=4 {
+        add(n).await;
+    }
+    assert_eq!(store.verify_audit(false).await, Ok(AuditCheck { rows: 4, broken: None }));
+    let spoil = |sql: &'static str| store.write(move |tx| Ok(tx.sql.execute(sql, [])?));
+    spoil("UPDATE audit SET who = 'eve' WHERE seq = 2").await.expect("tampered");
+    add(5).await;
+    assert_eq!(store.verify_audit(false).await, Ok(AuditCheck { rows: 5, broken: None }), "line 2 is not looked at");
+    assert_eq!(store.verify_audit(true).await, Ok(AuditCheck { rows: 1, broken: Some(2) }));
+    assert_eq!(store.verify_audit(false).await, Ok(AuditCheck { rows: 1, broken: Some(2) }), "and it stays known");
+    spoil("UPDATE audit SET who = 'dana' WHERE seq = 2").await.expect("put right");
+    assert_eq!(store.verify_audit(false).await, Ok(AuditCheck { rows: 5, broken: None }));
+    spoil("UPDATE audit SET hash = 'x' WHERE seq = 5").await.expect("tampered");
+    assert_eq!(
+        store.verify_audit(false).await,
+        Ok(AuditCheck { rows: 4, broken: Some(5) }),
+        "the last line is looked at"
+    );
 }
 
 #[tokio::test]
