@@ -14,11 +14,13 @@ use serde_json::Value;
 
 mod alerting;
 mod llm;
+mod notify;
 mod outcomes;
 mod schedules;
 
 pub use alerting::Alerting;
 pub use llm::Llm;
+pub use notify::Notify;
 pub use outcomes::Outcomes;
 pub use schedules::Schedules;
 
@@ -61,6 +63,8 @@ pub struct Metrics {
     pub brakes_tripped: IntGauge,
     /// Notifications sent by the engine itself, by event and result.
     pub notifications: IntCounterVec,
+    /// Messages to people, by channel.
+    pub notify: Notify,
     /// How alerts come here.
     pub alerting: Alerting,
     /// What the model does and takes.
@@ -162,6 +166,7 @@ impl Metrics {
                 "Notifications of the engine itself, by event and result.",
                 &["event", "result"],
             )?,
+            notify: Notify::new(&r)?,
             alerting: Alerting::new(&r)?,
             llm: Llm::new(&r)?,
             schedules: Schedules::new(&r)?,

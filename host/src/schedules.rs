@@ -311,7 +311,7 @@ impl Schedules {
             };
             shown.push(Shown { key: key.clone(), stage, patience: group.patience, state, why, next, last: last(key) });
         }
-        for row in rows.iter().filter(|row| !groups.contains_key(&row.key)) {
+        for row in rows.iter().filter(|row| !groups.contains_key(&row.key) && row.key.runbook != crate::digest::NAME) {
             shown.push(Shown {
                 key: row.key.clone(),
                 stage: None,

@@ -19,6 +19,7 @@
 //! - `authoring`: a package in every language with its real toolchain, diagnostics, `dev`
 //! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
 //! - `schedules`: each time of a schedule is made once; `versions`: signed, compared, carried and put back
+//! - `notify`: what people are told, over kills, refusals and in each receiver's form
 //! - `llm`: the model at run time, its budgets and its key; `llm_planted`: texts that try to steer it
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `console`: what a person sees, clicks and tabs through, in a real Chromium
@@ -52,6 +53,7 @@ mod llm_planted;
 mod machine;
 mod monitoring;
 mod newcomer;
+mod notify;
 mod orderly;
 mod people;
 mod person;
