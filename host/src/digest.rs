@@ -322,7 +322,8 @@ pub async fn follow(app: Arc<App>) {
             app.store.follow_schedule(&key, ms(due.at)).await?;
             Ok(ms(due.at))
         };
-        match looked.await {
+        let looked = looked.await;
+        match looked {
             Ok(until) => seen = Some(until),
             Err(error) => tracing::warn!("the digest cannot be made, tried again: {error}"),
         }

@@ -59,7 +59,7 @@ section! {
         host: Option<String> = None;
         /// Mail: its port; absent: 587, with `tls` 465, without TLS 25.
         port: Option<u32> = None;
-        /// Mail: how the connection is kept from others.
+        /// Mail: how the connection is kept from others; absent: starttls.
         tls: MailTls = MailTls::Starttls;
         /// Mail: CA of the server's certificate, PEM; absent: the public ones.
         ca_file: Option<PathBuf> = None;
@@ -71,9 +71,11 @@ section! {
         from: Option<String> = None;
         /// Mail: whom it goes to.
         to: Vec<String> = Vec::new();
-        /// How long the first message of a kind waits for others, to be one with them. Not for PagerDuty. Up to 1h.
+        /// How long the first message of a kind waits for others, to be one with them; absent: not at all. Not for PagerDuty. Up to
+        /// 1h.
         group_wait: DurationMs = DurationMs(0);
-        /// Messages in a minute; what is beyond waits and becomes one with the others of its kind. From 1 to 600.
+        /// Messages in a minute; what is beyond waits and becomes one with the others of its kind; absent: 20. From 1 to
+        /// 600.
         per_minute: u32 = 20;
     }
 }
@@ -111,7 +113,7 @@ section! {
     NotifyRoute {
         /// What happened; absent: everything.
         on: Vec<Happening> = Vec::new();
-        /// Only what is at least so loud.
+        /// Only what is at least so loud; absent: everything.
         severity: Loudness = Loudness::Info;
         /// Matchers on the alert's labels; all must hold.
         matchers as "match": Vec<Matcher> = Vec::new();

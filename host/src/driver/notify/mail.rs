@@ -120,8 +120,11 @@ fn message(channel: &Channel, said: &Said) -> Result<Message, String> {
 }
 
 fn html(said: &Said) -> String {
-    let mut html =
-        format!("<h2>{}</h2>\n<p>{}</p>\n", escaped(&one_line(&said.title)), escaped(&said.text).replace('\n', "<br>\n"));
+    let mut html = format!(
+        "<h2>{}</h2>\n<p>{}</p>\n",
+        escaped(&one_line(&said.title)),
+        escaped(&said.text).replace('\n', "<br>\n")
+    );
     if !said.evidence.is_empty() {
         html.push_str(&format!("<pre>{}</pre>\n", escaped(&said.evidence.join("\n"))));
     }

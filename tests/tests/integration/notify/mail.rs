@@ -57,8 +57,7 @@ fn mail_goes_out_under_tls_with_a_login_and_only_to_a_server_that_proves_itself(
 
     // The wrong password, and a server nobody vouches for.
     daemon.write("secrets/mail", "wrong\n");
-    let refused = daemon.cli(&["notify", "test", "mail"]).expect(1).says("SB0540").says("535");
-    drop(refused);
+    daemon.cli(&["notify", "test", "mail"]).expect(1).says("SB0540").says("535");
     let stranger = FakeSmtp::open(Some(&Ca::new("another CA").pair("localhost", &["localhost"])));
     let other = Daemon::start(Setup::with(&mails(stranger.port(), &login)).file("secrets/mail", "right\n"));
     other.cli(&["notify", "test", "mail"]).expect(1).says("SB0540");
