@@ -1,7 +1,7 @@
 //! Alerts about Sandbook itself, and the alert that always fires so that its absence is noticed.
 //!
 //! An alert labelled `sandbook="self"` starts no runbook: a broken engine cannot heal itself. Its firing and its end are
-//! told to the channel `[notify] self`, once each; what could not be delivered is tried again, also after a restart.
+//! told to the channel `[notify] self` through the outbox, once each, also over restarts.
 //!
 //! An alert labelled `sandbook="watchdog"` fires all the time. While it is heard, Prometheus, Alertmanager and the way
 //! here work; when it is not heard for `[alertmanager] watchdog`, nobody else may be left to say so, and Sandbook does.
@@ -19,14 +19,14 @@ use tokio::sync::Notify;
 
 use crate::catch_up;
 use crate::state::App;
-use crate::store::{Accepted, AcceptedKind, EpisodeFilter, RunRow};
+use crate::store::{Accepted, AcceptedKind, EpisodeFilter, Happened, Notice, RunRow};
 
 /// The label that says so.
 const LABEL: &str = "sandbook";
 /// Messages that may wait; beyond it the oldest is dropped, and the episodes still have everything.
 const PENDING_MAX: usize = 256;
-/// How long until a message that was not delivered is tried again; each try is three attempts of its own.
-const RETRY: Duration = Duration::from_secs(60);
+/// How long until what could not be stored is tried again.
+const RETRY: Duration = Duration::from_secs(2);
 /// How often the watchdog's age is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// What is told of an alert's annotations, in bytes.
@@ -34,8 +34,6 @@ const TEXT_BYTES_MAX: usize = 2_000;
 /// Why a run about the engine's own container does not start.
 pub const OWN_TARGET: &str =
     "its target is the container this engine runs in: nothing acts on it, the channel [notify] self is told";
-/// The event in metrics.
-const EVENT: &str = "self";
 
 /// What an alert says about the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +67,10 @@ struct Message {
     severity: Severity,
     /// The same for firing and end, so that a pager shows one incident.
     key: String,
+    /// Which of the messages of that key: each is told once.
+    serial: String,
+    /// It is the end.
+    over: bool,
     /// Marked as told on delivery.
     episode: Option<String>,
 }
@@ -130,6 +132,8 @@ impl AboutUs {
             text: format!("{} is meant for it and was not started.\nsandbook show {run}", row.runbook),
             severity: Severity::Critical,
             key: format!("sandbook-self-{target}"),
+            serial: run.clone(),
+            over: false,
             episode: None,
         });
         true
@@ -174,7 +178,8 @@ impl AboutUs {
             ),
         };
         tracing::warn!("{title}");
-        self.push(Message { title, text, severity, key: "sandbook-watchdog".to_owned(), episode: None });
+        let (key, serial) = ("sandbook-watchdog".to_owned(), crate::store::id::new("w"));
+        self.push(Message { title, text, severity, key, serial, over: !silent, episode: None });
     }
 
     fn lock_watchdog(&self) -> MutexGuard<'_, Watchdog> {
@@ -207,6 +212,8 @@ fn message(
         text: format!("{text}\nalert {name}, episode {episode}"),
         severity,
         key: format!("sandbook-self-{episode}"),
+        serial: if over { "over".to_owned() } else { String::new() },
+        over,
         episode: Some(episode.to_owned()),
     }
 }
@@ -230,10 +237,10 @@ pub async fn follow(app: Arc<App>) {
     }
 }
 
-/// One message after another; one that is not delivered goes to the front again.
+/// Puts one message after another into the outbox; one that cannot be stored goes to the front again.
 async fn deliver(app: Arc<App>) {
     let about_us = app.runner.parts().about_us.clone();
-    let (Some(channel), Some(notifier)) = (&app.config.notify.self_, &app.notifier) else { return };
+    let Some(channel) = &app.config.notify.self_ else { return };
     untold(&app, &about_us).await;
     loop {
         let next = lock(&about_us.pending).pop_front();
@@ -241,14 +248,10 @@ async fn deliver(app: Arc<App>) {
             about_us.more.notified().await;
             continue;
         };
-        let Message { title, text, severity, key, .. } = &message;
-        let sent = notifier.send_message(channel, title, text, *severity, key).await;
-        let word = if sent.is_ok() { "ok" } else { "failed" };
-        app.metrics.notifications.with_label_values(&[EVENT, word]).inc();
-        match sent {
-            Ok(()) => mark_told(&app, channel, message.episode.as_deref()).await,
+        match app.store.put_notice(message.notice(channel, app.now_ms())).await {
+            Ok(()) => app.outbox.call(),
             Err(error) => {
-                tracing::error!(channel, "not delivered, tried again in {} s: {error}", RETRY.as_secs());
+                tracing::error!(channel, "what is to be told cannot be stored, tried again: {error}");
                 lock(&about_us.pending).push_front(message);
                 tokio::time::sleep(RETRY).await;
             }
@@ -256,10 +259,23 @@ async fn deliver(app: Arc<App>) {
     }
 }
 
-async fn mark_told(app: &App, channel: &str, episode: Option<&str>) {
-    let Some(episode) = episode else { return };
-    if let Err(error) = app.store.set_episode_outcome(episode, &format!("told channel {channel}")).await {
-        tracing::warn!(episode, "that it was told cannot be written, so it may be told again: {error}");
+impl Message {
+    fn notice(&self, channel: &str, now: u64) -> Notice {
+        Notice {
+            once: format!("{}-{}", self.key, self.serial),
+            key: self.key.clone(),
+            event: Happened::Us,
+            severity: self.severity,
+            run: String::new(),
+            runbook: String::new(),
+            target: String::new(),
+            episode: self.episode.clone(),
+            title: Some(self.title.clone()),
+            sentence: self.text.clone(),
+            channel: Some(channel.to_owned()),
+            over: self.over,
+            at: now,
+        }
     }
 }
 

@@ -44,6 +44,7 @@ mod llm;
 mod matching;
 mod mcp;
 mod metrics;
+mod notify;
 mod pauses;
 mod plans;
 mod rates;
@@ -126,6 +127,9 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(brakes::list))
         .routes(routes!(brakes::rearm))
         .routes(routes!(stop::stop, stop::release))
+        // What people are told.
+        .routes(routes!(notify::test))
+        .routes(routes!(notify::digest))
         // The record, and the catalogue.
         .routes(routes!(audit::list))
         .routes(routes!(effects::list))

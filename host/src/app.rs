@@ -19,12 +19,13 @@ use crate::clock::{Clock, System, Virtual};
 use crate::config::Config;
 use crate::driver::alertmanager::{self, Alertmanager};
 use crate::driver::loki::{self, Loki};
-use crate::driver::{Hosts, Live, docker, egress, metrics as prometheus, notify, redact};
+use crate::driver::{Hosts, Live, docker, egress, grafana, metrics as prometheus, notify, redact};
 use crate::guest::{Compiler, Options, Sandbox};
 use crate::intake::Intake;
 use crate::library::Library;
 use crate::llm::Model;
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 use crate::runner::drivers::{Driver, Simulated};
 use crate::runner::{Asking, Brakes, HostMatch, Parts, Runner};
 use crate::schedules::Schedules;
@@ -64,8 +65,9 @@ impl App {
         let secrets = redact::Secrets::default();
         let model = model(&config, &store, &metrics, &secrets)?;
         let policy = load_policy(&config).map_err(|problems| anyhow::anyhow!("{}", coded(&problems)))?;
-        let Surroundings { driver, clock, watcher, notifier, alertmanager, acting, host_names } =
+        let Surroundings { driver, clock, watcher, notifier, grafana, alertmanager, acting, host_names } =
             world(&config, stage, secrets, model.as_ref(), &metrics, &store)?;
+        let outbox = Outbox::new(&config, store.clone(), notifier, grafana, metrics.clone(), clock.clone());
         let parts = Parts::new(
             store.clone(),
             sandbox.clone(),
@@ -109,7 +111,7 @@ impl App {
             instance,
             policy_problems: Mutex::default(),
             catch_up,
-            notifier,
+            outbox,
             model,
         }))
     }
@@ -120,6 +122,7 @@ struct Surroundings {
     clock: Arc<dyn Clock>,
     watcher: Option<Arc<Watcher>>,
     notifier: Option<notify::Notifier>,
+    grafana: Option<grafana::Grafana>,
     alertmanager: Option<Alertmanager>,
     acting: Mode,
     host_names: Vec<String>,
@@ -141,6 +144,7 @@ fn world(
                 clock: Arc::new(Virtual(world)),
                 watcher: None,
                 notifier: None,
+                grafana: None,
                 alertmanager: None,
                 acting: Mode::Simulate,
                 host_names,
@@ -158,6 +162,7 @@ fn world(
             let notifier = notifier(config, &secrets)?;
             let alertmanager = alertmanager(config, &secrets)?;
             let loki = loki(config, &secrets)?;
+            let grafana = grafana(config, &secrets)?;
             let live = Live::new(hosts.clone(), allow, source, self::notifier(config, &secrets)?, secrets)
                 .with_alertmanager(alertmanager.clone())
                 .with_loki(loki)
@@ -168,6 +173,7 @@ fn world(
                 clock: Arc::new(System),
                 watcher: Some(Arc::new(Watcher::start(&hosts))),
                 notifier: Some(notifier),
+                grafana,
                 alertmanager,
                 acting: Mode::Live,
                 host_names: config.docker.hosts.keys().cloned().collect(),
@@ -217,6 +223,12 @@ fn alertmanager(config: &Config, secrets: &redact::Secrets) -> Result<Option<Ale
     let Some(url) = config.alertmanager.url.clone() else { return Ok(None) };
     let source = alertmanager::Source { url, token_file: config.alertmanager.token_file.clone() };
     Ok(Some(Alertmanager::new(&source, secrets.clone())?))
+}
+
+fn grafana(config: &Config, secrets: &redact::Secrets) -> Result<Option<grafana::Grafana>> {
+    let Some(url) = config.grafana.url.clone() else { return Ok(None) };
+    let source = grafana::Source { url, token_file: config.grafana.token_file.clone() };
+    Ok(Some(grafana::Grafana::new(&source, secrets.clone())?))
 }
 
 fn loki(config: &Config, secrets: &redact::Secrets) -> Result<Option<Loki>> {

@@ -31,6 +31,7 @@ mod inspect;
 mod local;
 mod look;
 mod mcp;
+mod notify;
 mod plan;
 mod reference;
 mod replay;
@@ -165,6 +166,8 @@ impl Cli {
             Command::Brakes => brakes::brakes(client, screen).await,
             Command::Rearm(args) => brakes::rearm(client, screen, args).await,
             Command::Audit(args) => rules::audit(client, screen, args).await,
+            Command::Notify(command) => notify::notify(client, screen, command).await,
+            Command::Digest(args) => notify::digest(client, screen, args).await,
             Command::Backup(args) => act::backup(client, screen, args).await,
             Command::Mcp => Box::pin(mcp::serve(Client::new(&self.global)?)).await,
             Command::Serve

@@ -14,6 +14,7 @@ use sandbook_core::problem::Problem;
 mod check;
 mod drafts;
 mod llm;
+mod notify;
 mod otel;
 mod print;
 mod sections;
@@ -26,6 +27,7 @@ mod tree;
 
 pub use drafts::{CONTAINERS_MAX, Context, Drafts, ROUNDS_MAX, Trusted};
 pub use llm::{Llm, LlmBudget, LlmDay, LlmHour, LlmPrice, LlmRun};
+pub use notify::{Channel, ChannelKind, DigestConfig, Grafana, Happening, Loudness, MailTls, Notify, NotifyRoute};
 pub use otel::Otel;
 pub use print::{alertmanager_receiver, reference};
 pub use sections::*;

@@ -22,6 +22,7 @@ use serde_json::Value;
 pub mod alertmanager;
 pub mod docker;
 pub mod egress;
+pub mod grafana;
 mod http;
 mod llm;
 mod logs;

@@ -14,11 +14,13 @@ use serde_json::Value;
 
 mod alerting;
 mod llm;
+mod notify;
 mod outcomes;
 mod schedules;
 
 pub use alerting::Alerting;
 pub use llm::Llm;
+pub use notify::Notify;
 pub use outcomes::Outcomes;
 pub use schedules::Schedules;
 
@@ -63,6 +65,8 @@ pub struct Metrics {
     pub notifications: IntCounterVec,
     /// Traces of runs, by what became of them.
     pub traces: IntCounterVec,
+    /// Messages to people, by channel.
+    pub notify: Notify,
     /// How alerts come here.
     pub alerting: Alerting,
     /// What the model does and takes.
@@ -165,6 +169,7 @@ impl Metrics {
                 &["event", "result"],
             )?,
             traces: traces(&r)?,
+            notify: Notify::new(&r)?,
             alerting: Alerting::new(&r)?,
             llm: Llm::new(&r)?,
             schedules: Schedules::new(&r)?,

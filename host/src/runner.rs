@@ -17,7 +17,7 @@ use sandbook_core::run::{Mode, Outcome, State};
 use tracing::Instrument as _;
 
 use crate::library::Library;
-use crate::store::{NewRun, RunPatch, RunRow};
+use crate::store::{Happened, NewRun, Notice, RunPatch, RunRow};
 
 pub mod aim;
 pub mod drivers;
@@ -107,24 +107,7 @@ fn group_of(queued: &Queued) -> String {
     queued.alert.as_ref().map_or_else(|| queued.row.runbook.clone(), |alert| alert.name.clone())
 }
 
-/// Something people may want to be told, by whoever sends notifications.
-#[derive(Debug, Clone)]
-pub struct Notice {
-    /// Which kind: `acted`, `refused`, `limited`, `tripped`, `escalated`, `contradicted`, `needs-attention`, `failed`.
-    pub event: &'static str,
-    /// The run.
-    pub run: String,
-    /// Its runbook.
-    pub runbook: String,
-    /// What it is about.
-    pub target: String,
-    /// What happened, in a sentence.
-    pub sentence: String,
-    /// What makes two of them one message.
-    pub key: String,
-}
-
-/// Notices that may be unread before the oldest are dropped: they are also in the journal.
+/// Notices that may be unread before the oldest are dropped: they are in the store, and its reader looks there.
 const NOTICES_MAX: usize = 1_024;
 
 impl Runner {
@@ -427,15 +410,31 @@ impl Runner {
         }
     }
 
-    fn notice(&self, event: &'static str, row: &RunRow, sentence: &str) {
-        self.notice_as(event, row, sentence, format!("sandbook-{}-{event}", row.id));
+    /// What people may want to be told of a run. It goes into the transaction of what it tells of.
+    fn notice(&self, event: Happened, row: &RunRow, sentence: &str) -> Notice {
+        let key = format!("sandbook-{}-{}", row.id, event.name());
+        Notice {
+            once: key.clone(),
+            key,
+            event,
+            severity: event.severity(),
+            run: row.id.clone(),
+            runbook: row.runbook.clone(),
+            target: row.target.as_ref().map_or_else(String::new, ToString::to_string),
+            episode: row.episode.clone(),
+            title: None,
+            sentence: sentence.to_owned(),
+            channel: None,
+            over: false,
+            at: self.parts.clock.now().unix_ms,
+        }
     }
 
-    fn notice_as(&self, event: &'static str, row: &RunRow, sentence: &str, key: String) {
-        let target = row.target.as_ref().map_or_else(String::new, ToString::to_string);
-        let (run, runbook, sentence) = (row.id.clone(), row.runbook.clone(), sentence.to_owned());
-        // Nobody listening is fine: the journal has it.
-        drop(self.notices.send(Notice { event, run, runbook, target, sentence, key }));
+    /// Says that notices are stored. Nobody listening is fine: they are found there.
+    fn noticed(&self, notices: Vec<Notice>) {
+        for notice in notices {
+            drop(self.notices.send(notice));
+        }
     }
 }
 

@@ -337,7 +337,7 @@ impl Schedules {
             let (key, patience, last) = (key.clone(), group.patience, last(key));
             shown.push(Shown { key, stage, patience, parameters, state, why, next, last });
         }
-        for row in rows.iter().filter(|row| !groups.contains_key(&row.key)) {
+        for row in rows.iter().filter(|row| !groups.contains_key(&row.key) && row.key.runbook != crate::digest::NAME) {
             shown.push(Shown {
                 key: row.key.clone(),
                 stage: None,

@@ -10,11 +10,12 @@ use sandbook_core::problem::Problem;
 use crate::auth::Auth;
 use crate::catch_up::CatchUp;
 use crate::config::Config;
-use crate::driver::{egress, notify};
+use crate::driver::egress;
 use crate::intake::Intake;
 use crate::library::Library;
 use crate::llm::Model;
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 use crate::plan::Planner;
 use crate::policy::Policy;
 use crate::runner::Runner;
@@ -54,8 +55,8 @@ pub struct App {
     pub policy_problems: Mutex<Vec<Problem>>,
     /// Fetches missed alerts; absent unless an Alertmanager is configured.
     pub catch_up: Option<Arc<CatchUp>>,
-    /// Sends notifications; absent over a simulated world.
-    pub notifier: Option<notify::Notifier>,
+    /// Tells people.
+    pub outbox: Arc<Outbox>,
     /// Drafts, reads and chooses; absent unless one is configured.
     pub model: Option<Model>,
 }

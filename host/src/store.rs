@@ -31,6 +31,7 @@ mod journal;
 mod llm;
 mod memory;
 mod model;
+mod outbox;
 mod outcomes;
 mod pauses;
 mod plans;
@@ -51,6 +52,7 @@ mod writer;
 
 pub use error::Error;
 pub use model::*;
+pub use outbox::{NOTICES_MAX, WAITING_MAX};
 pub use pauses::PAUSES_MAX;
 pub use sqlite::{EVENTS_MAX, Sqlite};
 pub use traces::PATTERNS_MAX;
@@ -252,6 +254,24 @@ pub trait Store: Send + Sync {
     fn llm_settle(&self, id: i64, tokens_in: u64, tokens_out: u64, cost_nanos: u64) -> Answer<'_, ()>;
     /// What the model took in a window.
     fn llm_spent(&self, window: LlmWindow) -> Answer<'_, LlmSpent>;
+
+    /// Keeps a notice until it is routed. The same once more is kept once.
+    fn put_notice(&self, notice: Notice) -> Answer<'_, ()>;
+    /// Notices nobody routed yet, oldest first, with their numbers.
+    fn notices(&self, limit: u32) -> Answer<'_, Vec<(i64, Notice)>>;
+    /// Queues the messages a notice becomes and forgets it, in one transaction. What was queued before is not queued
+    /// again; beyond [`WAITING_MAX`] of a channel the oldest are dropped: answers with how many, by channel.
+    fn route_notice(&self, notice: i64, messages: Vec<NewMessage>, now: u64) -> Answer<'_, Vec<(String, u64)>>;
+    /// Messages of a channel that wait, due or not, oldest first.
+    fn waiting_messages(&self, channel: &str, limit: u32) -> Answer<'_, Vec<MessageRow>>;
+    /// From now on these go out together, under the number of the first.
+    fn batch_messages(&self, ids: Vec<i64>) -> Answer<'_, ()>;
+    /// What came of an attempt to send them.
+    fn settle_messages(&self, ids: Vec<i64>, delivery: Delivery, at: u64) -> Answer<'_, ()>;
+    /// Queues the end of every incident at a receiver whose alert is over; answers with how many.
+    fn resolve_incidents(&self, now: u64) -> Answer<'_, u64>;
+    /// By channel.
+    fn message_counts(&self) -> Answer<'_, Vec<ChannelCount>>;
 
     /// Adds a pause; its globs must be valid.
     fn add_pause(&self, pause: Pause) -> Answer<'_, ()>;

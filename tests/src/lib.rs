@@ -5,7 +5,8 @@
 //! - [`monitoring`]: real Prometheus and Alertmanager with the files shipped in `monitoring/`
 //! - [`sshd`]: a real ssh server, the way to an engine elsewhere; [`certs`]: certificates of a test
 //! - [`fake_docker`]: an engine at the wire, for faults no real one shows on request and for benches
-//! - [`fake_openai`]: a model's server at the wire, scripted; [`fake_otlp`]: a collector of traces
+//! - [`fake_openai`]: a model's server at the wire, scripted; [`fake_otlp`]: a collector of traces; [`fake_smtp`]: a mail
+//!   server; [`receiver`]: whoever takes messages
 //! - [`package`]: runbook packages, good and hostile; [`alert`]: messages as senders write them
 //! - [`event_log`]: what an engine did, counted as it says so; [`mount`]: small disks; [`dice`]: chance with a seed
 //! - [`http`], [`process`], [`wait`]: what those are made of
@@ -24,11 +25,13 @@ pub mod event_log;
 pub mod fake_docker;
 pub mod fake_openai;
 pub mod fake_otlp;
+pub mod fake_smtp;
 pub mod http;
 pub mod monitoring;
 pub mod mount;
 pub mod package;
 pub mod process;
+pub mod receiver;
 pub mod relay;
 pub mod sshd;
 pub mod wait;

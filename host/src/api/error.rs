@@ -70,6 +70,8 @@ pub const UNSOUND: &str = "SB0811";
 pub const NEEDS_PERSON: &str = "SB0812";
 /// A version goes live only after a backtest.
 pub const NO_BACKTEST: &str = "SB0530";
+/// A channel does not take a message.
+pub const NOT_TAKEN: &str = "SB0540";
 /// The data directory cannot be written.
 const READ_ONLY: &str = "SB0602";
 /// The disk is full.

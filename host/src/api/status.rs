@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 use super::brakes::TripView;
 use super::error::Result;
 use super::llm::LlmStatus;
+use super::notify::{self, ChannelStatus};
 use super::pauses::PauseView;
 use super::runbooks::{BrokenView, Figures, broken, figures};
 use super::stop::StopView;
@@ -116,6 +117,8 @@ pub(super) struct Status {
     runs: BTreeMap<&'static str, u64>,
     /// Runbooks by the stage of the version that runs.
     runbooks: BTreeMap<&'static str, u64>,
+    /// What waits for each channel of people, and what was dropped.
+    notify: BTreeMap<String, ChannelStatus>,
     /// When runbooks with a schedule are due next, the earliest first.
     schedules: Vec<NextFire>,
     /// Folders whose package cannot be used.
@@ -254,6 +257,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Answer<Status>
         queue: Queue { length, capacity: length + room },
         runs: runs(&app, now).await?,
         runbooks: stages(&app),
+        notify: notify::channels(&app).await?,
         schedules: schedules(&app),
         broken: broken(&app),
         stop: app.store.stopped().await?.map(StopView::from),

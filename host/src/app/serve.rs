@@ -11,9 +11,8 @@ use sandbook_core::run::Stage as RunbookStage;
 use super::{Stage, compiler, list, open_store, problems};
 use crate::config::Config;
 use crate::listen::{self, tls, tls::Certificates};
-use crate::runner::Notice;
 use crate::state::App;
-use crate::{about_us, api, otel, telemetry};
+use crate::{about_us, api, digest, otel, telemetry};
 
 /// How often retention is looked after.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
@@ -94,8 +93,9 @@ pub(super) async fn start(app: &Arc<App>) -> Result<()> {
     tokio::spawn(warm(app.clone()));
     tokio::spawn(prune(app.clone()));
     tokio::spawn(watch_policy(app.clone()));
-    tokio::spawn(tell(app.clone()));
+    tokio::spawn(app.outbox.clone().follow(app.runner.notices()));
     tokio::spawn(about_us::follow(app.clone()));
+    tokio::spawn(digest::follow(app.clone()));
     // A simulated world's clock moves by its runs alone.
     if !app.runner.parts().clock.is_virtual() {
         tokio::spawn(app.schedules.clone().follow());
@@ -228,55 +228,4 @@ fn stamp(dirs: &[PathBuf]) -> Vec<(PathBuf, Option<std::time::SystemTime>, u64)>
         .collect();
     files.sort();
     files
-}
-
-/// Tells people what the configuration routes to them; never in the way of a run.
-async fn tell(app: Arc<App>) {
-    let mut notices = app.runner.notices();
-    loop {
-        match notices.recv().await {
-            Ok(notice) => {
-                let app = app.clone();
-                tokio::spawn(async move { tell_one(&app, &notice).await });
-            }
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "notifications came faster than they could be sent; the runs have everything");
-            }
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-        }
-    }
-}
-
-async fn tell_one(app: &App, notice: &Notice) {
-    let Some(notifier) = &app.notifier else { return };
-    let mut channels: Vec<&str> = app
-        .config
-        .notify
-        .routes
-        .iter()
-        .filter(|route| route.on.iter().any(|on| on.name() == notice.event))
-        .map(|route| route.channel.as_str())
-        .collect();
-    if notice.event == "escalated" {
-        channels.extend(app.config.notify.escalation_channel());
-    }
-    channels.sort_unstable();
-    channels.dedup();
-    let title = format!("{}: {} on {}", notice.event, notice.runbook, notice.target);
-    let text = format!("{}\nsandbook show {}", notice.sentence, notice.run);
-    let severity = match notice.event {
-        "acted" => sandbook_core::effect::notify::Severity::Info,
-        "needs-attention" | "contradicted" | "demoted" | "escalated" => {
-            sandbook_core::effect::notify::Severity::Critical
-        }
-        _ => sandbook_core::effect::notify::Severity::Warning,
-    };
-    for channel in channels {
-        let sent = notifier.send_message(channel, &title, &text, severity, &notice.key).await;
-        let word = if sent.is_ok() { "ok" } else { "failed" };
-        app.metrics.notifications.with_label_values(&[notice.event, word]).inc();
-        if let Err(error) = sent {
-            tracing::error!(run = %notice.run, channel, "a notification was not delivered: {error}");
-        }
-    }
 }

@@ -122,6 +122,9 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     // Stopping takes power away, and whoever is on call must be able to; letting everything act again gives it back.
     ("POST", "/v1/stop", OPERATOR),
     ("DELETE", "/v1/stop", ADMIN),
+    // A test wakes whoever is on call.
+    ("POST", "/v1/notify/{channel}/test", OPERATOR),
+    ("GET", "/v1/digest", VIEWER),
     ("GET", "/v1/effects", VIEWER),
     ("GET", "/v1/audit", VIEWER),
     // Everything that ever happened, in one file.

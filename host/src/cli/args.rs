@@ -13,6 +13,7 @@ use super::inspect::InspectArgs;
 
 mod drafts;
 mod hold;
+mod notify;
 mod plan;
 mod replay;
 mod runs;
@@ -20,6 +21,7 @@ mod versions;
 
 pub(super) use drafts::{AskArgs, GenerateArgs};
 pub(super) use hold::{ApproveArgs, DecideArgs, PauseArgs, PausesArgs, RearmArgs, StopAllArgs};
+pub(super) use notify::{DigestArgs, NotifyCommand};
 pub(super) use plan::{ApplyArgs, PlanArgs};
 pub(super) use replay::{BacktestArgs, ReplayArgs};
 pub(super) use runs::{CancelArgs, JournalArgs, ReportArgs, ResumeArgs, RunArgs, RunsArgs, ShowArgs, WatchArgs};
@@ -290,6 +292,12 @@ pub enum Command {
     Policy(PolicyCommand),
     /// Who did what: uploads, grants, stages, approvals, stops
     Audit(AuditArgs),
+    /// Try a channel of [notify]
+    #[command(subcommand, after_help = "Example:\n  sandbook notify test ops")]
+    Notify(NotifyCommand),
+    /// What the last days were like: shadow, people, success rates, noise, and what to promote
+    #[command(after_help = "Example:\n  sandbook digest --since 7d")]
+    Digest(DigestArgs),
     /// Copy the daemon's database into a file, while it runs
     Backup(BackupArgs),
     /// Offer the daemon's tools to an agent, over standard input and output

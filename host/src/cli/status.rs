@@ -68,6 +68,12 @@ fn rows(status: &Value, now: Timestamp) -> Vec<(String, String, Paint)> {
                 let said = format!("broken, the old one stays in force{}", more(&first, list(value, "problems").len()));
                 rows.push((label, said, Paint::Bad));
             }
+            ("notify", Value::Object(channels)) => {
+                let said = channels
+                    .iter()
+                    .filter_map(|(name, one)| Some((label.clone(), channel(name, one, now)?, Paint::Bad)));
+                rows.extend(said);
+            }
             ("llm", Value::Object(_)) => rows.push((label, model(value), Paint::Plain)),
             ("runs" | "runbooks", _) => rows.push((label, counts(value), paint)),
             (_, _) => match (name.strip_suffix("_ms"), value.as_u64()) {
@@ -115,6 +121,22 @@ fn pause(one: &Value, now: Timestamp) -> String {
     let ends = ago(&one["until"], now);
     let ends = if ends.is_empty() { ends } else { format!(", ends {ends}") };
     format!("{}{ends}: {} ({})", selector(&one["selector"]), field(one, "reason"), field(one, "by"))
+}
+
+/// `ops: 3 messages wait, the oldest 5 min ago, 1 dropped: why`; `None` while all is well.
+fn channel(name: &str, one: &Value, now: Timestamp) -> Option<String> {
+    let figure = |key: &str| usize::try_from(one[key].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
+    let (waiting, dropped) = (figure("waiting"), figure("dropped"));
+    let waits = match waiting {
+        0 => None,
+        1 => Some(format!("1 message waits, from {}", ago(&one["oldest"], now))),
+        count => Some(format!("{count} messages wait, the oldest {}", ago(&one["oldest"], now))),
+    };
+    let dropped = (dropped > 0).then(|| format!("{dropped} dropped"));
+    let said: Vec<String> = waits.into_iter().chain(dropped).collect();
+    let error = field(one, "error");
+    let why = if error.is_empty() { String::new() } else { format!(": {error}") };
+    (!said.is_empty()).then(|| format!("{name}: {}{why}", said.join(", ")))
 }
 
 /// `small at http://127.0.0.1:11434/v1, 3 of 200 requests in the last hour, 1200 of 5000000 tokens in the last day`.

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use sandbook_core::duration::{Bytes, DurationMs, Rate};
-use sandbook_core::effect::closest;
 use sandbook_core::gate::{APPROVAL_MS_MAX, APPROVAL_MS_MIN};
 use sandbook_core::manifest;
 use sandbook_core::problem::Problem;
@@ -15,14 +14,15 @@ use url::Url;
 use super::server::{BODY_BYTES, COUNT_MAX, TIMEOUT_MS as TIMEOUT};
 use super::tree::{Misfits, Tree, join};
 use super::{
-    AuthMode, BAD_VALUE, CONTAINERS_MAX, ChannelKind, DUPLICATE, DockerHost, HostKeys, INLINE_SECRET, MISSING_KEY,
-    OPEN, QUEUE_MAX, RANGE, RATES_MAX, RETENTION_MS_MIN, ROUNDS_MAX, ROUTES_MAX, RequireSignature, SUSPECT, Sections,
-    UNKNOWN_NAME, UNSUPPORTED, WORKERS_MAX,
+    AuthMode, BAD_VALUE, CONTAINERS_MAX, DUPLICATE, DockerHost, HostKeys, INLINE_SECRET, MISSING_KEY, OPEN, QUEUE_MAX,
+    RANGE, RATES_MAX, RETENTION_MS_MIN, ROUNDS_MAX, ROUTES_MAX, RequireSignature, SUSPECT, Sections, UNSUPPORTED,
+    WORKERS_MAX,
 };
 use crate::driver::docker::Endpoint;
 use crate::driver::egress::Allow;
 
 mod llm;
+mod notify;
 mod otel;
 
 /// Runs a demotion looks back at: beyond them it would judge what was mended long ago.
@@ -33,9 +33,6 @@ const NAME_CHARS_MAX: usize = 63;
 const TIMEOUT_MS: (u64, u64) = (100, 120_000);
 /// The watchdog's patience, in milliseconds: shorter than Alertmanager's interval would always be too short.
 const WATCHDOG_MS: (u64, u64) = (5_000, 24 * 3_600_000);
-/// Headers that carry secrets.
-const SECRET_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
-
 struct Checker<'a> {
     tree: &'a Tree,
     problems: Vec<Problem>,
@@ -339,57 +336,11 @@ impl Checker<'_> {
         }
     }
 
-    fn notify(&mut self, sections: &Sections) {
-        let notify = &sections.notify;
-        for (name, channel) in &notify.channels {
-            let path = join("notify.channels", name);
-            self.name(&path, name);
-            let secret_url = channel.kind == ChannelKind::Slack && channel.url.is_some();
-            if secret_url {
-                let message = format!("`{path}.url`: who knows a Slack URL can post there, so it is a secret");
-                self.error(
-                    INLINE_SECRET,
-                    &join(&path, "url"),
-                    message,
-                    "put it into a file and write url_file = \"…\"",
-                );
-            } else if let Err(error) = channel.driver().check(name) {
-                self.error(MISSING_KEY, &path, error.message, "");
-            } else {
-                self.url(&join(&path, "url"), channel.url.as_ref());
-            }
-            for header in
-                channel.headers.keys().filter(|header| SECRET_HEADERS.contains(&header.to_ascii_lowercase().as_str()))
-            {
-                let at = join(&join(&path, "headers"), header);
-                let message = format!("`{at}` is a secret in the configuration");
-                self.error(INLINE_SECRET, &at, message, "use a url with the secret in it, in url_file");
-            }
-        }
-        let known: Vec<&str> = notify.channels.keys().map(String::as_str).collect();
-        let named = [("notify.self", notify.self_.as_ref()), ("notify.escalation", notify.escalation.as_ref())];
-        let routes = notify.routes.iter().enumerate();
-        let named = named.into_iter().map(|(path, name)| (path.to_owned(), name));
-        let named =
-            named.chain(routes.map(|(index, route)| (format!("notify.routes[{index}].channel"), Some(&route.channel))));
-        for (path, name) in named {
-            let Some(name) = name.filter(|name| !known.contains(&name.as_str())) else { continue };
-            let help = match closest(name, known.iter().copied()) {
-                Some(candidate) => format!("did you mean \"{candidate}\"?"),
-                None => format!("add [notify.channels.{name}]"),
-            };
-            self.error(UNKNOWN_NAME, &path, format!("`{path}`: there is no channel {name:?}"), help);
-        }
-        if !known.is_empty() && notify.self_.is_none() {
-            let message = "alerts about Sandbook itself have no channel to go to";
-            self.warn("notify", message, format!("write self = \"{}\" under [notify]", known[0]));
-        }
-    }
-
     fn outside(&mut self, sections: &Sections) {
         self.url("prometheus.url", sections.prometheus.url.as_ref());
         self.url("alertmanager.url", sections.alertmanager.url.as_ref());
         self.url("loki.url", sections.loki.url.as_ref());
+        self.url("grafana.url", sections.grafana.url.as_ref());
         if let Some(watchdog) = sections.alertmanager.watchdog {
             self.range("alertmanager.watchdog", watchdog, DurationMs(WATCHDOG_MS.0), DurationMs(WATCHDOG_MS.1));
             if sections.notify.self_.is_none() {

@@ -15,10 +15,11 @@ use sandbook_core::matching::{Matcher, Route};
 
 use super::drafts::Drafts;
 use super::llm::Llm;
+use super::notify::{Grafana, Notify};
 use super::otel::Otel;
 use super::shape::{section, words};
 use super::{LOCAL_ENDPOINT, LOCAL_HOST, Server, StagePin};
-use crate::driver::{docker, notify};
+use crate::driver::docker;
 use crate::listen::tls::Files;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -62,6 +63,8 @@ section! {
         approvals: Approvals = Approvals::default();
         /// Who hears of what.
         notify: Notify = Notify::default();
+        /// Where changes are annotated.
+        grafana: Grafana = Grafana::default();
         /// What `http` and `net` effects may reach.
         egress: Egress = Egress::default();
         /// The model of `llm` effects and drafts.
@@ -341,86 +344,6 @@ words! {
 }
 
 section! {
-    /// Notifications.
-    Notify {
-        /// Channel for alerts about Sandbook itself.
-        self_ as "self": Option<String> = None;
-        /// Channel for what a runbook escalates; the one of `self` when absent.
-        escalation: Option<String> = None;
-        /// Channels by name.
-        channels: BTreeMap<String, Channel> = BTreeMap::new();
-        /// Which channel hears of what.
-        routes: Vec<NotifyRoute> = Vec::new();
-    }
-}
-
-section! {
-    /// One channel.
-    Channel {
-        /// How it is spoken to.
-        kind: ChannelKind;
-        /// File with the URL, where the URL is a secret (Slack, most webhooks).
-        url_file: Option<PathBuf> = None;
-        /// The URL, where it is none. PagerDuty: another region or a relay.
-        url: Option<String> = None;
-        /// PagerDuty: file with the integration's routing key.
-        routing_key_file: Option<PathBuf> = None;
-        /// Webhook: body with `{{title}}`, `{{text}}`, `{{severity}}`, `{{dedup_key}}`.
-        body: Option<String> = None;
-        /// Webhook: further headers, no secrets.
-        headers: BTreeMap<String, String> = BTreeMap::new();
-    }
-}
-
-words! {
-    /// How a channel is spoken to.
-    ChannelKind ("one of slack, pagerduty, webhook") {
-        /// An incoming webhook.
-        #[default]
-        Slack = "slack",
-        /// Events API v2.
-        Pagerduty = "pagerduty",
-        /// A POST of a templated JSON body.
-        Webhook = "webhook",
-    }
-}
-
-section! {
-    /// What goes where.
-    NotifyRoute {
-        /// What happened.
-        on: Vec<Happening>;
-        /// Matchers on the alert's labels; all must hold.
-        matchers as "match": Vec<Matcher> = Vec::new();
-        /// Name of a channel.
-        channel: String;
-    }
-}
-
-words! {
-    /// What people are told of.
-    Happening ("one of acted, refused, contradicted, demoted, approval, tripped, needs-attention, failed") {
-        /// A run changed something.
-        #[default]
-        Acted = "acted",
-        /// Something it needed was denied.
-        Refused = "refused",
-        /// Acting did not help.
-        Contradicted = "contradicted",
-        /// A version that did not help too often is in shadow now.
-        Demoted = "demoted",
-        /// A person is asked.
-        Approval = "approval",
-        /// A brake tripped.
-        Tripped = "tripped",
-        /// Only a person can tell how it goes on.
-        NeedsAttention = "needs-attention",
-        /// A run failed.
-        Failed = "failed",
-    }
-}
-
-section! {
     /// Egress.
     Egress {
         /// `host`, `host:port` or `host:*`; `*` and `?` stand for characters of one label.
@@ -505,13 +428,6 @@ impl Sections {
     }
 }
 
-impl Notify {
-    /// Where escalations go.
-    pub fn escalation_channel(&self) -> Option<&str> {
-        self.escalation.as_deref().or(self.self_.as_deref())
-    }
-}
-
 impl Limits {
     /// What a run of that manifest may use up: its own limits or the engine's defaults, under these ceilings.
     pub fn of(&self, narrower: &manifest::Limits) -> journal::Limits {
@@ -567,24 +483,6 @@ impl DockerHost {
                 Ok(Endpoint::Ssh(docker::Ssh { key_file, known_hosts_file, accept_new, ..ssh }))
             }
             (plain @ (Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls(_)), _) => Ok(plain),
-        }
-    }
-}
-
-impl Channel {
-    /// As the driver takes it.
-    pub fn driver(&self) -> notify::Channel {
-        notify::Channel {
-            kind: match self.kind {
-                ChannelKind::Slack => notify::ChannelKind::Slack,
-                ChannelKind::Pagerduty => notify::ChannelKind::Pagerduty,
-                ChannelKind::Webhook => notify::ChannelKind::Webhook,
-            },
-            url_file: self.url_file.clone(),
-            url: self.url.clone(),
-            routing_key_file: self.routing_key_file.clone(),
-            body: self.body.clone(),
-            headers: self.headers.clone(),
         }
     }
 }

@@ -129,7 +129,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("listn = \"127.0.0.1:1\"", "1:1 SB0403 unknown key `listn` (did you mean `listen`?)"),
     (
         "x = 1\n[brakes]\nper_hsot = []",
-        "1:1 SB0403 unknown key `x` (known here: listen, public_url, data_dir, tls, server, store, docker, prometheus, alertmanager, loki, routes, runbooks, trust, policy, brakes, auth, approvals, notify, egress, llm, drafts, limits, workers, retention, otel, log)\n3:1 SB0403 unknown key `brakes.per_hsot` (did you mean `per_host`?)",
+        "1:1 SB0403 unknown key `x` (known here: listen, public_url, data_dir, tls, server, store, docker, prometheus, alertmanager, loki, routes, runbooks, trust, policy, brakes, auth, approvals, notify, grafana, egress, llm, drafts, limits, workers, retention, otel, log)\n3:1 SB0403 unknown key `brakes.per_hsot` (did you mean `per_host`?)",
     ),
     (
         "listen = \"7070\"",
@@ -282,7 +282,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[[notify.routes]]\non = [\"acted\", \"act\"]\nchannel = \"ops\"",
-        "2:16 SB0404 `notify.routes[0].on[1]` is \"act\", it must be one of acted, refused, contradicted, demoted, approval, tripped, needs-attention, failed",
+        "2:16 SB0404 `notify.routes[0].on[1]` is \"act\", it must be one of acted, refused, limited, escalated, contradicted, demoted, approval, tripped, needs-attention, failed",
     ),
     (
         "[[notify.routes]]\non = [\"acted\"]\nchannel = \"ops\"",

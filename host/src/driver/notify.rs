@@ -1,26 +1,32 @@
-//! Live `notify` effects and the engine's own messages: Slack, PagerDuty Events v2 and templated webhooks.
+//! Messages over channels: Slack, PagerDuty Events v2, templated webhooks and mail, for `notify` effects and the engine.
 //!
 //! Secrets are read from their files when a message goes out and are remembered for redaction; an error never shows
-//! a URL, because a webhook's path is its password. Deliberately not here: which event goes to which channel.
+//! a URL, because a webhook's path is its password. Deliberately not here: which event goes to which channel, and
+//! keeping what could not be sent; the outbox does.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sandbook_core::effect::notify::{Message, Receipt, Severity};
-use sandbook_core::error::{Error, truncate_at_char};
+use sandbook_core::effect::notify::{Message, Receipt};
+use sandbook_core::error::Error;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use url::Url;
 
 use super::redact::Secrets;
 use super::web;
 
+mod body;
 mod channel;
+mod mail;
+mod said;
+mod template;
 
 pub use channel::{Channel, ChannelKind};
+pub use mail::MailTls;
+pub use said::{Fault, Retry, Said};
 
-/// Attempts of one message: a blip of seconds is bridged, an outage is not waited out.
+/// Attempts of a runbook's message: a blip of seconds is bridged, an outage is not waited out.
 const ATTEMPTS: u32 = 3;
 /// Waits between them; together with the attempts they fit the effect's deadline of 15 s.
 const BACKOFF_MS: [u64; 2] = [500, 2_000];
@@ -28,14 +34,12 @@ const BACKOFF_MS: [u64; 2] = [500, 2_000];
 const ATTEMPT_MS: u64 = 4_000;
 /// Text in an error answer shown at the most.
 const ANSWER_BYTES_MAX: usize = 300;
-/// Longest text of a Slack section.
-const SLACK_TEXT_MAX: usize = 2_900;
-/// Longest header of a Slack message.
-const SLACK_TITLE_MAX: usize = 150;
-/// Longest summary PagerDuty takes.
-const PAGERDUTY_SUMMARY_MAX: usize = 1_024;
+/// The longest that a receiver may tell us to wait.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// Where PagerDuty listens unless a channel names another place (the EU region, a relay).
 const PAGERDUTY_URL: &str = "https://events.pagerduty.com/v2/enqueue";
+/// The kind of a runbook's own message.
+const MESSAGE: &str = "message";
 
 /// Sends messages over configured channels.
 #[derive(Debug, Clone)]
@@ -44,15 +48,6 @@ pub struct Notifier {
     escalation: Option<String>,
     client: reqwest::Client,
     secrets: Secrets,
-}
-
-/// One message, filled in.
-#[derive(Debug, Clone, Copy)]
-struct Text<'a> {
-    title: &'a str,
-    text: &'a str,
-    severity: Severity,
-    dedup_key: &'a str,
 }
 
 impl Notifier {
@@ -77,69 +72,82 @@ impl Notifier {
         }
     }
 
+    /// How a channel is spoken to, if there is one of that name.
+    pub fn kind(&self, channel: &str) -> Option<ChannelKind> {
+        self.channels.get(channel).map(|channel| channel.kind)
+    }
+
+    /// A runbook's message: three attempts, at most 15 s. Errors: `not-found` for an unknown channel, `failed` in words
+    /// that hold no secret.
     pub(super) async fn send(&self, message: &Message, default_key: &str) -> Result<Receipt, Error> {
         let channel = self.channel(message.channel.as_deref())?.to_owned();
         let dedup_key = message.dedup_key.clone().unwrap_or_else(|| default_key.to_owned());
-        let severity = message.severity.unwrap_or_default();
-        self.send_message(&channel, &message.title, &message.text, severity, &dedup_key).await?;
-        Ok(Receipt { channel, dedup_key })
-    }
-
-    /// Sends a message of the engine itself: three attempts, at most 15 s. Errors: `not-found` for an unknown channel,
-    /// `failed` or `timeout` in words that hold no secret.
-    pub async fn send_message(
-        &self,
-        channel: &str,
-        title: &str,
-        text: &str,
-        severity: Severity,
-        dedup_key: &str,
-    ) -> Result<(), Error> {
-        let name = self.channel(Some(channel))?;
-        let channel = &self.channels[name];
-        let text = Text { title, text, severity, dedup_key };
-        let prepared = self.prepare(channel, text).await.map_err(|why| self.clean(name, &why))?;
+        let said = Said {
+            title: message.title.clone(),
+            text: message.text.clone(),
+            severity: message.severity.unwrap_or_default(),
+            dedup_key: dedup_key.clone(),
+            kind: MESSAGE.to_owned(),
+            ..Said::default()
+        };
         let mut last = String::new();
         for attempt in 0..ATTEMPTS {
             if let Some(pause) = attempt.checked_sub(1).and_then(|index| BACKOFF_MS.get(index as usize)) {
                 tokio::time::sleep(Duration::from_millis(*pause)).await;
             }
-            match self.post(&prepared).await {
-                Ok(()) => return Ok(()),
-                Err((why, true)) => last = why,
-                Err((why, false)) => return Err(self.clean(name, &why)),
+            match self.attempt(&channel, &said).await {
+                Ok(_) => return Ok(Receipt { channel, dedup_key }),
+                Err(Fault { why, retry: Retry::Soon, .. }) => last = why,
+                Err(fault) => return Err(Error::failed(fault.why)),
             }
         }
-        Err(self.clean(name, &format!("{last} ({ATTEMPTS} attempts)")))
+        Err(Error::failed(format!("{last} ({ATTEMPTS} attempts)")))
     }
 
-    fn clean(&self, channel: &str, why: &str) -> Error {
-        let mut message = format!("channel `{channel}`: {why}");
-        super::redact::redact_text(&mut message, &self.secrets.all());
-        Error::failed(message)
+    /// Sends a message once. Answers with what the receiver said; a fault shows no secret.
+    pub async fn attempt(&self, channel: &str, said: &Said) -> Result<String, Fault> {
+        let clean = |mut fault: Fault| {
+            fault.why = format!("channel `{channel}`: {}", fault.why);
+            super::redact::redact_text(&mut fault.why, &self.secrets.all());
+            fault
+        };
+        let Some(found) = self.channels.get(channel) else {
+            return Err(clean(Fault::new(Retry::Later, "is not configured any more")));
+        };
+        let sent = match found.kind {
+            ChannelKind::Mail => match self.password(found).await {
+                Ok(password) => mail::send(found, password, said).await,
+                Err(why) => Err(Fault::new(Retry::Later, why)),
+            },
+            ChannelKind::Slack | ChannelKind::Pagerduty | ChannelKind::Webhook => match self.prepare(found, said).await
+            {
+                Ok(prepared) => self.post(&prepared).await,
+                Err(why) => Err(Fault::new(Retry::Later, why)),
+            },
+        };
+        sent.map_err(clean)
     }
 
-    async fn post(&self, prepared: &Prepared) -> Result<(), (String, bool)> {
+    async fn password(&self, channel: &Channel) -> Result<Option<String>, String> {
+        match &channel.password_file {
+            Some(file) => self.secret(file).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn post(&self, prepared: &Prepared) -> Result<String, Fault> {
         let mut request = self.client.post(prepared.url.clone()).timeout(Duration::from_millis(ATTEMPT_MS));
-        request = request.header("content-type", "application/json");
+        if !prepared.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
+            request = request.header("content-type", "application/json");
+        }
         for (name, value) in &prepared.headers {
             request = request.header(name, value);
         }
-        let response = request.body(prepared.body.clone()).send().await.map_err(|error| {
-            let again = !error.is_builder();
-            (format!("{} gave no answer: {}", prepared.place(), web::reason(error)), again)
-        })?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        let (bytes, _) = web::body(response, ANSWER_BYTES_MAX).await.unwrap_or_default();
-        let answer = String::from_utf8_lossy(&bytes).into_owned();
-        let again = status.is_server_error() || status.as_u16() == 429;
-        Err((format!("{} answered {}: {answer}", prepared.place(), status.as_u16()), again))
+        let response = request.body(prepared.body.clone()).send().await;
+        answered(&prepared.place(), response).await
     }
 
-    async fn prepare(&self, channel: &Channel, text: Text<'_>) -> Result<Prepared, String> {
+    async fn prepare(&self, channel: &Channel, said: &Said) -> Result<Prepared, String> {
         let url = match (&channel.url_file, &channel.url, channel.kind) {
             (Some(file), _, _) => {
                 let url = self.secret(file).await?;
@@ -151,21 +159,19 @@ impl Notifier {
             }
             (None, Some(url), _) => url.clone(),
             (None, None, ChannelKind::Pagerduty) => PAGERDUTY_URL.to_owned(),
-            (None, None, ChannelKind::Slack | ChannelKind::Webhook) => {
+            (None, None, ChannelKind::Slack | ChannelKind::Webhook | ChannelKind::Mail) => {
                 return Err("has neither url_file nor url".to_owned());
             }
         };
         let url = Url::parse(&url).map_err(|error| format!("its url is none: {error}"))?;
-        let body = match channel.kind {
-            ChannelKind::Slack => slack(text).to_string(),
-            ChannelKind::Pagerduty => {
+        let body = match (channel.kind, &channel.body) {
+            (ChannelKind::Slack, _) => body::slack(said).to_string(),
+            (ChannelKind::Pagerduty, _) => {
                 let file = channel.routing_key_file.as_deref().ok_or("has no routing_key_file")?;
-                pagerduty(&self.secret(file).await?, text).to_string()
+                body::pagerduty(&self.secret(file).await?, said).to_string()
             }
-            ChannelKind::Webhook => match &channel.body {
-                Some(template) => fill(template, text),
-                None => default_body(text).to_string(),
-            },
+            (ChannelKind::Webhook, Some(template)) => template::fill(template, said)?,
+            (ChannelKind::Webhook | ChannelKind::Mail, _) => body::plain(said).to_string(),
         };
         Ok(Prepared { url, headers: channel.headers.clone(), body })
     }
@@ -196,98 +202,53 @@ impl Prepared {
     }
 }
 
-fn slack(text: Text<'_>) -> Value {
-    let mark = match text.severity {
-        Severity::Info => ":information_source:",
-        Severity::Warning => ":warning:",
-        Severity::Critical => ":rotating_light:",
+/// What a receiver on the web said. Its URL is in no fault.
+pub(super) async fn answered(
+    place: &str,
+    response: Result<reqwest::Response, reqwest::Error>,
+) -> Result<String, Fault> {
+    let response = response.map_err(|error| {
+        let retry = if error.is_builder() { Retry::Later } else { Retry::Soon };
+        Fault::new(retry, format!("{place} gave no answer: {}", web::reason(error)))
+    })?;
+    let status = response.status();
+    let after = response.headers().get("retry-after").and_then(|value| retry_after(value.to_str().ok()?));
+    let (bytes, _) = web::body(response, ANSWER_BYTES_MAX).await.unwrap_or_default();
+    let answer = format!("{place} answered {}: {}", status.as_u16(), String::from_utf8_lossy(&bytes).trim());
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let retry = match status.as_u16() {
+        408 | 425 | 429 | 500..=599 => Retry::Soon,
+        300..=399 | 401 | 403 | 404 | 405 | 407 | 410 => Retry::Later,
+        _ => Retry::Never,
     };
-    let title = shortened(text.title, SLACK_TITLE_MAX);
-    // What Slack would take as markup or as a mention (`<!channel>`) came from labels and logs.
-    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let body = escape(&shortened(text.text, SLACK_TEXT_MAX));
-    let mut blocks = vec![json!({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": false}})];
-    if !body.is_empty() {
-        blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": shortened(&body, SLACK_TEXT_MAX)}}));
-    }
-    let note = format!("{mark} {} · {}", text.severity.name(), escape(text.dedup_key));
-    blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": note}]}));
-    json!({"text": escape(&title), "blocks": blocks})
+    Err(Fault { why: answer, retry, after })
 }
 
-fn pagerduty(routing_key: &str, text: Text<'_>) -> Value {
-    json!({
-        "routing_key": routing_key,
-        "event_action": "trigger",
-        "dedup_key": text.dedup_key,
-        "payload": {
-            "summary": shortened(text.title, PAGERDUTY_SUMMARY_MAX),
-            "source": "sandbook",
-            "severity": text.severity.name(),
-            "custom_details": {"text": text.text},
-        },
-    })
-}
-
-fn default_body(text: Text<'_>) -> Value {
-    json!({"title": text.title, "text": text.text, "severity": text.severity.name(), "dedup_key": text.dedup_key})
-}
-
-/// Fills `{{title}}`, `{{text}}`, `{{severity}}`, `{{dedup_key}}`, each escaped for the inside of a JSON string. One
-/// pass, so that a title with `{{text}}` in it stays what it is.
-fn fill(template: &str, text: Text<'_>) -> String {
-    let mut filled = String::with_capacity(template.len() + text.text.len());
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        filled.push_str(before);
-        let (name, tail) = after.split_once("}}").unwrap_or((after, ""));
-        let value = match name.trim() {
-            "title" => text.title,
-            "text" => text.text,
-            "severity" => text.severity.name(),
-            "dedup_key" => text.dedup_key,
-            // Checked when the configuration is read.
-            _ => "",
-        };
-        let quoted = Value::from(value).to_string();
-        filled.push_str(&quoted[1..quoted.len() - 1]);
-        rest = tail;
-    }
-    filled.push_str(rest);
-    filled
-}
-
-fn shortened(text: &str, bytes_max: usize) -> String {
-    let mut text = text.to_owned();
-    truncate_at_char(&mut text, bytes_max);
-    text
+/// Seconds, or a date.
+fn retry_after(text: &str) -> Option<Duration> {
+    let wait = match text.trim().parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+            let left = at.as_millisecond().saturating_sub(jiff::Timestamp::now().as_millisecond());
+            Duration::from_millis(u64::try_from(left).unwrap_or(0))
+        }
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEXT: Text<'static> =
-        Text { title: "a \"b\" {{text}}", text: "x\n<!channel>", severity: Severity::Critical, dedup_key: "k" };
-
     #[test]
-    fn templates_are_filled_once_and_stay_json() {
-        let filled = fill(r#"{"t": "{{title}}", "b": "{{ text }}", "s": "{{severity}}/{{dedup_key}}"}"#, TEXT);
-        let value: Value = serde_json::from_str(&filled).expect("JSON");
-        assert_eq!(value, json!({"t": TEXT.title, "b": TEXT.text, "s": "critical/k"}));
-        assert!(default_body(TEXT).is_object());
-    }
-
-    #[test]
-    fn slack_takes_no_markup_from_a_message() {
-        let body = slack(TEXT).to_string();
-        assert!(!body.contains("<!channel>") && body.contains("&lt;!channel&gt;"), "{body}");
-    }
-
-    #[test]
-    fn pagerduty_gets_key_and_severity() {
-        let body = pagerduty("secret", TEXT);
-        assert_eq!(body["dedup_key"], "k");
-        assert_eq!(body["payload"]["severity"], "critical");
+    fn a_receiver_says_in_seconds_or_by_the_clock_when_to_come_again() {
+        assert_eq!(retry_after(" 30 "), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after("999999"), Some(RETRY_AFTER_MAX));
+        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(retry_after("Wed, 21 Oct 2065 07:28:00 GMT"), Some(RETRY_AFTER_MAX));
+        assert_eq!(retry_after("soon"), None);
     }
 }

@@ -224,7 +224,7 @@ fn found(value: &Value) -> String {
 }
 
 /// `running, unhealthy, exit code 137`.
-fn state(state: &Value) -> Option<String> {
+pub(crate) fn state(state: &Value) -> Option<String> {
     let status = state["status"].as_str()?;
     let mut words = vec![one_line(status)];
     words.extend(state["health"].as_str().filter(|health| *health != "none").map(one_line));
@@ -258,7 +258,7 @@ fn of_row(row: &RunRow, records: &[(u64, Record)]) -> Vec<String> {
 }
 
 /// Text of somebody else: on one line, cut, in quotes.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut text = one_line(text).replace('"', "'");
     if text.len() > QUOTED_BYTES_MAX {
         truncate_at_char(&mut text, QUOTED_BYTES_MAX);

@@ -13,7 +13,7 @@ use super::execute::Prepared;
 use super::perform::{Attempt, Why};
 use super::verify::aftermath;
 use crate::guest::{Ended, Place};
-use crate::store::{Approval, Checkpoint, RunPatch, RunRow};
+use crate::store::{Approval, Checkpoint, Happened, Notice, RunPatch, RunRow};
 
 /// The pages that explain why a run is left to a person.
 const MISMATCH: &str = "SB0501";
@@ -35,7 +35,10 @@ impl Runner {
         let mut prepared = prepared;
         prepared.journal = attempt.session().await.journal().clone();
         for trip in attempt.take_trips() {
-            self.notice_as("tripped", &prepared.row, &trip.refusal(), format!("sandbook-{}", trip.id));
+            // Stored when it tripped.
+            let key = format!("sandbook-{}", trip.id);
+            let notice = self.notice(Happened::Tripped, &prepared.row, &trip.refusal());
+            self.noticed(vec![Notice { once: key.clone(), key, ..notice }]);
         }
         match (attempt.take_why(), ended) {
             (Some(why), _) => self.stopped(&prepared, why).await,
@@ -93,7 +96,9 @@ impl Runner {
     }
 
     /// Drops the run until a time comes or a person answers.
-    pub(super) async fn suspend(&self, row: &RunRow, until: u64, approval: Option<Approval>) -> Result<()> {
+    pub(super) async fn suspend(&self, row: &RunRow, until: u64, asked: Option<(Approval, Notice)>) -> Result<()> {
+        let (approval, notices) =
+            asked.map_or_else(Default::default, |(approval, notice)| (Some(approval), vec![notice]));
         let patch = RunPatch {
             from: vec![State::Queued, State::Running],
             state: Some(State::Waiting),
@@ -101,23 +106,29 @@ impl Runner {
             subject: row.subject.clone(),
             started_at: row.started_at,
             wake_at: Some(Some(until)),
+            notices: notices.clone(),
             ..RunPatch::default()
         };
         self.parts.store.checkpoint(&row.id, Checkpoint { records: Vec::new(), patch, approval }).await?;
+        self.noticed(notices);
         Ok(())
     }
 
     /// Leaves a run to a person, visibly.
     pub(super) async fn park(&self, row: &RunRow, code: &str, sentence: &str) -> Result<()> {
+        let notice = self.notice(Happened::NeedsAttention, row, sentence);
+        // Resumed and left to a person once more is told once more.
+        let notices = vec![Notice { once: format!("{}-{}", notice.key, notice.at), ..notice }];
         let patch = RunPatch {
             state: Some(State::NeedsAttention),
             error: Some(format!("[{code}] {sentence}")),
             sentence: Some(sentence.to_owned()),
+            notices: notices.clone(),
             ..RunPatch::default()
         };
         self.parts.store.update_run(&row.id, patch).await?;
         tracing::warn!(run = %row.id, runbook = %row.runbook, code, "needs attention: {sentence}");
-        self.notice("needs-attention", row, sentence);
+        self.noticed(notices);
         Ok(())
     }
 
@@ -148,9 +159,11 @@ impl Runner {
         sentence: &str,
     ) -> Result<Option<Prepared>> {
         let now = self.parts.clock.now().unix_ms;
+        let notices: Vec<Notice> = self.notice_of_end(row, Some(outcome), sentence).into_iter().collect();
         let patch = RunPatch {
             from: vec![State::Queued],
             state: Some(state),
+            notices: notices.clone(),
             target: row.target.clone(),
             subject: row.subject.clone(),
             started_at: Some(now),
@@ -162,6 +175,7 @@ impl Runner {
         };
         if self.parts.store.update_run(&row.id, patch).await? {
             self.ended(row, Some(outcome), sentence, 0);
+            self.noticed(notices);
         }
         Ok(None)
     }
@@ -181,6 +195,10 @@ impl Runner {
         let aftermath = aftermath(prepared, now, verification.is_some());
         let needless = aftermath.as_ref().is_some_and(|aftermath| aftermath.needless);
         let record = Record::Ended { state, outcome, sentence: sentence.to_owned(), at: now };
+        let mut notices: Vec<Notice> = self.notice_of_end(row, outcome, sentence).into_iter().collect();
+        if acted(prepared) {
+            notices.push(self.notice(Happened::Acted, row, sentence));
+        }
         let patch = RunPatch {
             from: vec![State::Queued, State::Running],
             state: Some(state),
@@ -193,15 +211,14 @@ impl Runner {
             verification,
             aftermath,
             trace: super::trace::of(&prepared.journal),
+            notices: notices.clone(),
             error,
             ..RunPatch::default()
         };
         let checkpoint = Checkpoint { records: vec![record], patch, approval: None };
         if self.parts.store.checkpoint(&row.id, checkpoint).await? {
             self.ended(row, outcome, sentence, now.saturating_sub(row.started_at.unwrap_or(now)));
-            if acted(prepared) {
-                self.notice("acted", row, sentence);
-            }
+            self.noticed(notices);
             if needless {
                 self.parts.metrics.outcomes.false_positives.with_label_values(&[&row.runbook]).inc();
             }
@@ -218,20 +235,24 @@ impl Runner {
         #[allow(clippy::cast_precision_loss, reason = "milliseconds of a run fit a float exactly")]
         metrics.run_seconds.with_label_values(&[&row.runbook]).observe(took_ms as f64 / 1_000.0);
         tracing::info!(run = %row.id, runbook = %row.runbook, outcome = word, took_ms, "run ended: {sentence}");
+    }
+
+    /// What people may want to be told of an end that is not as hoped.
+    fn notice_of_end(&self, row: &RunRow, outcome: Option<Outcome>, sentence: &str) -> Option<Notice> {
         if row.mode == Mode::Shadow {
             // What would have been refused or passed to a person wakes nobody.
-            return;
+            return None;
         }
-        match outcome {
-            Some(Outcome::Refused) => self.notice("refused", row, sentence),
-            Some(Outcome::Limited) => self.notice("limited", row, sentence),
-            Some(Outcome::Escalate) => self.notice("escalated", row, sentence),
-            Some(Outcome::Failed) => self.notice("failed", row, sentence),
-            Some(
-                Outcome::Done | Outcome::Fixed | Outcome::NothingToDo | Outcome::NoTarget | Outcome::AmbiguousTarget,
-            )
-            | None => {}
-        }
+        let event = match outcome? {
+            Outcome::Refused => Happened::Refused,
+            Outcome::Limited => Happened::Limited,
+            Outcome::Escalate => Happened::Escalated,
+            Outcome::Failed => Happened::Failed,
+            Outcome::Done | Outcome::Fixed | Outcome::NothingToDo | Outcome::NoTarget | Outcome::AmbiguousTarget => {
+                return None;
+            }
+        };
+        Some(self.notice(event, row, sentence))
     }
 }
 

@@ -10,7 +10,7 @@ use sandbook_core::journal::Slot;
 
 use super::Runner;
 use super::execute::Prepared;
-use crate::store::{Approval, ApprovalDecision, ApprovalEnd, ApprovalKind, Decided, id};
+use crate::store::{Approval, ApprovalDecision, ApprovalEnd, ApprovalKind, Decided, Happened, Notice, id};
 
 /// Who withdraws a question when its alert is over.
 const THE_ALERT: &str = "the alert";
@@ -40,9 +40,10 @@ impl Runner {
             return self.suspend(row, open.expires_at, None).await;
         }
         let approval = self.question(prepared, claim);
-        let (key, text) = (format!("sandbook-approval-{}", approval.id), self.said(&approval));
-        self.suspend(row, approval.expires_at, Some(approval)).await?;
-        self.notice_as("approval", row, &text, key);
+        let key = format!("sandbook-approval-{}", approval.id);
+        let notice = self.notice(Happened::Approval, row, &self.said(&approval));
+        let notice = Notice { once: key.clone(), key, ..notice };
+        self.suspend(row, approval.expires_at, Some((approval, notice))).await?;
         // A run may come to ask after its alert resolved.
         match &row.episode {
             Some(episode) => self.withdraw_for_episode(episode).await.map(drop),

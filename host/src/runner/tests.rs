@@ -278,7 +278,7 @@ async fn brakes_hold_back_what_was_done_often_enough() {
     let later = bench.submit(&package, Some("shop-web-1"), Stage::Live).await;
     assert_eq!(bench.ended(&later).await.outcome, Some(Outcome::Limited));
     let told: Vec<Notice> = std::iter::from_fn(|| notices.try_recv().ok()).collect();
-    let tripped: Vec<&Notice> = told.iter().filter(|notice| notice.event == "tripped").collect();
+    let tripped: Vec<&Notice> = told.iter().filter(|notice| notice.event == Happened::Tripped).collect();
     assert_eq!(tripped.len(), 1, "{told:?}");
     assert_eq!((&tripped[0].run, &tripped[0].key), (&id, &format!("sandbook-{}", trip.id)));
     assert!(tripped[0].sentence.ends_with(&trip.line()), "{:?}", tripped[0]);

@@ -20,7 +20,7 @@ use sandbook_core::run::Verification;
 
 use super::Runner;
 use super::execute::Prepared;
-use crate::store::{Aftermath, Due, RunRow, Verdict};
+use crate::store::{Aftermath, Due, Happened, Notice, RunRow, Verdict};
 
 mod look;
 
@@ -134,7 +134,7 @@ impl Runner {
             Some(Verification::Contradicted) => {
                 self.count(&run, Verification::Contradicted);
                 let why = run.aftermath.verification_why.as_deref().unwrap_or("it did not help");
-                self.notice("contradicted", &run, &format!("it acted, but {why}"));
+                self.tell(self.notice(Happened::Contradicted, &run, &format!("it acted, but {why}"))).await?;
                 self.demote(&run).await?;
             }
             Some(Verification::Unknown) => self.count(&run, Verification::Unknown),
@@ -153,7 +153,13 @@ impl Runner {
             "{} {} is in shadow now: {reason}. Once it is mended: sandbook promote {0} live --reason \"…\"",
             row.runbook, row.version
         );
-        self.notice("demoted", row, &sentence);
+        self.tell(self.notice(Happened::Demoted, row, &sentence)).await
+    }
+
+    /// Stores a notice by itself: what it tells of stays due until that is done.
+    async fn tell(&self, notice: Notice) -> Result<()> {
+        self.parts.store.put_notice(notice.clone()).await?;
+        self.noticed(vec![notice]);
         Ok(())
     }
 }

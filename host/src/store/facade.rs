@@ -349,6 +349,39 @@ impl Store for Sqlite {
         self.readers.read(move |sql| llm::spent(sql, &window)).boxed()
     }
 
+    fn put_notice(&self, notice: Notice) -> Answer<'_, ()> {
+        self.write(move |tx| outbox::put_notice(tx, &notice)).boxed()
+    }
+    fn notices(&self, limit: u32) -> Answer<'_, Vec<(i64, Notice)>> {
+        self.readers.read(move |sql| outbox::notices(sql, limit)).boxed()
+    }
+    fn route_notice(&self, notice: i64, messages: Vec<NewMessage>, now: u64) -> Answer<'_, Vec<(String, u64)>> {
+        self.write(move |tx| outbox::route(tx, notice, &messages, now)).boxed()
+    }
+    fn waiting_messages(&self, channel: &str, limit: u32) -> Answer<'_, Vec<MessageRow>> {
+        let channel = channel.to_owned();
+        self.readers.read(move |sql| outbox::waiting(sql, &channel, limit)).boxed()
+    }
+    fn batch_messages(&self, ids: Vec<i64>) -> Answer<'_, ()> {
+        self.write(move |tx| outbox::batch(tx, &ids)).boxed()
+    }
+    fn settle_messages(&self, ids: Vec<i64>, delivery: Delivery, at: u64) -> Answer<'_, ()> {
+        self.write(move |tx| outbox::settle(tx, &ids, &delivery, at)).boxed()
+    }
+    fn resolve_incidents(&self, now: u64) -> Answer<'_, u64> {
+        async move {
+            // Looked at first: most of the time there is nothing to write.
+            match self.readers.read(outbox::any_over).await? {
+                true => self.write(move |tx| outbox::resolve(tx, now)).await,
+                false => Ok(0),
+            }
+        }
+        .boxed()
+    }
+    fn message_counts(&self) -> Answer<'_, Vec<ChannelCount>> {
+        self.readers.read(outbox::counts).boxed()
+    }
+
     fn add_pause(&self, pause: Pause) -> Answer<'_, ()> {
         self.write(move |tx| pauses::add(tx, &pause)).boxed()
     }

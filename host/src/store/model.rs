@@ -14,6 +14,7 @@ use serde_json::Value;
 
 mod brakes;
 mod llm;
+mod notices;
 mod outcomes;
 mod people;
 mod schedules;
@@ -22,6 +23,7 @@ mod traces;
 pub(in crate::store) use brakes::figures;
 pub use brakes::*;
 pub use llm::*;
+pub use notices::*;
 pub use outcomes::*;
 pub use people::*;
 pub use schedules::*;
@@ -165,6 +167,8 @@ pub struct RunPatch {
     pub aftermath: Option<Aftermath>,
     /// What it leaves for the next incident of the same shape.
     pub trace: Option<Trace>,
+    /// What people may want to be told of it.
+    pub notices: Vec<Notice>,
 }
 
 /// A plan that was made.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::row::int;
 use super::writer::Tx;
-use super::{Error, Pruned, Result, dir, readers, traces, versions};
+use super::{Error, Pruned, Result, dir, outbox, readers, traces, versions};
 
 /// Runs of one transaction; a run has some hundred records.
 const RUNS_MAX: u32 = 50;
@@ -50,6 +50,7 @@ pub(super) fn batch(tx: &mut Tx<'_>, before: u64) -> Result<Pruned> {
         .prepare_cached("DELETE FROM llm_calls WHERE id IN (SELECT id FROM llm_calls WHERE at < ?1 LIMIT ?2)")?
         .execute(params![int(before), ROWS_MAX])?;
     pruned.drafts = versions::remove_asked(tx, RUNS_MAX)?;
+    outbox::prune(tx, before, ROWS_MAX)?;
     let before = int(before.saturating_sub(ATTEMPTS_LONGER_MS));
     pruned.attempts = tx
         .sql

@@ -7,7 +7,7 @@ use sandbook_core::run::State;
 
 use super::row::{Columns, Where, cut_page, int, json, page, parse_cursor, unique};
 use super::writer::Tx;
-use super::{Error, Event, EventKind, NewRun, Result, RunFilter, RunPatch, RunRow, outcomes, traces};
+use super::{Error, Event, EventKind, NewRun, Result, RunFilter, RunPatch, RunRow, outbox, outcomes, traces};
 
 /// Open runs that are read at once: far more than an engine has at a time.
 const OPEN_MAX: i64 = 100_000;
@@ -82,6 +82,9 @@ pub(super) fn update(tx: &mut Tx<'_>, id: &str, patch: RunPatch) -> Result<bool>
     }
     if let Some(trace) = &patch.trace {
         traces::put(tx, id, trace)?;
+    }
+    for notice in &patch.notices {
+        outbox::put_notice(tx, notice)?;
     }
     if let Some(state) = patch.state.filter(|state| *state != current) {
         tx.events.push(Event { run: id.to_owned(), kind: EventKind::State(state) });

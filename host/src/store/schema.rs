@@ -10,7 +10,7 @@ use super::{Error, Result};
 
 /// All migrations, oldest first.
 pub(super) const MIGRATIONS: &[&str] =
-    &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS, BACKTESTS, LLM, SCHEDULES, TRACES];
+    &[RUNS, OPERATORS, BRAKES, VERIFICATION, QUESTIONS, DRIFT, PLANS, BACKTESTS, LLM, SCHEDULES, TRACES, OUTBOX];
 
 /// Alerts, runs, journals, brakes and memory.
 const RUNS: &str = "
@@ -363,6 +363,33 @@ CREATE TABLE log_patterns (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX log_patterns_run ON log_patterns (run);
 CREATE INDEX episodes_name ON episodes (name, first_heard);
+";
+
+/// What people are to be told, and the messages of each channel.
+const OUTBOX: &str = "
+CREATE TABLE notices (
+    id INTEGER PRIMARY KEY,
+    once TEXT NOT NULL UNIQUE,
+    notice TEXT NOT NULL
+) STRICT;
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY,
+    once TEXT NOT NULL UNIQUE,
+    channel TEXT NOT NULL,
+    event TEXT NOT NULL,
+    message TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    state TEXT NOT NULL,             -- waiting, sent or dropped
+    batch INTEGER,                   -- goes out together with that one
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due INTEGER NOT NULL,            -- not before
+    error TEXT,
+    done_at INTEGER,
+    opens TEXT                       -- the episode whose end ends the incident it opens
+) STRICT;
+CREATE INDEX outbox_waiting ON outbox (channel, id) WHERE state = 'waiting';
+CREATE INDEX outbox_done ON outbox (done_at) WHERE done_at IS NOT NULL;
+CREATE INDEX outbox_opens ON outbox (opens) WHERE opens IS NOT NULL;
 ";
 
 /// Brings a file up to date. A crash leaves it at one of the versions in between.

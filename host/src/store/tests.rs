@@ -15,6 +15,7 @@ mod episodes;
 mod journals;
 mod measure;
 mod operators;
+mod outbox;
 mod outcomes;
 mod questions;
 mod traces;

@@ -3,14 +3,14 @@
 //! A brake is one scope and key, such as a runbook on a subject; while one of its windows has tripped, no other can. A
 //! window that has room again, a success, and a new version of the runbook change nothing.
 //!
-//! Deliberately not here: counting, and telling people.
+//! Deliberately not here: counting, and sending what people are told.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::brakes::Full;
 use super::row::{Columns, Where, int, unique};
 use super::writer::Tx;
-use super::{Intend, PAGE_MAX, Rearm, Rearmed, Result, Scope, Trip, id};
+use super::{Happened, Intend, Notice, PAGE_MAX, Rearm, Rearmed, Result, Scope, Trip, id, outbox, runs};
 
 fn row(row: &Row<'_>) -> rusqlite::Result<Trip> {
     let (scope, key): (String, String) = (row.get("scope")?, row.get("key")?);
@@ -101,7 +101,30 @@ pub(super) fn open(tx: &mut Tx<'_>, run: &str, intend: &Intend, full: Full) -> R
         trip.host,
         int(trip.at),
     ])?;
+    outbox::put_notice(tx, &notice(tx, &trip)?)?;
     Ok(trip)
+}
+
+/// What people are told of it, in the transaction in which it trips.
+fn notice(tx: &Tx<'_>, trip: &Trip) -> Result<Notice> {
+    let run = runs::get(tx.sql, &trip.run)?;
+    let target = run.as_ref().and_then(|run| run.target.as_ref()).map(ToString::to_string);
+    let key = format!("sandbook-{}", trip.id);
+    Ok(Notice {
+        once: key.clone(),
+        key,
+        event: Happened::Tripped,
+        severity: Happened::Tripped.severity(),
+        run: trip.run.clone(),
+        runbook: trip.runbook.clone(),
+        target: target.unwrap_or_else(|| trip.subject.clone()),
+        episode: run.and_then(|run| run.episode),
+        title: None,
+        sentence: trip.refusal(),
+        channel: None,
+        over: false,
+        at: trip.at,
+    })
 }
 
 /// See [`super::Store::trips`].

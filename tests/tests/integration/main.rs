@@ -21,6 +21,7 @@
 //!   and the examples in Python and JavaScript
 //! - `scenarios`: tests of runbooks, at the author's desk and recorded from a run
 //! - `schedules`: each time of a schedule is made once; `versions`: signed, compared, carried and put back
+//! - `notify`: what people are told, over kills, refusals and in each receiver's form
 //! - `llm`: the model at run time, its budgets and its key; `llm_planted`: texts that try to steer it
 //! - `drafting`, `generating`: what a model drafts of sentences, prose and incidents, and who trusts it
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
@@ -62,6 +63,7 @@ mod llm_planted;
 mod machine;
 mod monitoring;
 mod newcomer;
+mod notify;
 mod orderly;
 mod people;
 mod person;

@@ -168,6 +168,9 @@ impl Store for SimStore {
         runs(filter: RunFilter) -> (Vec<RunRow>, Option<String>);
         open_runs() -> Vec<RunRow>;
         records_after(run: &str, seq: Option<u64>) -> Vec<(u64, Record)>;
+        notices(limit: u32) -> Vec<(i64, Notice)>;
+        waiting_messages(channel: &str, limit: u32) -> Vec<MessageRow>;
+        message_counts() -> Vec<ChannelCount>;
         memory_get(runbook: &str, key: &str) -> Option<String>;
         versions(name: &str) -> Vec<VersionRow>;
         version(name: &str, digest: &str) -> Option<VersionRow>;
@@ -204,6 +207,11 @@ impl Store for SimStore {
         fires(key: &ScheduleKey, limit: u32) -> Vec<FireRow>;
     }
     plain! { Write:
+        put_notice(notice: Notice) -> ();
+        route_notice(notice: i64, messages: Vec<NewMessage>, now: u64) -> Vec<(String, u64)>;
+        batch_messages(ids: Vec<i64>) -> ();
+        settle_messages(ids: Vec<i64>, delivery: Delivery, at: u64) -> ();
+        resolve_incidents(now: u64) -> u64;
         join(episode: &str, run: &str) -> ();
         set_episode_outcome(id: &str, outcome: &str) -> bool;
         create_run(run: NewRun) -> ();

@@ -135,6 +135,7 @@ fn touched() -> Metrics {
     llm.cost.with_label_values(&["x"]);
     llm.seconds.with_label_values(&["x"]);
     metrics.traces.with_label_values(&["x"]);
+    metrics.notify.known("x");
     metrics.schedules.fires.with_label_values(&["x", "y"]);
     metrics.schedules.next.with_label_values(&["x"]);
     metrics.effect_seconds.with_label_values(&["x"]);
@@ -156,7 +157,8 @@ async fn the_page_of_metrics_is_committed() {
     let (alerting, outcomes) = (include_str!("../../metrics/alerting.rs"), include_str!("../../metrics/outcomes.rs"));
     let llm = include_str!("../../metrics/llm.rs");
     let schedules = include_str!("../../metrics/schedules.rs");
-    let source = format!("{source}{alerting}{outcomes}{llm}{schedules}");
+    let notify = include_str!("../../metrics/notify.rs");
+    let source = format!("{source}{alerting}{outcomes}{llm}{schedules}{notify}");
     assert_eq!(source.matches("\"sandbook_").count(), own.len(), "a metric is missing in `touched`");
     let mut watched = String::new();
     Watcher::start(&Hosts::new()).write_metrics(&mut watched);

@@ -2,6 +2,8 @@
 //!
 //! Deliberately not here: secrets. Files are named, and read when a message goes out.
 
+use super::mail::{self, MailTls};
+use super::template;
 use super::{BTreeMap, Deserialize, Error, PathBuf, Url};
 
 /// How a channel is spoken to.
@@ -14,13 +16,15 @@ pub enum ChannelKind {
     Pagerduty,
     /// A POST of a templated JSON body.
     Webhook,
+    /// Mail over SMTP.
+    Mail,
 }
 
 /// One `[notify.channels.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Channel {
-    /// slack, pagerduty or webhook.
+    /// slack, pagerduty, webhook or mail.
     pub kind: ChannelKind,
     /// File with the URL, where the URL is a secret (Slack, most webhooks).
     #[serde(default)]
@@ -31,55 +35,122 @@ pub struct Channel {
     /// PagerDuty: file with the integration's routing key.
     #[serde(default)]
     pub routing_key_file: Option<PathBuf>,
-    /// Webhook: body with `{{title}}`, `{{text}}`, `{{severity}}`, `{{dedup_key}}`; default an object with these four.
+    /// Webhook: template of the body; default an object with everything.
     #[serde(default)]
     pub body: Option<String>,
     /// Webhook: further headers. No secrets here; put them into the URL's file.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// Mail: the server.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Mail: its port; absent: the usual one of `tls`.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Mail: how the connection is kept from others.
+    #[serde(default)]
+    pub tls: MailTls,
+    /// Mail: CA of the server's certificate, PEM; absent: the public ones.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Mail: who logs in.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Mail: file with the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// Mail: whom it is from.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Mail: whom it goes to.
+    #[serde(default)]
+    pub to: Vec<String>,
 }
 
-/// Words a template may hold.
-const WORDS: [&str; 4] = ["title", "text", "severity", "dedup_key"];
+/// Addresses of one channel at the most: more is a list's work.
+const TO_MAX: usize = 20;
 
 impl Channel {
     /// Checks what belongs together, without reading a file. Errors: `invalid`, naming the key to set or to remove.
     pub fn check(&self, name: &str) -> Result<(), Error> {
-        let bad = |why: String| Err(Error::invalid(format!("notify channel `{name}` {why}")));
-        if self.url.is_some() && self.url_file.is_some() {
-            return bad("has both url and url_file; keep one".to_owned());
+        let checked = match self.kind {
+            ChannelKind::Slack | ChannelKind::Webhook => self.check_web(),
+            ChannelKind::Pagerduty => self.check_pager(),
+            ChannelKind::Mail => self.check_mail(),
+        };
+        let checked = checked.and_then(|()| self.check_url()).and_then(|()| self.check_foreign());
+        checked.map_err(|why| Error::invalid(format!("notify channel `{name}` {why}")))
+    }
+
+    fn check_web(&self) -> Result<(), String> {
+        if self.url.is_none() && self.url_file.is_none() {
+            return Err("needs url_file (or url)".to_owned());
         }
-        if let Some(url) = &self.url {
-            match Url::parse(url) {
-                Ok(url) if matches!(url.scheme(), "http" | "https") => {}
-                Ok(_) | Err(_) => return bad("has a url that is neither http nor https".to_owned()),
-            }
-        }
-        match self.kind {
-            ChannelKind::Pagerduty if self.routing_key_file.is_none() => {
-                return bad("needs routing_key_file".to_owned());
-            }
-            ChannelKind::Slack | ChannelKind::Webhook if self.url.is_none() && self.url_file.is_none() => {
-                return bad("needs url_file (or url)".to_owned());
-            }
-            ChannelKind::Slack | ChannelKind::Webhook if self.routing_key_file.is_some() => {
-                return bad("has a routing_key_file, which is for pagerduty".to_owned());
-            }
-            ChannelKind::Slack | ChannelKind::Pagerduty if self.body.is_some() => {
-                return bad("has a body, which is for webhooks".to_owned());
-            }
-            ChannelKind::Slack | ChannelKind::Pagerduty | ChannelKind::Webhook => {}
-        }
-        for piece in self.body.as_deref().unwrap_or_default().split("{{").skip(1) {
-            match piece.split_once("}}") {
-                Some((word, _)) if WORDS.contains(&word.trim()) => {}
-                Some((word, _)) => {
-                    return bad(format!("has `{{{{{word}}}}}` in its body; there are: {}", WORDS.join(", ")));
-                }
-                None => return bad("has `{{` without `}}` in its body".to_owned()),
-            }
+        let Some(body) = &self.body else { return Ok(()) };
+        let is_json = !self.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
+        template::check(body, is_json).map_err(|why| format!("has a body that {why}"))
+    }
+
+    fn check_pager(&self) -> Result<(), String> {
+        if self.routing_key_file.is_none() {
+            return Err("needs routing_key_file".to_owned());
         }
         Ok(())
+    }
+
+    fn check_mail(&self) -> Result<(), String> {
+        let Some(host) = &self.host else { return Err("needs host, the mail server".to_owned()) };
+        let Some(from) = &self.from else { return Err("needs from, an address".to_owned()) };
+        if self.to.is_empty() || self.to.len() > TO_MAX {
+            return Err(format!("needs to, one to {TO_MAX} addresses"));
+        }
+        for address in self.to.iter().chain([from]) {
+            mail::check_address(address)?;
+        }
+        if self.user.is_some() != self.password_file.is_some() {
+            return Err("needs both user and password_file, or neither".to_owned());
+        }
+        let here = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        if self.user.is_some() && self.tls == MailTls::None && !here {
+            return Err("would send its password in the clear; set tls = \"starttls\" or \"tls\"".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_url(&self) -> Result<(), String> {
+        if self.url.is_some() && self.url_file.is_some() {
+            return Err("has both url and url_file; keep one".to_owned());
+        }
+        let Some(url) = &self.url else { return Ok(()) };
+        match Url::parse(url) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(()),
+            Ok(_) | Err(_) => Err("has a url that is neither http nor https".to_owned()),
+        }
+    }
+
+    /// Keys of other kinds: whoever wrote them meant something that would not happen.
+    fn check_foreign(&self) -> Result<(), String> {
+        let kind = self.kind;
+        let (web, mail) = (kind != ChannelKind::Mail, kind == ChannelKind::Mail);
+        let (pager, hook) = (kind == ChannelKind::Pagerduty, kind == ChannelKind::Webhook);
+        let keys = [
+            ("url", self.url.is_some(), web, "not for mail"),
+            ("url_file", self.url_file.is_some(), web, "not for mail"),
+            ("routing_key_file", self.routing_key_file.is_some(), pager, "for pagerduty"),
+            ("body", self.body.is_some(), hook, "for webhooks"),
+            ("headers", !self.headers.is_empty(), hook || kind == ChannelKind::Slack || pager, "not for mail"),
+            ("host", self.host.is_some(), mail, "for mail"),
+            ("port", self.port.is_some(), mail, "for mail"),
+            ("ca_file", self.ca_file.is_some(), mail, "for mail"),
+            ("user", self.user.is_some(), mail, "for mail"),
+            ("password_file", self.password_file.is_some(), mail, "for mail"),
+            ("from", self.from.is_some(), mail, "for mail"),
+            ("to", !self.to.is_empty(), mail, "for mail"),
+        ];
+        match keys.iter().find(|(_, set, fits, _)| *set && !fits) {
+            Some((key, _, _, whose)) => Err(format!("has {key}, which is {whose}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -97,6 +168,8 @@ mod tests {
             "kind = \"slack\"\nurl_file = \"./s\"",
             "kind = \"pagerduty\"\nrouting_key_file = \"./k\"",
             "kind = \"webhook\"\nurl = \"http://a/b\"\nbody = '{\"a\":\"{{title}}\"}'",
+            "kind = \"mail\"\nhost = \"m\"\nfrom = \"S <a@b.c>\"\nto = [\"d@e.f\"]\nuser = \"u\"\npassword_file = \"p\"",
+            "kind = \"mail\"\nhost = \"localhost\"\ntls = \"none\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]",
         ] {
             channel(good).check("ops").expect(good);
         }
@@ -106,6 +179,13 @@ mod tests {
             "kind = \"webhook\"\nurl = \"ftp://a\"",
             "kind = \"webhook\"\nurl = \"http://a\"\nbody = \"{{titel}}\"",
             "kind = \"slack\"\nurl_file = \"a\"\nurl = \"http://b\"",
+            "kind = \"slack\"\nurl_file = \"a\"\nto = [\"d@e.f\"]",
+            "kind = \"mail\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]",
+            "kind = \"mail\"\nhost = \"m\"\nfrom = \"a@b.c\"\nto = [\"nobody\"]",
+            "kind = \"mail\"\nhost = \"m\"\nfrom = \"a@b.c\"\nto = []",
+            "kind = \"mail\"\nhost = \"m\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]\nuser = \"u\"",
+            "kind = \"mail\"\nhost = \"m\"\ntls = \"none\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]\nuser = \"u\"\npassword_file = \"p\"",
+            "kind = \"mail\"\nhost = \"m\"\nurl = \"http://b\"\nfrom = \"a@b.c\"\nto = [\"d@e.f\"]",
         ] {
             assert!(channel(bad).check("ops").is_err(), "{bad}");
         }

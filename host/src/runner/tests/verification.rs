@@ -99,8 +99,8 @@ impl Bench {
 
 fn events(notices: &mut tokio::sync::broadcast::Receiver<Notice>) -> Vec<(&'static str, String)> {
     std::iter::from_fn(|| notices.try_recv().ok())
-        .filter(|notice| matches!(notice.event, "contradicted" | "demoted"))
-        .map(|notice| (notice.event, notice.sentence))
+        .filter(|notice| matches!(notice.event, Happened::Contradicted | Happened::Demoted))
+        .map(|notice| (notice.event.name(), notice.sentence))
         .collect()
 }
 

@@ -1,0 +1,38 @@
+use super::*;
+
+fn notice(event: Happened) -> Notice {
+    Notice {
+        once: "n".to_owned(),
+        key: "k".to_owned(),
+        event,
+        severity: event.severity(),
+        run: String::new(),
+        runbook: String::new(),
+        target: String::new(),
+        episode: None,
+        title: None,
+        sentence: String::new(),
+        channel: None,
+        over: false,
+        at: 0,
+    }
+}
+
+#[test]
+fn a_route_hears_of_its_kinds_its_loudness_and_its_labels() {
+    let route = |text: &str| toml::from_str::<NotifyRoute>(text).expect("a route");
+    let labels = BTreeMap::from([("team".to_owned(), "shop".to_owned())]);
+    let nobody = BTreeMap::new();
+    let named = route("on = [\"acted\"]\nchannel = \"ops\"");
+    assert!(hears(&named, &notice(Happened::Acted), &nobody) && !hears(&named, &notice(Happened::Failed), &nobody));
+    let loud = route("severity = \"critical\"\nchannel = \"ops\"");
+    assert!(hears(&loud, &notice(Happened::NeedsAttention), &nobody));
+    assert!(!hears(&loud, &notice(Happened::Failed), &nobody));
+    let team = route("match = [\"team=\\\"shop\\\"\"]\nchannel = \"ops\"");
+    assert!(hears(&team, &notice(Happened::Acted), &labels) && !hears(&team, &notice(Happened::Acted), &nobody));
+}
+
+#[test]
+fn pauses_grow_and_stop_growing() {
+    assert_eq!([1, 2, 3, 20, u32::MAX].map(backoff_ms), [2_000, 4_000, 8_000, BACKOFF_MS_MAX, BACKOFF_MS_MAX]);
+}

@@ -1,0 +1,116 @@
+//! What people are to be told: once, in order, bounded, and over restarts.
+
+use sandbook_core::effect::notify::Severity;
+
+use super::*;
+
+fn notice(once: &str, at: u64) -> Notice {
+    Notice {
+        once: once.to_owned(),
+        key: format!("key-{once}"),
+        event: Happened::Acted,
+        severity: Severity::Info,
+        run: "r_1".to_owned(),
+        runbook: "heal".to_owned(),
+        target: "local/web".to_owned(),
+        episode: None,
+        title: None,
+        sentence: "restarted".to_owned(),
+        channel: None,
+        over: false,
+        at,
+    }
+}
+
+fn message(once: &str, opens: Option<&str>) -> NewMessage {
+    NewMessage {
+        once: once.to_owned(),
+        channel: "ops".to_owned(),
+        event: Happened::Acted,
+        message: json!({"title": once}),
+        at: T,
+        opens: opens.map(str::to_owned),
+    }
+}
+
+async fn routed(store: &Sqlite, messages: Vec<NewMessage>) -> Vec<(String, u64)> {
+    store.put_notice(notice("n", T)).await.expect("written");
+    let (id, _) = store.notices(1).await.expect("read").remove(0);
+    store.route_notice(id, messages, T).await.expect("written")
+}
+
+async fn waiting(store: &Sqlite) -> Vec<MessageRow> {
+    store.waiting_messages("ops", 10).await.expect("read")
+}
+
+#[tokio::test]
+async fn a_notice_becomes_its_messages_once_also_over_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(&dir);
+    for _ in 0..2 {
+        store.put_notice(notice("a", T)).await.expect("written");
+    }
+    let found = store.notices(10).await.expect("read");
+    assert_eq!(found.len(), 1, "the same is kept once");
+    assert_eq!(found[0].1, notice("a", T));
+    drop(store);
+    let store = open(&dir);
+    routed(&store, vec![message("ops|a", None)]).await;
+    // The crash came after the routing was written and before anybody knew: it is all done again.
+    routed(&store, vec![message("ops|a", None), message("ops|b", None)]).await;
+    let rows = waiting(&store).await;
+    assert_eq!(rows.iter().map(|row| row.message["title"].clone()).collect::<Vec<_>>(), ["ops|a", "ops|b"]);
+    let first = rows[0].id;
+    store.settle_messages(vec![first], Delivery::Sent, T).await.expect("written");
+    routed(&store, vec![message("ops|a", None)]).await;
+    assert_eq!(waiting(&store).await.len(), 1, "what was sent is not queued again");
+}
+
+#[tokio::test]
+async fn what_came_of_it_is_kept_and_a_batch_stays_together() {
+    let store = Sqlite::in_memory().expect("a store");
+    routed(&store, vec![message("a", None), message("b", None), message("c", None)]).await;
+    let ids: Vec<i64> = waiting(&store).await.iter().map(|row| row.id).collect();
+    store.batch_messages(ids[..2].to_vec()).await.expect("written");
+    let why = "away".to_owned();
+    store.settle_messages(ids[..2].to_vec(), Delivery::Again { due: T + 9, why }, T).await.expect("written");
+    let rows = waiting(&store).await;
+    let seen: Vec<_> = rows.iter().map(|row| (row.batch, row.attempts, row.due)).collect();
+    assert_eq!(seen, [(Some(ids[0]), 1, T + 9), (Some(ids[0]), 1, T + 9), (None, 0, 0)]);
+    store.settle_messages(ids[..2].to_vec(), Delivery::Sent, T + 10).await.expect("written");
+    store.settle_messages(ids[2..].to_vec(), Delivery::Dropped("too old".to_owned()), T + 11).await.expect("written");
+    let counts = store.message_counts().await.expect("read").remove(0);
+    assert_eq!((counts.waiting, counts.oldest, counts.sent, counts.dropped), (0, None, 2, 1));
+    assert_eq!(counts.last_error.as_deref(), Some("too old"));
+    store.prune(T + 11).await.expect("pruned");
+    let counts = store.message_counts().await.expect("read").remove(0);
+    assert_eq!((counts.sent, counts.dropped), (0, 1), "what is over goes with the rest that is old");
+}
+
+#[tokio::test]
+async fn a_queue_has_an_end_and_the_oldest_go() {
+    let store = Sqlite::in_memory().expect("a store");
+    let many = (0..WAITING_MAX + 3).map(|number| message(&number.to_string(), None)).collect();
+    let dropped = routed(&store, many).await;
+    assert_eq!(dropped.iter().map(|(_, count)| count).sum::<u64>(), 3, "{dropped:?}");
+    assert_eq!(waiting(&store).await[0].message["title"], "3");
+    let counts = store.message_counts().await.expect("read").remove(0);
+    assert_eq!((counts.waiting, counts.dropped), (u64::from(WAITING_MAX), 3));
+}
+
+#[tokio::test]
+async fn the_end_of_an_alert_ends_the_incident_that_was_sent_once() {
+    let store = Sqlite::in_memory().expect("a store");
+    let accepted = store.accept(vec![incoming(Status::Firing, "f", T, T)]).await.expect("accepted").remove(0);
+    routed(&store, vec![message("a", Some(&accepted.episode))]).await;
+    assert_eq!(store.resolve_incidents(T).await, Ok(0));
+    store.accept(vec![incoming(Status::Resolved, "f", T, T + 5)]).await.expect("accepted");
+    assert_eq!(store.resolve_incidents(T + 6).await, Ok(0), "it was not sent yet");
+    let id = waiting(&store).await[0].id;
+    store.settle_messages(vec![id], Delivery::Sent, T + 7).await.expect("written");
+    assert_eq!(store.resolve_incidents(T + 8).await, Ok(1));
+    assert_eq!(store.resolve_incidents(T + 9).await, Ok(0), "once");
+    let rows = waiting(&store).await;
+    assert_eq!((rows.len(), rows[0].event), (1, Happened::Resolved));
+    assert_eq!(rows[0].message, json!({"title": "a", "resolves": true}));
+}
