@@ -6,6 +6,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -51,7 +52,10 @@ pub(super) async fn load(engine: &Engine, options: &Options, wasm: &[u8]) -> Res
             tokio::task::spawn_blocking(move || engine.precompile_component(&wasm)).await??
         }
     };
-    let staged = path.with_extension(format!("{}.new", std::process::id()));
+    // Of this write alone: another thread of this process may be writing the same.
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let number = WRITES.fetch_add(1, Ordering::Relaxed);
+    let staged = path.with_extension(format!("{}-{number}.new", std::process::id()));
     std::fs::write(&staged, &compiled)
         .and_then(|()| std::fs::rename(&staged, &path))
         .with_context(|| format!("cannot write the compile cache {}", path.display()))?;
