@@ -6,6 +6,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -46,7 +47,10 @@ pub(super) async fn load(engine: &Engine, options: &Options, wasm: &[u8]) -> Res
         return Ok(component);
     }
     let wasm = lift(wasm)?;
-    let staged = path.with_extension(format!("{}.new", std::process::id()));
+    // Of this write alone: another thread of this process may be writing the same.
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let number = WRITES.fetch_add(1, Ordering::Relaxed);
+    let staged = path.with_extension(format!("{}-{number}.new", std::process::id()));
     let unwritten = || format!("cannot write the compile cache {}", path.display());
     match &options.compiler {
         Compiler::Child(program) => {

@@ -112,7 +112,8 @@ fn template() -> &'static Path {
 
 async fn fill(dir: &Path) {
     let database: Arc<dyn Store> = Arc::new(Sqlite::open(dir).expect("a store"));
-    let library = Library::new(database.clone(), sandbox(), Arc::new(Config::default()));
+    let sandbox = sandbox();
+    let library = Library::new(database.clone(), sandbox.clone(), Arc::new(Config::default()));
     library.start().await.expect("a library");
     for book in BOOKS {
         let file = book.file();
@@ -135,6 +136,7 @@ async fn fill(dir: &Path) {
             by: "simulation".to_owned(),
         };
         database.put_version(row).await.expect("stored");
+        sandbox.report(&package.code).await.expect("it compiles");
     }
     let built_in = BUILT_IN.iter().map(|(_, name)| *name);
     for name in BOOKS.iter().map(|book| book.name()).chain(built_in) {
@@ -145,6 +147,10 @@ async fn fill(dir: &Path) {
             person: true,
         };
         let digest = library.find(name, None).expect("known").digest;
+        // What is not in the cache is compiled on another thread, while the simulated engine goes on: a seed would not play
+        // the same twice. So everything is compiled before one is played.
+        let package = library.package_by_digest(&digest).await.expect("read").expect("stored");
+        sandbox.report(&package.code).await.expect("it compiles");
         library.set_stage(name, &digest, change).await.expect("promoted");
     }
 }
