@@ -329,13 +329,7 @@ impl Intake {
 
     /// A choice among some of the runbooks, by the routes that mean one of them; a route to a runbook that does not
     /// exist is reported once, with those that act.
-    fn choose_among(
-        &self,
-        alert: &Alert,
-        actives: &[Active],
-        acting: bool,
-        keep: &impl Fn(&Active) -> bool,
-    ) -> Choice {
+    fn choose_among(&self, alert: &Alert, actives: &[Active], acting: bool, keep: &impl Fn(&Active) -> bool) -> Choice {
         let find = |name: &str| actives.iter().find(|active| !active.shadow && active.package.manifest.name == name);
         let means = |route: &Route| find(&route.runbook).map_or(acting, |active| acts(active) == acting);
         let kept: Vec<(usize, &Route)> = self.routes.iter().enumerate().filter(|(_, route)| means(route)).collect();

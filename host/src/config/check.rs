@@ -15,8 +15,8 @@ use super::server::{BODY_BYTES, COUNT_MAX, TIMEOUT_MS as TIMEOUT};
 use super::tree::{Misfits, Tree, join};
 use super::{
     AuthMode, BAD_VALUE, CONTAINERS_MAX, DUPLICATE, DockerHost, HostKeys, INLINE_SECRET, MISSING_KEY, OPEN, QUEUE_MAX,
-    RANGE, RATES_MAX, RETENTION_MS_MIN, ROUNDS_MAX, ROUTES_MAX, RequireSignature, SUSPECT, Sections, UNSUPPORTED,
-    WORKERS_MAX,
+    RANGE, RATES_MAX, RETENTION_MS_MIN, ROUNDS_MAX, ROUTES_MAX, RequireSignature, SUSPECT, Sections, UNKNOWN_NAME,
+    UNSUPPORTED, WORKERS_MAX,
 };
 use crate::driver::docker::Endpoint;
 use crate::driver::egress::Allow;
