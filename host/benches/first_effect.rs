@@ -123,7 +123,7 @@ impl Engine {
         let mut told = self.told.lock().await;
         while told.try_recv().is_ok() {}
         let began = Instant::now();
-        let receipt = self.intake.receive(body.as_bytes(), "bench").await.expect("accepted");
+        let receipt = self.intake.receive(body.as_bytes(), "bench", None).await.expect("accepted");
         assert_eq!(receipt.runs.len(), 1, "{alertname} starts a run");
         let driven = told.recv().await.expect("an effect");
         drop(told);
