@@ -41,6 +41,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("sandbook test heal-cart", "`authoring` tests what it has built"),
     ("sandbook test examples/runbooks/c", "`authoring` tests what it has built"),
     ("sandbook generate ", "a model writes a whole package; the daemon's own tests have the answers of one"),
+    ("sandbook notify test ", "needs somebody who takes messages; `notify::examples` posts to one"),
     ("sandbook resume ", "a change nobody can settle takes half a minute to come about; `kills` resumes one"),
 ];
 
@@ -445,6 +446,11 @@ fn drafting() {
     fake.always(Say::json(&plan));
     let llm = format!("{CONFIG}[llm]\nbase_url = \"{}\"\nmodel = \"fake\"\n", fake.base_url());
     plays("docs/drafting.md", Setup::with(&llm), |page| ill(page, "market-predictor"));
+}
+
+#[test]
+fn telling_people() {
+    plays("docs/notifications.md", with_config(), |_| {});
 }
 
 /// Each in a folder as it was before: all of them begin with the same package.
