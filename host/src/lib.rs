@@ -33,6 +33,7 @@ pub mod runner;
 pub mod scenario;
 pub mod schedules;
 pub mod sdk;
+pub mod seldom;
 pub mod silences;
 pub mod similar;
 pub mod state;

@@ -25,6 +25,7 @@ use crate::auth::{Access, Caller, access, needs_person, shown};
 use crate::config::Server;
 use crate::listen::Peer;
 use crate::metrics::Metrics;
+use crate::seldom::Seldom;
 use crate::state::App;
 
 /// An upload is compiled, for two minutes at the most; a backup copies the database: so many times the usual time.
@@ -35,6 +36,8 @@ const BODY_SHARE: (u32, u32) = (2, 3);
 const SLOW_BODY: &str = "the body did not come in its time";
 /// Bytes of a body that a page of our own sends.
 const OWN_BODY_MAX: usize = 1 << 20;
+/// Refused messages in the log: one line of each reason in so long, with how many others there were; the metric has all.
+static REFUSED: Seldom = Seldom::every(Duration::from_secs(10));
 /// Where probes look; it counts for nobody.
 const HEALTH: &str = "/health";
 /// Paths that may take longer.
@@ -141,13 +144,15 @@ pub(super) async fn count(State(app): State<Arc<App>>, request: Request, next: N
         400.. => "unreadable",
     };
     app.metrics.webhook_refused.with_label_values(&[reason]).inc();
+    let Some(left_out) = REFUSED.now(reason) else { return response };
     let status = response.status().as_u16();
     if status >= 500 {
-        tracing::warn!(status, reason, "a webhook message was refused; Alertmanager sends it again");
+        tracing::warn!(status, reason, left_out, "a webhook message was refused; Alertmanager sends it again");
     } else {
         tracing::error!(
             status,
             reason,
+            left_out,
             "a webhook message was refused and its alerts are lost until they are sent again"
         );
     }

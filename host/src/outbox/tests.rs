@@ -1,3 +1,5 @@
+//! What becomes of notices: grouped, paced, tried again, given up, and how long each of it takes.
+
 use super::*;
 
 fn notice(event: Happened) -> Notice {

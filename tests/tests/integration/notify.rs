@@ -158,6 +158,17 @@ fn a_busy_receiver_says_when_and_one_that_refuses_is_not_asked_again() {
     assert_eq!(receiver.posts().len(), 3, "it is not asked again");
     daemon.cli(&["audit"]).expect(0).says("drop-messages");
     daemon.cli(&["status"]).expect(0).says("1 dropped");
+    // What waits is counted every few seconds, what went out at once.
+    let none = "sandbook_notify_waiting{channel=\"ops\"} 0";
+    wait::until(
+        "the metric to say that none waits",
+        Duration::from_secs(30),
+        || daemon.log_tail(),
+        || {
+            let text = daemon.api().get("/metrics").text();
+            if text.contains(none) { Ok(()) } else { Err(text) }
+        },
+    );
     let metrics = daemon.api().get("/metrics").text();
     for line in [
         "sandbook_notify_messages_total{channel=\"ops\",result=\"sent\"} 1",

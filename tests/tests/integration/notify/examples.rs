@@ -26,6 +26,10 @@ fn every_example_of_the_page_posts_what_its_receiver_takes() {
             };
             config.push_str(&line);
             config.push('\n');
+            if line == "kind = \"pagerduty\"" {
+                // Its own address is PagerDuty's.
+                config.push_str(&format!("url = \"{}\"\n", receiver.url()));
+            }
         }
     }
     let setup = Setup::with(&config).file("secrets/url", &receiver.url()).file("secrets/other", "s3cret\n");
