@@ -222,7 +222,7 @@ const REMEMBERS: &str = r#"fn run(input) {
 "#;
 
 #[test]
-fn earlier_incidents_are_known_to_runbooks_also_after_a_restart() {
+fn earlier_incidents_are_known_to_runbooks_plans_and_people_also_after_a_restart() {
     let docker = FakeDocker::start();
     docker.container("worker", "unhealthy");
     docker.logs("worker", "ERROR lost connection to queue-7 after 310 ms\n");
@@ -249,12 +249,29 @@ fn earlier_incidents_are_known_to_runbooks_also_after_a_restart() {
         let alert = Alert::firing("WorkerStuck").label("name", "worker").fingerprint(fingerprint);
         let taken = daemon.alert(&[alert]);
         let run = taken["runs"][0]["run"].as_str().unwrap_or_else(|| panic!("{taken}")).to_owned();
-        daemon.ended(&run)["sentence"].as_str().unwrap_or_default().to_owned()
+        let ended = daemon.ended(&run);
+        (
+            run,
+            ended["episode"].as_str().expect("an episode").to_owned(),
+            ended["sentence"].as_str().unwrap_or_default().to_owned(),
+        )
     };
-    let said = happens(&daemon, "f1");
+    let (_, _, said) = happens(&daemon, "f1");
     assert_eq!(said, "knows 0, of the first: nothing");
     daemon.stop();
     daemon.restart();
-    let said = happens(&daemon, "f2");
+    let (run, episode, said) = happens(&daemon, "f2");
     assert!(said.starts_with("knows 1, of the first: restart container local/worker"), "{said}");
+    daemon.kill();
+    daemon.restart();
+    let shown = daemon.cli(&["show", &run]).expect(0).says("like it 1 earlier incident");
+    shown.says("remembers: restart container local/worker").says("same alert");
+    daemon.cli(&["report", &run]).expect(0).says("Earlier incidents like it");
+    // A plan is told as well: of an episode what was before it, of an alert now everything.
+    daemon.cli(&["plan", "remembers", "--episode", &episode]).expect(0).says("knows 1, of the first: restart");
+    let labels = ["plan", "remembers", "alertname=WorkerStuck", "name=worker"];
+    daemon.cli(&labels).expect(0).says("knows 2, of the first: restart");
+    daemon.cli(&["plan", "remembers", "worker"]).expect(0).says("knows 0");
+    assert_eq!(docker.changes("worker"), 2, "plans changed nothing");
+    daemon.cli(&["replay", &run]).expect(0);
 }

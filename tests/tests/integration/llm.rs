@@ -255,9 +255,9 @@ fn evidence_says_which_containers_log_it_is_from() {
 }
 
 #[test]
-fn the_books_are_the_servers_also_when_repaired_and_repeated() {
+fn the_books_are_the_servers_also_when_repaired_plain_repeated_and_killed() {
     let (docker, server) = (FakeDocker::start(), FakeOpenAi::start());
-    let daemon = Daemon::start(setup(&docker, &server, ""));
+    let mut daemon = Daemon::start(setup(&docker, &server, ""));
     daemon.push_live(&Package::rhai("asks", Asks { effects: &ASKS, ..Asks::default() }, CHOOSE));
     let good = json!({"quote": "out of memory", "option": 2, "confidence": 0.9, "reason": "it says so"}).to_string();
     let used = |daemon: &Daemon| {
@@ -269,11 +269,15 @@ fn the_books_are_the_servers_also_when_repaired_and_repeated() {
         let counted = server.counted();
         (counted.tokens_in as f64 * 2.0 + counted.tokens_out as f64 * 10.0) / 1e6
     };
-    // Streamed; repaired; and after a failure.
+    // Streamed; repaired; after a failure; and whole, by a server that does not stream.
     server.say(Say::Text(good.clone()));
     server.say(Say::Text("I would restart it.".to_owned())).say(Say::Text(good.clone()));
     server.say(Say::status(500)).say(Say::Text(good.clone()));
-    for way in ["streamed", "repaired", "repeated"] {
+    for _ in 0..5 {
+        // It refuses until schema, form, counting and streaming are given up, one after another.
+        server.say(Say::Without("stream", good.clone()));
+    }
+    for way in ["streamed", "repaired", "repeated", "whole"] {
         let said = sentence(&daemon.ended(&daemon.run("asks", &json!({}))));
         assert!(said.starts_with("restart | false"), "{way}: {said}");
         let (counted, (calls, tokens, money)) = (server.counted(), used(&daemon));
@@ -284,6 +288,23 @@ fn the_books_are_the_servers_also_when_repaired_and_repeated() {
         );
         assert!((money - cost(&server)).abs() < 1e-6, "{way}: {money}, the server counted {}", cost(&server));
     }
+    let plain =
+        server.asked().last().is_some_and(|asked| asked.body.get("stream").is_none_or(|stream| stream == false));
+    assert!(plain, "the last one was asked without streaming");
+    // Killed in the middle of an answer: what it may have taken stays in the books, and it is asked again.
+    let before = server.asked().len();
+    server.say(Say::Hang).always(Say::Text(good));
+    let cut = daemon.run("asks", &json!({}));
+    let asked = || if server.asked().len() > before { Ok(()) } else { Err("not asked".to_owned()) };
+    sandbook_tests::wait::until("the question", Duration::from_secs(20), || daemon.log_tail(), asked);
+    daemon.kill();
+    daemon.restart();
+    assert!(sentence(&daemon.ended(&cut)).starts_with("restart | false"));
+    let (calls, tokens, money) = used(&daemon);
+    let counted = server.counted();
+    assert_eq!(calls, counted.requests as f64, "the one that was cut is counted");
+    let more = tokens > (counted.tokens_in + counted.tokens_out) as f64 && money > cost(&server);
+    assert!(more, "with the most it can take: {tokens} {money}");
 }
 
 #[test]
