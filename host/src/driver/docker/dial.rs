@@ -62,6 +62,9 @@ impl Dialer {
         if self.endpoint.is_far()
             && let Err(error) = prove(&mut *stream).await
         {
+            if let Some(tunnel) = &self.tunnel {
+                tunnel.words().await;
+            }
             return Err(Error::other(self.explain(&error)));
         }
         if let Some(tunnel) = &self.tunnel {

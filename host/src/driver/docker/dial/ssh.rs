@@ -29,6 +29,8 @@ kill "$watch" 2>/dev/null
 exit "$status""#;
 /// How often it is looked whether the tunnel is there yet.
 const LOOK: Duration = Duration::from_millis(20);
+/// Looks for words of ssh after a failure: a line on a pipe takes no half second, and some failures have none.
+const WORDS_LOOKS: u32 = 25;
 /// A peer that says nothing is asked after so many seconds, so many times; then the tunnel ends.
 const ALIVE_SECONDS: u32 = 5;
 const ALIVE_COUNT: u32 = 3;
@@ -128,6 +130,16 @@ impl Tunnel {
         lock(&self.said).clear();
     }
 
+    /// Waits for what ssh says about something that has just failed: the connection ends before its words are here.
+    pub(super) async fn words(&self) {
+        for _ in 0..WORDS_LOOKS {
+            if !lock(&self.said).is_empty() {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// What ssh said, in words that say what to do; absent when it said nothing.
     pub(super) fn explain(&self) -> Option<String> {
         let said = lock(&self.said).join("\n");
@@ -141,7 +153,8 @@ fn lock(said: &Mutex<Vec<String>>) -> std::sync::MutexGuard<'_, Vec<String>> {
 
 fn keep(said: &mut Vec<String>, line: &str) {
     let line: String = line.chars().filter(|c| !c.is_control()).take(LINE_CHARS_MAX).collect();
-    if line.trim().is_empty() {
+    // That a new key was accepted, as configured, keeps nobody from anything.
+    if line.trim().is_empty() || line.starts_with("Warning: Permanently added") {
         return;
     }
     if said.len() >= LINES_MAX {
