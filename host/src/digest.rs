@@ -15,6 +15,7 @@ use sandbook_core::run::{Mode, Stage, State};
 use sandbook_core::schedule::{Patience, Schedule, Step};
 use serde::{Deserialize, Serialize};
 
+use crate::runner::shadow::would_act;
 use crate::schedules::zone;
 use crate::state::App;
 use crate::store::{EpisodeFilter, Happened, Notice, PAGE_MAX, Result, RunFilter, ScheduleKey};
@@ -33,8 +34,6 @@ const SHOWN_MAX: usize = 10;
 const ENOUGH: u64 = 5;
 /// Episodes of one alert in the time before it is called noisy.
 const NOISY: u64 = 5;
-/// What a shadow run says that would have left everything as it is.
-const NOTHING: &str = "it would change nothing";
 
 /// What a span of time was like.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -151,9 +150,9 @@ async fn shadows(app: &App, since: u64, until: u64, lines: &mut BTreeMap<String,
             match row.mode {
                 Mode::Shadow => {
                     line.shadow += 1;
-                    let would = row.sentence.as_ref().filter(|said| said.starts_with("it would") && *said != NOTHING);
+                    let would = row.sentence.as_deref().and_then(would_act);
                     line.would_act += u64::from(would.is_some());
-                    line.would = line.would.take().or_else(|| would.cloned());
+                    line.would = line.would.take().or_else(|| would.map(str::to_owned));
                 }
                 Mode::Live | Mode::Simulate => {
                     line.runs += 1;
@@ -180,7 +179,10 @@ fn suggested(app: &App, line: &Line) -> Option<Suggestion> {
     let (to, why) = match standing.stage {
         Stage::Shadow if line.would_act >= ENOUGH => {
             let would = line.would.as_deref().unwrap_or_default();
-            ("ask", format!("in shadow {} of {} runs would have acted, such as: {would}", line.would_act, line.shadow))
+            (
+                "ask",
+                format!("in shadow {} of {} runs would have acted; of the last: {would}", line.would_act, line.shadow),
+            )
         }
         Stage::Ask if line.confirmed >= ENOUGH && line.contradicted == 0 && line.failed == 0 => {
             ("live", format!("{} of {} runs helped and none was contradicted", line.confirmed, line.runs))

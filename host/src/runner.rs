@@ -35,7 +35,7 @@ mod questions;
 mod recover;
 pub mod rehearse;
 pub mod replay;
-mod shadow;
+pub(crate) mod shadow;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;

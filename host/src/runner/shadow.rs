@@ -9,7 +9,7 @@ use anyhow::Result;
 use sandbook_core::effect::sentence;
 use sandbook_core::effect::{Class, Effect};
 use sandbook_core::journal::{Answer, Journal};
-use sandbook_core::run::{Decision, State};
+use sandbook_core::run::{Decision, Stage as RunbookStage, State};
 
 use super::Runner;
 use super::execute::Prepared;
@@ -20,6 +20,12 @@ use crate::clock::Virtual;
 
 /// Changes named in the sentence of a shadow run; the journal has all.
 const NAMED_MAX: usize = 3;
+/// What follows upon what it would have done.
+const NOTHING_DONE: &str = "; nothing was done.";
+/// What it would not have been let do.
+const REFUSED: &str = "it would be refused to";
+/// It would have left everything as it is.
+const NO_CHANGE: &str = "it would change nothing";
 
 impl Runner {
     /// Rehearses a run that may not act, and ends it with what it would have done.
@@ -34,16 +40,25 @@ impl Runner {
         records.remove(0);
         self.parts.store.append(&prepared.row.id, records, true).await?;
         let row = &prepared.row;
-        let said = format!(
-            "in {}: {}; nothing was done. The runbook's own words: {}. To let it act: {}",
-            row.stage,
-            would_have(&journal),
-            sentence.trim_end_matches('.'),
-            to_let_it_act(&journal, &row.runbook)
-        );
+        let said = said(row.stage, &would_have(&journal), &sentence, &to_let_it_act(&journal, &row.runbook));
         prepared.journal = journal;
         self.finish(&prepared, State::Succeeded, Some(outcome), &said, fault).await
     }
+}
+
+/// What a shadow run ends with.
+fn said(stage: RunbookStage, would: &str, own: &str, to_act: &str) -> String {
+    let own = own.trim_end_matches('.');
+    format!("in {stage}: {would}{NOTHING_DONE} The runbook's own words: {own}. To let it act: {to_act}")
+}
+
+/// What a shadow run would have changed or asked for, of the sentence it ended with. `None`: nothing, or all of it would
+/// have been refused.
+pub(crate) fn would_act(sentence: &str) -> Option<&str> {
+    let (would, _) = sentence.split_once(": ")?.1.split_once(NOTHING_DONE)?;
+    // What would be done stands before what would be refused.
+    let first = would.split("; it would ").next().unwrap_or(would);
+    (!first.starts_with(REFUSED) && first != NO_CHANGE && first.starts_with("it would ")).then_some(first)
 }
 
 /// Such as `it would restart container local/web; it would be refused to stop container local/db`.
@@ -63,12 +78,12 @@ fn would_have(journal: &Journal) -> String {
         }
     }
     let mut parts = Vec::new();
-    for (would, changes) in [("would", done), ("would ask a person to", asked), ("would be refused to", refused)] {
+    for (would, changes) in [("it would", done), ("it would ask a person to", asked), (REFUSED, refused)] {
         if !changes.is_empty() {
-            parts.push(format!("it {would} {}", several(&changes)));
+            parts.push(format!("{would} {}", several(&changes)));
         }
     }
-    if parts.is_empty() { "it would change nothing".to_owned() } else { parts.join("; ") }
+    if parts.is_empty() { NO_CHANGE.to_owned() } else { parts.join("; ") }
 }
 
 fn several(changes: &[String]) -> String {
@@ -88,4 +103,29 @@ fn to_let_it_act(journal: &Journal, runbook: &str) -> String {
     });
     let grants = |message: &String| message.find("sandbook grant ").map(|at| message[at..].to_owned());
     refusals.filter_map(grants).next().map_or(promote.clone(), |grant| format!("{grant} && {promote}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shadow_run_would_have_done_is_read_from_its_own_words() {
+        let restart = "it would restart container local/web";
+        for (would, acts) in [
+            (restart.to_owned(), Some(restart)),
+            (format!("{restart}; it would ask a person to stop container local/db"), Some(restart)),
+            (
+                "it would ask a person to stop container local/db".to_owned(),
+                Some("it would ask a person to stop container local/db"),
+            ),
+            (format!("{restart}; {REFUSED} stop container local/db"), Some(restart)),
+            (format!("{REFUSED} stop container local/db"), None),
+            (NO_CHANGE.to_owned(), None),
+        ] {
+            let said = said(RunbookStage::Shadow, &would, "restarted; nothing was done.", "sandbook promote x");
+            assert_eq!(would_act(&said), acts, "{said}");
+        }
+        assert_eq!(would_act("restarted web-1: it would be well"), None);
+    }
 }

@@ -325,6 +325,43 @@ fn a_digest_is_sent_once_for_its_time_and_can_be_read_at_any() {
     assert!(told["title"].as_str().is_some_and(|title| title.contains("the week until")), "{told}");
 }
 
+#[test]
+fn a_digest_says_what_shadow_would_have_done_and_which_line_promotes_it() {
+    let fake = FakeDocker::start();
+    fake.container("web-1", "none");
+    let config = "[policy]\ndirs = [\"./policy\"]\n";
+    let daemon = Daemon::start(Setup::with(config).docker(&fake.endpoint()).file("policy/p.cedar", POLICY));
+    for (name, effect, call) in [
+        ("restarts", "docker.restart-container", "docker::restart_container"),
+        ("stops", "docker.stop-container", "docker::stop_container"),
+    ] {
+        let manifest = format!(
+            "//! name = \"{name}\"\n//! version = \"1.0.0\"\n//! summary = \"Made by a test.\"\n//! [[trigger]]\n\
+             //! alert = [\"{name}\"]\n//! [target]\n//! kind = \"container\"\n//! container_from = [\"name\"]\n\
+             //! [requests]\n//! effects = [\"{effect}\"]\n"
+        );
+        let code = format!("{manifest}fn run(input) {{ {call}(input.target); fixed(\"well\") }}");
+        let pushed = daemon.push(&Package::rhai_file(name, &code));
+        assert_eq!(pushed.status, 201, "{}", pushed.text());
+        let alert = |number: usize| Alert::firing(name).label("name", "web-1").label("number", &number.to_string());
+        let answer = daemon.alert(&(0..5).map(alert).collect::<Vec<_>>());
+        for run in answer["runs"].as_array().expect("a list") {
+            daemon.ended(run["run"].as_str().expect("an id"));
+        }
+    }
+    let week = daemon.api().get("/v1/digest").expect(200).json();
+    let line = |name: &str| {
+        let lines = week["runbooks"].as_array().into_iter().flatten();
+        lines.clone().find(|line| line["runbook"] == name).cloned().unwrap_or_else(|| panic!("{name}: {week}"))
+    };
+    assert_eq!((&line("restarts")["shadow"], &line("restarts")["would_act"]), (&json!(5), &json!(5)), "{week}");
+    assert_eq!((&line("stops")["shadow"], &line("stops")["would_act"]), (&json!(5), &json!(0)), "{week}");
+    let promote = week["promote"].as_array().expect("a list");
+    assert_eq!(promote.len(), 1, "what would be refused is not promoted: {week}");
+    assert!(promote[0]["why"].as_str().is_some_and(|why| why.contains("it would restart container")), "{week}");
+    daemon.cli(&["digest"]).expect(0).says("sandbook promote restarts ask --reason");
+}
+
 /// How far the digest's schedule is settled.
 const SEEN: &str = "SELECT seen FROM schedules WHERE runbook = '[notify.digest]'";
 
