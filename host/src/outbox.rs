@@ -123,6 +123,11 @@ impl Outbox {
         Some(notifier.attempt(channel, &said).await.map_err(|fault| fault.why))
     }
 
+    /// Which channels there are, in words.
+    pub fn listed(&self) -> String {
+        self.notifier.as_ref().map_or_else(|| "there are none in a simulated world".to_owned(), Notifier::listed)
+    }
+
     /// Channels that are configured, annotations included.
     pub fn channels_known(&self) -> Vec<&str> {
         self.paces.keys().map(String::as_str).collect()
@@ -413,7 +418,7 @@ fn backoff_ms(tried: u32) -> u64 {
 /// Whether a route hears of a notice.
 fn hears(route: &NotifyRoute, notice: &Notice, labels: &BTreeMap<String, String>) -> bool {
     let kind = route.on.is_empty() || route.on.iter().any(|on| on.name() == notice.event.name());
-    let loud = batch::loudness(notice.severity) >= batch::loudness(route.severity.severity());
+    let loud = notice.severity >= route.severity.severity();
     kind && loud && route.matchers.iter().all(|matcher| matcher.matches(labels))
 }
 

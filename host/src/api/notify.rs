@@ -73,8 +73,7 @@ pub(super) async fn test(
     Path(channel): Path<String>,
 ) -> Result<Answer<Tested>> {
     let Some(answer) = app.outbox.test(&channel, caller.who()).await else {
-        let known: Vec<&str> = app.config.notify.channels.keys().map(String::as_str).collect();
-        let message = format!("there is no channel {channel:?}; there are: {}", known.join(", "));
+        let message = format!("there is no channel {channel:?}; {}", app.outbox.listed());
         return Err(Error::not_found(message, "add [notify.channels.NAME] and start again"));
     };
     let word = if answer.is_ok() { "taken" } else { "not taken" };

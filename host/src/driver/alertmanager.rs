@@ -168,11 +168,9 @@ impl Alertmanager {
         url.set_query(query);
         let mut request = self.client.request(method, url).timeout(Duration::from_millis(ANSWER_MS));
         if let Some(file) = &self.token_file {
-            let token = tokio::fs::read_to_string(file)
-                .await
-                .map_err(|error| Error::failed(format!("alertmanager token file {}: {error}", file.display())))?;
-            self.secrets.remember(&token);
-            request = request.bearer_auth(token.trim());
+            let token =
+                self.secrets.read(file).await.map_err(|why| Error::failed(format!("alertmanager token file {why}")))?;
+            request = request.bearer_auth(token);
         }
         Ok(request)
     }

@@ -54,14 +54,8 @@ impl Grafana {
     pub async fn annotate(&self, annotation: &Value) -> Result<String, Fault> {
         let mut request = self.client.post(self.place.clone()).timeout(Duration::from_millis(ATTEMPT_MS));
         if let Some(file) = &self.token_file {
-            let unreadable = |why: &str| Fault {
-                why: format!("[grafana] token_file {}: {why}", file.display()),
-                retry: Retry::Later,
-                after: None,
-            };
-            let token = tokio::fs::read_to_string(file).await.map_err(|error| unreadable(&error.to_string()))?;
-            self.secrets.remember(token.trim());
-            request = request.bearer_auth(token.trim());
+            let unreadable = |why: String| Fault::new(Retry::Later, format!("[grafana] token_file {why}"));
+            request = request.bearer_auth(self.secrets.read(file).await.map_err(unreadable)?);
         }
         let place = self.place.host_str().unwrap_or("its host");
         let response = request.json(annotation).send().await;

@@ -111,11 +111,8 @@ impl Loki {
             request = request.header("x-scope-orgid", tenant);
         }
         if let Some(file) = &self.token_file {
-            let token = tokio::fs::read_to_string(file)
-                .await
-                .map_err(|error| Error::failed(format!("loki token file {}: {error}", file.display())))?;
-            self.secrets.remember(&token);
-            request = request.bearer_auth(token.trim());
+            let token = self.secrets.read(file).await.map_err(|why| Error::failed(format!("loki token file {why}")))?;
+            request = request.bearer_auth(token);
         }
         let trouble = |error: reqwest::Error| match error.is_timeout() {
             true => Error::timeout(format!("loki at {} did not answer in time", self.base.authority())),

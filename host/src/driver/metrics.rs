@@ -140,11 +140,9 @@ impl Prometheus {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
         if let Some(file) = &self.token_file {
-            let token = tokio::fs::read_to_string(file)
-                .await
-                .map_err(|error| Error::failed(format!("metrics token file {}: {error}", file.display())))?;
-            self.secrets.remember(&token);
-            request = request.bearer_auth(token.trim());
+            let token =
+                self.secrets.read(file).await.map_err(|why| Error::failed(format!("metrics token file {why}")))?;
+            request = request.bearer_auth(token);
         }
         let trouble = |error: reqwest::Error| match error.is_timeout() {
             true => Error::timeout("prometheus did not answer in time"),

@@ -65,11 +65,14 @@ impl Notifier {
         };
         match self.channels.get_key_value(name) {
             Some((known, _)) => Ok(known),
-            None => {
-                let known: Vec<&str> = self.channels.keys().map(String::as_str).collect();
-                Err(Error::not_found(format!("channel `{name}` is not configured; there are: {}", known.join(", "))))
-            }
+            None => Err(Error::not_found(format!("channel `{name}` is not configured; {}", self.listed()))),
         }
+    }
+
+    /// Which channels there are, in words.
+    pub fn listed(&self) -> String {
+        let known: Vec<&str> = self.channels.keys().map(String::as_str).collect();
+        if known.is_empty() { "there are none".to_owned() } else { format!("there are: {}", known.join(", ")) }
     }
 
     /// How a channel is spoken to, if there is one of that name.
@@ -177,15 +180,7 @@ impl Notifier {
     }
 
     async fn secret(&self, file: &Path) -> Result<String, String> {
-        let secret = tokio::fs::read_to_string(file)
-            .await
-            .map_err(|error| format!("secret file {}: {error}", file.display()))?;
-        let secret = secret.trim().to_owned();
-        if secret.is_empty() {
-            return Err(format!("secret file {} is empty", file.display()));
-        }
-        self.secrets.remember(&secret);
-        Ok(secret)
+        self.secrets.read(file).await.map_err(|why| format!("secret file {why}"))
     }
 }
 

@@ -4,6 +4,7 @@
 //! looks like a secret; that belongs to what is sent to a model.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use serde_json::Value;
@@ -32,6 +33,18 @@ impl Secrets {
         if secret.len() >= SECRET_BYTES_MIN {
             self.known.write().expect("nothing panics while holding it").insert(secret.to_owned());
         }
+    }
+
+    /// The secret a file holds, read now, so that a rotated one is used at once, and remembered. Errors: why there is none,
+    /// naming the file.
+    pub async fn read(&self, file: &Path) -> Result<String, String> {
+        let secret = tokio::fs::read_to_string(file).await.map_err(|error| format!("{}: {error}", file.display()))?;
+        let secret = secret.trim().to_owned();
+        if secret.is_empty() {
+            return Err(format!("{} is empty", file.display()));
+        }
+        self.remember(&secret);
+        Ok(secret)
     }
 
     /// All of them, longest first, so that one that contains another goes first.

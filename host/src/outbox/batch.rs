@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use sandbook_core::effect::notify::Severity;
 use sandbook_core::error::truncate_at_char;
 
 use crate::driver::notify::Said;
@@ -111,7 +110,7 @@ pub(super) fn together(mut all: Vec<Said>, first: i64, home: &str) -> Said {
     if count > LISTED_MAX {
         lines.push(format!("… and {} more", count - LISTED_MAX));
     }
-    let loudest = all.iter().map(|said| said.severity).max_by_key(|severity| loudness(*severity)).unwrap_or_default();
+    let loudest = all.iter().map(|said| said.severity).max().unwrap_or_default();
     let mut labels: BTreeMap<String, String> = all.first().map(|said| said.labels.clone()).unwrap_or_default();
     labels.retain(|name, value| all.iter().all(|said| said.labels.get(name) == Some(value)));
     Said {
@@ -144,17 +143,9 @@ fn line(said: &Said) -> String {
     if next.is_empty() { text } else { format!("{text} ({next})") }
 }
 
-/// From quiet to loud.
-pub(super) fn loudness(severity: Severity) -> u8 {
-    match severity {
-        Severity::Info => 0,
-        Severity::Warning => 1,
-        Severity::Critical => 2,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use sandbook_core::effect::notify::Severity;
     use serde_json::Value;
 
     use super::*;

@@ -78,7 +78,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(retry: Retry, why: impl Into<String>) -> Fault {
+    pub(in crate::driver) fn new(retry: Retry, why: impl Into<String>) -> Fault {
         Fault { why: why.into(), retry, after: None }
     }
 }

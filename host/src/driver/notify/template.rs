@@ -8,7 +8,7 @@ use minijinja::value::{Serde, Value as Data};
 use minijinja::{AutoEscape, Environment};
 use serde_json::json;
 
-use super::Said;
+use super::{Said, body};
 
 /// Instructions of one template: a loop over every label of an alert takes some hundred.
 const FUEL: u64 = 50_000;
@@ -51,25 +51,13 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// Fills a template. Errors: what is wrong with it, with its line.
+/// Fills a template with what a plain webhook gets, and its parts. Errors: what is wrong with it, with its line.
 pub(super) fn fill(template: &str, said: &Said) -> Result<String, String> {
-    let data = Data::from(Serde(json!({
-        "title": said.title,
-        "text": said.whole(),
-        "severity": said.severity.name(),
-        "dedup_key": said.dedup_key,
-        "kind": said.kind,
-        "happened": said.text,
-        "evidence": said.evidence.join("\n"),
-        "runbook": said.runbook,
-        "run": said.run,
-        "target": said.target,
-        "url": said.url,
-        "command": said.command,
-        "labels": said.labels,
-        "count": said.count.max(1),
-        "resolved": said.resolves,
-    })));
+    let mut data = body::plain(said);
+    data["happened"] = json!(said.text);
+    data["evidence"] = json!(said.evidence.join("\n"));
+    data["resolved"] = json!(said.resolves);
+    let data = Data::from(Serde(data));
     let filled = environment().render_named_str("body", template, data).map_err(|error| said_of(&error))?;
     if filled.len() > BODY_BYTES_MAX {
         return Err(format!("makes {} bytes, at most {BODY_BYTES_MAX} may be", filled.len()));
