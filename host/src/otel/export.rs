@@ -3,7 +3,7 @@
 //! Deliberately not here: what a span says, see [`super::spans`].
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -14,6 +14,7 @@ use reqwest::StatusCode;
 use super::{Item, Settings, Waiting, spans};
 use crate::driver::web;
 use crate::metrics::Metrics;
+use crate::seldom::Seldom;
 use crate::store::Store;
 
 /// Runs read and sent together.
@@ -34,7 +35,7 @@ const PATH: &str = "v1/traces";
 /// Exports what is queued, until the queue is gone.
 pub async fn follow(settings: Settings, waiting: Waiting, store: Arc<dyn Store>, metrics: Arc<Metrics>) {
     let client = web::client(web::Redirects::Never);
-    let mut exporter = Exporter { settings, client, store, metrics, said: None };
+    let exporter = Exporter { settings, client, store, metrics, said: Seldom::every(SAID_EVERY) };
     let Waiting(mut queue) = waiting;
     let mut items = Vec::new();
     while queue.recv_many(&mut items, TOGETHER_MAX).await > 0 {
@@ -47,12 +48,11 @@ struct Exporter {
     client: reqwest::Client,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    /// When trouble was last logged.
-    said: Option<Instant>,
+    said: Seldom,
 }
 
 impl Exporter {
-    async fn export(&mut self, items: &mut Vec<Item>) {
+    async fn export(&self, items: &mut Vec<Item>) {
         let (mut made, mut of, mut waits) = (Vec::new(), 0, Vec::new());
         for item in items.drain(..) {
             match self.spans(item).await {
@@ -159,13 +159,13 @@ impl Exporter {
             .collect()
     }
 
-    fn count(&mut self, result: &str, runs: u64, trouble: Option<&anyhow::Error>) {
+    fn count(&self, result: &str, runs: u64, trouble: Option<&anyhow::Error>) {
         self.metrics.traces.with_label_values(&[result]).inc_by(runs);
         let Some(trouble) = trouble else { return };
-        if self.said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-            self.said = Some(Instant::now());
+        if let Some(left_out) = self.said.now("trouble") {
             tracing::warn!(
                 endpoint = %self.settings.endpoint,
+                left_out,
                 "traces do not arrive; runs go on, and sandbook_traces_total counts what is missing: {trouble:#}"
             );
         }
