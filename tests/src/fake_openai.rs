@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,13 +14,10 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
-use crate::http::runtime;
+use crate::wire::Wire;
 
 /// Bytes of one piece of a streamed answer.
 const PIECE_BYTES: usize = 12;
@@ -112,8 +108,7 @@ type Body = BoxBody<Bytes, Infallible>;
 /// A fake server on a free port; gone when dropped.
 pub struct FakeOpenAi {
     state: Shared,
-    address: SocketAddr,
-    server: JoinHandle<()>,
+    wire: Wire,
 }
 
 impl FakeOpenAi {
@@ -121,18 +116,14 @@ impl FakeOpenAi {
     #[track_caller]
     pub fn start() -> FakeOpenAi {
         let state = Shared::default();
-        let _inside = runtime().enter();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-        listener.set_nonblocking(true).expect("it is a socket");
-        let address = listener.local_addr().expect("it is bound");
-        let listener = TcpListener::from_std(listener).expect("it listens");
-        let server = runtime().spawn(serve(listener, state.clone()));
-        FakeOpenAi { state, address, server }
+        let ours = state.clone();
+        let wire = Wire::listen(0, move |request| answer(request, ours.clone()));
+        FakeOpenAi { state, wire }
     }
 
     /// Its base URL as the configuration has it.
     pub fn base_url(&self) -> String {
-        format!("http://{}/v1", self.address)
+        format!("http://{}/v1", self.wire.address)
     }
 
     /// Answers the next request so; several are answered in order.
@@ -177,26 +168,8 @@ impl FakeOpenAi {
     }
 }
 
-impl Drop for FakeOpenAi {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
 fn lock(state: &Shared) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn serve(listener: TcpListener, state: Shared) {
-    // Connections end with the server: whoever waits for a hanging answer sees that.
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let state = state.clone();
-        connections.spawn(async move {
-            let service = hyper::service::service_fn(move |request| answer(request, state.clone()));
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
 }
 
 async fn answer(request: Request<Incoming>, state: Shared) -> Result<Response<Body>, std::io::Error> {

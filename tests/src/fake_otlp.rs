@@ -4,22 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
-use crate::http::runtime;
+use crate::wire::Wire;
 
 /// How exports are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,8 +65,7 @@ type Shared = Arc<Mutex<State>>;
 /// A fake collector on a free port; gone when dropped.
 pub struct FakeOtlp {
     state: Shared,
-    address: SocketAddr,
-    server: JoinHandle<()>,
+    wire: Wire,
 }
 
 impl FakeOtlp {
@@ -78,18 +73,14 @@ impl FakeOtlp {
     #[track_caller]
     pub fn start() -> FakeOtlp {
         let state = Shared::default();
-        let _inside = runtime().enter();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-        listener.set_nonblocking(true).expect("it is a socket");
-        let address = listener.local_addr().expect("it is bound");
-        let listener = TcpListener::from_std(listener).expect("it listens");
-        let server = runtime().spawn(serve(listener, state.clone()));
-        FakeOtlp { state, address, server }
+        let ours = state.clone();
+        let wire = Wire::listen(0, move |request| answer(request, ours.clone()));
+        FakeOtlp { state, wire }
     }
 
     /// Its base URL as the configuration has it.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.wire.address)
     }
 
     /// Answers so from now on.
@@ -117,26 +108,8 @@ impl FakeOtlp {
     }
 }
 
-impl Drop for FakeOtlp {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
 fn lock(state: &Shared) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn serve(listener: TcpListener, state: Shared) {
-    // Connections end with the server: whoever waits for a hanging answer sees that.
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let state = state.clone();
-        connections.spawn(async move {
-            let service = hyper::service::service_fn(move |request| answer(request, state.clone()));
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
 }
 
 async fn answer(request: Request<Incoming>, state: Shared) -> Result<Response<Full<Bytes>>, Infallible> {

@@ -35,6 +35,7 @@ pub mod receiver;
 pub mod relay;
 pub mod sshd;
 pub mod wait;
+mod wire;
 
 use std::path::{Path, PathBuf};
 

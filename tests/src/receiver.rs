@@ -4,15 +4,17 @@
 //! real Slack, pager or Grafana makes of it.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::{Request, Response};
 use serde_json::Value;
 
-/// A sender that says nothing for so long is given up.
-const QUIET_MAX: Duration = Duration::from_secs(10);
+use crate::wire::Wire;
 
 /// One request as it came.
 #[derive(Debug, Clone)]
@@ -49,7 +51,7 @@ struct State {
 /// A server on loopback, until the test ends.
 #[derive(Clone)]
 pub struct Receiver {
-    port: u16,
+    wire: Arc<Wire>,
     state: Arc<Mutex<State>>,
 }
 
@@ -57,32 +59,21 @@ impl Receiver {
     /// Listens on a free port.
     #[track_caller]
     pub fn open() -> Receiver {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-        Receiver::on(listener)
+        Receiver::open_at(0)
     }
 
     /// Listens on a port that nobody listened on until now.
     #[track_caller]
     pub fn open_at(port: u16) -> Receiver {
-        Receiver::on(TcpListener::bind(("127.0.0.1", port)).expect("the port is still free"))
-    }
-
-    fn on(listener: TcpListener) -> Receiver {
-        let port = listener.local_addr().expect("it is bound").port();
-        let receiver = Receiver { port, state: Arc::default() };
-        let ours = receiver.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let ours = ours.clone();
-                std::thread::spawn(move || ours.take(stream));
-            }
-        });
-        receiver
+        let state: Arc<Mutex<State>> = Arc::default();
+        let ours = state.clone();
+        let wire = Wire::listen(port, move |request| take(request, ours.clone()));
+        Receiver { wire: Arc::new(wire), state }
     }
 
     /// Where to post to.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.port)
+        format!("http://{}/", self.wire.address)
     }
 
     /// Answers the next request with that status and that header line (or none); then with 200 again.
@@ -99,32 +90,22 @@ impl Receiver {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn take(&self, stream: TcpStream) -> Option<()> {
-        stream.set_read_timeout(Some(QUIET_MAX)).ok()?;
-        let mut reader = BufReader::new(stream);
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let path = line.split_whitespace().nth(1)?.to_owned();
-        let mut headers = Vec::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).ok()?;
-            let Some((name, value)) = line.trim().split_once(':') else { break };
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
-        let length =
-            headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-        let mut body = vec![0; length.unwrap_or(0)];
-        reader.read_exact(&mut body).ok()?;
-        let body = String::from_utf8_lossy(&body).into_owned();
-        let (status, header) = {
-            let mut state = self.state();
-            state.posts.push(Post { path, headers, body, at: Instant::now() });
-            state.script.pop_front().unwrap_or((200, ""))
-        };
-        let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
-        let answer = format!("HTTP/1.1 {status} Scripted\r\n{header}content-length: 2\r\nconnection: close\r\n\r\nok");
-        reader.get_mut().write_all(answer.as_bytes()).ok()
+async fn take(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<Response<String>, Infallible> {
+    let path = request.uri().to_string();
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let (status, header) = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.posts.push(Post { path, headers, body, at: Instant::now() });
+        state.script.pop_front().unwrap_or((200, ""))
+    };
+    let mut answer = Response::builder().status(status).header("connection", "close");
+    if let Some((name, value)) = header.split_once(": ") {
+        answer = answer.header(name, value);
     }
+    Ok(answer.body("ok".to_owned()).expect("scripted as HTTP has it"))
 }
