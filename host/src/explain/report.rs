@@ -30,8 +30,12 @@ pub fn markdown(row: &RunRow, claims: &[Claim], sentences: &[Sentence], similar:
     for (name, value) in facts(row) {
         let _ = writeln!(text, "- {name}: {}", escaped(&value));
     }
-    text.push_str("\n## What happened\n\n");
-    for sentence in sentences {
+    // Not in a model's words it would be the lists below once more.
+    let reworded = sentences.iter().any(|sentence| sentence.reworded);
+    if reworded {
+        text.push_str("\n## What happened\n\n");
+    }
+    for sentence in sentences.iter().filter(|_| reworded) {
         let _ = writeln!(text, "{} {}", escaped(&sentence.text), links(&sentence.links, &base));
     }
     for (heading, about) in HEADINGS {

@@ -173,6 +173,11 @@ fn hostile_labels_stay_text_in_a_report() {
     for heading in ["## What started it", "## What it changed", "## What was refused, failed or left to a person"] {
         assert!(text.contains(heading), "{heading}");
     }
+    assert!(!text.contains("## What happened"), "the same is not said twice");
+    let mut told = plain(&claims);
+    told[0].reworded = true;
+    let text = report::markdown(&row(), &claims, &told, &Similar::default(), "https://sandbook.example");
+    assert!(text.contains("## What happened"), "a model's words stand before the lists");
 }
 
 /// What a model answers, and how many of its sentences stand.
