@@ -3,6 +3,7 @@
 //! Deliberately not here: behaviour. Parts are built, wired and started; what they do stands with them.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -15,6 +16,7 @@ use sandbook_core::world::World;
 
 use crate::auth::Auth;
 use crate::catch_up::CatchUp;
+use crate::cli::{Ink, diagnostics};
 use crate::clock::{Clock, System, Virtual};
 use crate::config::Config;
 use crate::driver::alertmanager::{self, Alertmanager};
@@ -323,8 +325,8 @@ fn compiler() -> Compiler {
 
 /// The exit code of a refusal to start because of the configuration.
 fn problems(problems: &[Problem]) -> ExitCode {
-    for problem in problems {
-        eprintln!("error[{}]: {problem}\n  help: {}", problem.code, problem.help);
-    }
+    let read = |file: &str| std::fs::read_to_string(file).ok();
+    let ink = Ink::of(std::io::stderr().is_terminal());
+    eprint!("{}", diagnostics::render(problems, ink, read));
     ExitCode::from(2)
 }

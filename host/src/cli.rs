@@ -21,7 +21,7 @@ mod author;
 mod backtest;
 mod brakes;
 pub(crate) mod client;
-mod diagnostics;
+pub(crate) mod diagnostics;
 mod difference;
 mod drafts;
 mod drift;

@@ -12,7 +12,7 @@ use super::text::{clean, count};
 const LINE_CHARS_MAX: usize = 160;
 
 /// Every problem, in order, each quoted from its file as `source` has it.
-pub(super) fn render(problems: &[Problem], ink: Ink, source: impl Fn(&str) -> Option<String>) -> String {
+pub(crate) fn render(problems: &[Problem], ink: Ink, source: impl Fn(&str) -> Option<String>) -> String {
     let mut text = String::new();
     for problem in problems {
         let (word, paint) = if problem.warning { ("warning", Paint::Warn) } else { ("error", Paint::Bad) };

@@ -248,7 +248,9 @@ fn a_configuration_with_an_unknown_key_is_refused_by_name() {
         sandbook(folder.path(), &["config", "check", "--config", "sandbook.toml"]).expect(1).says(named);
         let served = sandbook(folder.path(), &["serve", "--config", "sandbook.toml"]);
         assert!(matches!(served.code, Some(1 | 2)), "{served}");
-        served.says(named);
+        // As `config check` shows it: the place, and help only where there is some.
+        let served = served.says(named).says("--> sandbook.toml:");
+        assert!(!served.to_string().contains("help: \n"), "{served}");
     }
     sandbook(folder.path(), &["serve", "--config", "nowhere.toml"]).says("nowhere.toml");
     let unknown = sandbook(folder.path(), &["frobnicate"]);
