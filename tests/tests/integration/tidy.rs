@@ -390,3 +390,37 @@ fn the_scripts_of_the_repository_can_be_run() {
         assert!(checked.success(), "{} is not valid bash", script.display());
     }
 }
+
+/// Invariants and capabilities name the tests that hold them; a name with this many words is one of a test.
+const TEST_WORDS_MIN: usize = 4;
+
+#[test]
+fn every_test_that_a_page_names_exists() {
+    let files = all_files();
+    let code: Vec<&File> = files.iter().filter(|file| file.path.ends_with(".rs")).collect();
+    let functions: BTreeSet<&str> =
+        code.iter().flat_map(|file| file.text.lines()).filter_map(|line| function_name(line.trim_start())).collect();
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for page in files.iter().filter(|file| file.path.ends_with(".md")) {
+        for (index, line) in page.text.lines().enumerate() {
+            for word in line.split('`').skip(1).step_by(2).filter(|word| is_test_name(word)) {
+                named += 1;
+                if !functions.contains(word) {
+                    missing.push(format!("{}:{}: {word}", page.path, index + 1));
+                }
+            }
+        }
+    }
+    assert!(named > 50, "only {named} names of tests were found");
+    assert_none("a test that does not exist", &missing);
+}
+
+/// Metrics are held by a test of their own.
+fn is_test_name(word: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    word.chars().all(plain)
+        && word.split('_').count() >= TEST_WORDS_MIN
+        && !word.starts_with("sandbook_")
+        && !word.starts_with('_')
+}
