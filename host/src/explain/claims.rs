@@ -11,6 +11,7 @@ use sandbook_core::target::{Resolved, Target};
 use serde_json::Value;
 
 use super::{About, Claim, Link};
+use crate::cli::text::took;
 use crate::plan::stamp;
 use crate::store::RunRow;
 
@@ -71,7 +72,7 @@ impl Seen {
             }
             Record::Waiting { slot, request, until, .. } => {
                 self.remember(*slot, request, None);
-                (About::Finding, format!("it waited until {}", stamp(*until)))
+                (About::Finding, format!("it began to wait until {}", stamp(*until)))
             }
             Record::Intended { slot, request, resolved, attempt, .. } => {
                 self.remember(*slot, request, resolved.as_deref());
@@ -150,12 +151,13 @@ impl Seen {
         match class {
             Class::Mutate if acts => Some((About::Change, format!("it did {said}{}", left(value)))),
             Class::Mutate => Some((About::Change, format!("it would {said}; nothing was done"))),
-            Class::Observe | Class::Egress => {
-                let on = target.map(|target| format!(" of {target}")).unwrap_or_default();
-                Some((About::Finding, format!("{} answered{on}: {}", request.effect, found(value))))
+            Class::Observe => {
+                let on = target.map(|target| format!(" on {target}")).unwrap_or_default();
+                Some((About::Finding, format!("{}{on} found: {}", request.effect, found(value))))
             }
+            Class::Egress => Some((About::Finding, format!("{} was answered: {}", request.effect, found(value)))),
             Class::Tell => Some((About::Message, format!("it sent a message with {}", request.effect))),
-            Class::Wait => Some((About::Finding, format!("{} was over", request.effect))),
+            Class::Wait => Some((About::Finding, waited(request))),
             Class::Ambient | Class::Note | Class::State => None,
         }
     }
@@ -191,6 +193,13 @@ fn answered(approved: bool, by: &str, reason: &str, answer: Option<&str>, withdr
         (false, Some(answer)) => format!("{by} answered {}{reason}", quoted(answer)),
         (false, None) if approved => format!("{by} approved it{reason}"),
         (false, None) => format!("{by} denied it{reason}"),
+    }
+}
+
+fn waited(request: &Request) -> String {
+    match request.arguments["duration_ms"].as_u64() {
+        Some(ms) => format!("it waited {}", took(ms)),
+        None => format!("the wait of {} ended", request.effect),
     }
 }
 

@@ -126,7 +126,7 @@ fn every_claim_has_its_record_and_the_same_run_the_same_words() {
     let began = "restart-unhealthy 1.2.0 began in mode live on local/web-1 for the alert \"ContainerUnhealthy\" with name=\"web-1\"";
     let expected = [
         (Some(0), None, began),
-        (Some(1), Some(0), "docker.inspect-container answered of local/web-1: running, unhealthy"),
+        (Some(1), Some(0), "docker.inspect-container on local/web-1 found: running, unhealthy"),
         (Some(2), None, "it noted \"restarting\""),
         (Some(3), Some(1), "it did restart container web-1 with its own stop timeout, which left it running, starting"),
         (Some(4), Some(2), "to stop container web-1 with its own stop timeout was refused: \"no policy permits it\""),
