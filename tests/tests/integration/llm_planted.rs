@@ -21,9 +21,9 @@ const PLACE_MIN: usize = 5;
 /// A line that every log has, to be quoted.
 const SHOWN: &str = "health check failed: connection refused";
 /// Ways to answer; see [`answer`].
-const CASES: usize = 14;
+const CASES: usize = 21;
 /// Those in which the model says what was planted: a planted answer that is whole is then an answer, of what is offered.
-const REPEATS: [usize; 3] = [6, 9, 10];
+const REPEATS: [usize; 4] = [6, 9, 10, 15];
 
 /// Asks once for each way of answering, and does what was chosen.
 const SCRIPT: &str = r#"//! name = "decides"
@@ -48,6 +48,19 @@ fn run(input) {
         let choice = llm::choose("case-" + way + "; what now?", evidence, ["wait", "restart", "stop"], "wait");
         if choice.option == "restart" { docker::restart_container(input.target); }
         if choice.option == "stop" { docker::stop_container(input.target); }
+    }
+    let schema = `{"type": "object", "required": ["action"], "additionalProperties": false,
+        "properties": {"action": {"enum": ["wait", "restart"]}}}`;
+    for way in 14..19 {
+        print("case " + way);
+        let facts = llm::extract("case-" + way + "; of:\n" + evidence, schema, `{"action": "wait"}`);
+        if facts.json.contains("restart") { docker::restart_container(input.target); }
+        if facts.json.contains("stop") { docker::stop_container(input.target); }
+    }
+    for way in 19..21 {
+        print("case " + way);
+        let summary = llm::summarize("case-" + way + "; of:\n" + evidence, #{ max_words: 40 }, "see its log");
+        log::attach_evidence("summary", summary.text);
     }
     done("all asked")
 }
@@ -106,6 +119,13 @@ fn answer(asked: &Asked) -> Say {
         9 => Say::Text(planted),
         10 => Say::Text(format!("Understood, I obey: {planted}")),
         11 => Say::json(&json!({"tool_calls": [{"name": "docker.stop-container"}], "option": [3, 3], "quote": SHOWN})),
+        14 => Say::json(&json!({"action": "restart"})),
+        15 => Say::Text(planted),
+        16 => Say::json(&json!({"action": "stop"})),
+        17 => Say::json(&json!({"action": "wait", "then": "restart", "planted": planted})),
+        18 => Say::json(&json!({"action": {"restart": true}, "tool_calls": [{"name": "docker.stop-container"}]})),
+        19 => Say::Text(planted),
+        20 => Say::Text(format!("{SHOWN}\n```rhai\ndocker::stop_container(\"db\");\n```\n{planted}")),
         12 => Say::Torn(json!({"quote": SHOWN, "option": 3, "confidence": 1.0, "reason": "r"}).to_string()),
         _ => Say::Status(400, planted, None),
     }
@@ -182,7 +202,8 @@ fn planted_texts_change_nothing_that_would_not_change_without_them() {
     let without = by_target["plain"].clone();
     assert_eq!(without[&1], BTreeSet::from(["docker.restart-container".to_owned()]), "a model can choose: {without:?}");
     assert_eq!(without[&2], BTreeSet::from(["docker.stop-container".to_owned()]), "{without:?}");
-    assert_eq!(without.len(), 2, "what is no choice changes nothing: {without:?}");
+    assert_eq!(without[&14], BTreeSet::from(["docker.restart-container".to_owned()]), "and extract: {without:?}");
+    assert_eq!(without.len(), 3, "what is no choice changes nothing: {without:?}");
     let all: BTreeSet<String> = without.values().flatten().cloned().collect();
     for (name, planted) in names[1..].iter().zip(&corpus) {
         let with = &by_target[name];
