@@ -148,6 +148,11 @@ impl Config {
         self.sections.public_url.as_ref().map_or_else(own, |url| url.trim_end_matches('/').to_owned())
     }
 
+    /// Where it really listens, once that is known.
+    pub fn listen_on(&mut self, address: std::net::SocketAddr) {
+        self.sections.listen = address;
+    }
+
     /// The effective configuration as TOML that can be loaded again. It holds no secrets, because none can be in it.
     pub fn to_toml(&self) -> String {
         print::to_toml(&self.sections)

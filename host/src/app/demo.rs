@@ -52,7 +52,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What keeps it from running.
 pub async fn demo(options: DemoOptions) -> Result<ExitCode> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let (config, victim) = prepare(&options, folder.path()).await?;
+    let (mut config, victim) = prepare(&options, folder.path()).await?;
     let stage = match &victim {
         Some(_) => Stage::Real,
         None => Stage::Simulated(Arc::new(Mutex::new(World::invent_demo()))),
@@ -64,9 +64,10 @@ pub async fn demo(options: DemoOptions) -> Result<ExitCode> {
         }
     };
     let name = victim.as_ref().map_or("shop-web-1", |victim| victim.name.as_str()).to_owned();
-    let app = App::build(config, stage, Arc::new(Sqlite::in_memory()?), compiler()).await?;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("cannot listen on loopback")?;
+    let listener = tokio::net::TcpListener::bind(config.listen).await.context("cannot listen on loopback")?;
     let address = listener.local_addr()?;
+    config.listen_on(address);
+    let app = App::build(config, stage, Arc::new(Sqlite::in_memory()?), compiler()).await?;
     serve::start(&app).await?;
     let served = app.clone();
     let server = tokio::spawn(async move { serve::answer(&served, listener, None, std::future::pending()).await });

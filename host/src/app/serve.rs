@@ -36,7 +36,7 @@ const TRACES_GRACE: Duration = Duration::from_secs(2);
 /// # Errors
 /// What keeps it from starting.
 pub async fn serve(options: ServeOptions) -> Result<ExitCode> {
-    let config = match Config::load(options.config.as_deref(), std::env::vars()) {
+    let mut config = match Config::load(options.config.as_deref(), std::env::vars()) {
         Ok(config) => config,
         Err(found) => return Ok(problems(&found)),
     };
@@ -45,13 +45,15 @@ pub async fn serve(options: ServeOptions) -> Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     let store = open_store(&config).await?;
-    let app = App::build(config, Stage::Real, store, compiler()).await?;
-    let certificates = app.config.tls.files().map(Certificates::load).transpose()?.map(Arc::new);
-    let listener = tokio::net::TcpListener::bind(app.config.listen)
+    let certificates = config.tls.files().map(Certificates::load).transpose()?.map(Arc::new);
+    let listener = tokio::net::TcpListener::bind(config.listen)
         .await
-        .with_context(|| format!("cannot listen on {}; is another daemon running? set `listen`", app.config.listen))?;
+        .with_context(|| format!("cannot listen on {}; is another daemon running? set `listen`", config.listen))?;
+    // Port 0 is any that is free: links and messages name the one it is.
+    config.listen_on(listener.local_addr().context("the listener has no address")?);
+    let app = App::build(config, Stage::Real, store, compiler()).await?;
     start(&app).await?;
-    hello(&app, listener.local_addr().unwrap_or(app.config.listen));
+    hello(&app);
     if let Some(certificates) = certificates.clone() {
         let failures = app.metrics.reload_failures.clone();
         tokio::spawn(tls::follow(certificates, move || failures.with_label_values(&["certificates"]).inc()));
@@ -127,7 +129,7 @@ async fn told_to_stop() {
     }
 }
 
-fn hello(app: &App, address: std::net::SocketAddr) {
+fn hello(app: &App) {
     let actives = app.library.snapshot();
     let scheme = if app.config.tls.cert_file.is_some() { "https" } else { "http" };
     let acting = actives.iter().filter(|active| active.stage >= RunbookStage::Ask).count();
@@ -136,7 +138,8 @@ fn hello(app: &App, address: std::net::SocketAddr) {
         data_dir = %app.config.data_dir.display(),
         runbooks = actives.len(),
         acting,
-        "listening on {scheme}://{address}"
+        "listening on {scheme}://{}",
+        app.config.listen
     );
     if acting == 0 {
         tracing::info!(
