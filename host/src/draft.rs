@@ -98,6 +98,9 @@ pub struct Draft {
     pub plan: Option<Plan>,
     /// Why there is no plan.
     pub unplanned: Option<String>,
+    /// What whoever asked for it lacks to apply its plan or to trust it with more; absent: nothing.
+    #[serde(default)]
+    pub needs: Option<String>,
 }
 
 /// A container as a sentence can mean it.

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::error::{self, Error, Result};
 use super::extract::Json;
-use super::plans::not_made;
+use super::plans::{NEEDS, may_trust, not_made};
 use super::runbooks::{of_library, refused};
 use super::runs::find;
 use crate::auth::Caller;
@@ -73,7 +73,8 @@ pub(super) async fn generate(
     }
     let hosts = hosts(&app);
     let made = desk(&app, model, &hosts, &caller).generate(&matter).await;
-    let draft = made.map_err(|error| not_drafted(error, BY_HAND_RUNBOOK))?;
+    let mut draft = made.map_err(|error| not_drafted(error, BY_HAND_RUNBOOK))?;
+    draft.needs = needs(&app, &caller);
     let details =
         json!({"version": draft.version, "digest": draft.digest, "model": draft.model, "rounds": draft.rounds});
     app.store.audit(caller.who(), "generate", &draft.runbook, details, app.now_ms()).await?;
@@ -92,7 +93,10 @@ pub(super) async fn ask(
     let model = model(&app, BY_HAND_PLAN)?;
     let hosts = hosts(&app);
     let answer = desk(&app, model, &hosts, &caller).ask(&asked.sentence).await;
-    let answer = answer.map_err(|error| not_drafted(error, BY_HAND_PLAN))?;
+    let mut answer = answer.map_err(|error| not_drafted(error, BY_HAND_PLAN))?;
+    if let Asked::Plan { draft } = &mut answer {
+        draft.needs = needs(&app, &caller);
+    }
     let (what, digest) = match &answer {
         Asked::Plan { draft } => ("plan", Value::from(draft.digest.clone())),
         Asked::Question { .. } => ("question", Value::Null),
@@ -102,6 +106,11 @@ pub(super) async fn ask(
         .audit(caller.who(), "ask", what, json!({"sentence": asked.sentence, "digest": digest}), app.now_ms())
         .await?;
     Ok(Answer(answer))
+}
+
+/// Said with the draft, not first when it is refused.
+fn needs(app: &App, caller: &Caller) -> Option<String> {
+    (!may_trust(app, caller)).then(|| NEEDS.to_owned())
 }
 
 /// The same by hand.

@@ -410,14 +410,24 @@ fn by_a_person(app: &App, caller: &Caller, row: &PlanRow) -> Result<()> {
         Record::Begun { header } => Some(header.origin),
         _ => None,
     });
-    match (origin, app.config.drafts.trusted_by) {
-        (Some(Origin::BuiltIn | Origin::Person), _) | (_, Trusted::Anybody) => Ok(()),
-        (Some(Origin::Llm) | None, Trusted::Person) if caller.person.is_some() => Ok(()),
-        (Some(Origin::Llm) | None, Trusted::Person) => {
+    match origin {
+        Some(Origin::BuiltIn | Origin::Person) => Ok(()),
+        Some(Origin::Llm) | None if may_trust(app, caller) => Ok(()),
+        Some(Origin::Llm) | None => {
             let message = format!("plan {} is of a draft of a model, and this token belongs to no person", row.id);
-            let fix = "apply it with a token that has a `person` under [auth.tokens]";
-            Err(Error::new(StatusCode::FORBIDDEN, error::NEEDS_PERSON, message, fix))
+            Err(Error::new(StatusCode::FORBIDDEN, error::NEEDS_PERSON, message, format!("apply it with {NEEDS}")))
         }
+    }
+}
+
+/// What it takes to trust a draft of a model.
+pub(super) const NEEDS: &str = "a token that has a `person` under [auth.tokens]";
+
+/// Whether a caller may apply and trust what a model drafted.
+pub(super) fn may_trust(app: &App, caller: &Caller) -> bool {
+    match app.config.drafts.trusted_by {
+        Trusted::Anybody => true,
+        Trusted::Person => caller.person.is_some(),
     }
 }
 

@@ -136,6 +136,8 @@ fn review(screen: &Screen, draft: &Value) {
             clean(&field(scenario, "outcome")),
         ));
     }
+    // An older daemon does not say.
+    let with = draft["needs"].as_str().map(|needs| format!(", with {}", clean(needs))).unwrap_or_default();
     let (name, whole) = (shell(&field(draft, "runbook")), shell(&field(draft, "digest")));
     if draft["plan"].is_object() {
         screen.line("");
@@ -144,13 +146,13 @@ fn review(screen: &Screen, draft: &Value) {
         if draft["plan"]["to_apply"] == true {
             let changes = draft["plan"]["summary"]["changes"].as_u64().unwrap_or(0);
             let does = if changes == 0 { "it would change nothing now" } else { "nothing was done yet" };
-            screen.next(&format!("{does}; sandbook apply {id} does this and nothing else"));
+            screen.next(&format!("{does}; sandbook apply {id} does this and nothing else{with}"));
             return;
         }
     } else if let Some(why) = draft["unplanned"].as_str() {
         screen.line(&format!("\nno plan: {}", clean(why)));
     }
-    screen.next(&format!("read it, then sandbook promote {name}@{whole} shadow --reason \"…\""));
+    screen.next(&format!("read it, then sandbook promote {name}@{whole} shadow --reason \"…\"{with}"));
 }
 
 /// The most it can do, whatever anybody grants.

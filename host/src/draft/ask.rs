@@ -181,6 +181,7 @@ impl Desk<'_> {
             scenarios: Vec::new(),
             plan: Some(plan),
             unplanned: None,
+            needs: None,
         };
         Ok(Round::Over(Asked::Plan { draft: Box::new(draft) }))
     }

@@ -227,6 +227,7 @@ impl Desk<'_> {
             scenarios: rehearsed,
             plan,
             unplanned,
+            needs: None,
         }))
     }
 

@@ -235,6 +235,12 @@ async fn an_asked_plan_is_applied_by_a_person_and_does_what_it_says() {
     let daemon = drafting(&fake, &machine).await;
     let (_, asked) = ask(&daemon, "restart the market predictor if it is unhealthy").await;
     let plan = asked["draft"]["plan"]["plan"].as_str().expect("a plan").to_owned();
+    let sentence = json!({"sentence": "restart the market predictor if it is unhealthy"});
+    for (who, needs_person) in [("machine", true), ("operator", false)] {
+        let (_, asked) = daemon.send(request("POST", "/v1/ask", Some(who), Some(sentence.clone()))).await;
+        let needs = asked["draft"]["needs"].as_str();
+        assert_eq!(needs.is_some_and(|needs| needs.contains("`person`")), needs_person, "{who}: {asked}");
+    }
     let path = format!("/v1/plans/{plan}/apply");
     let (status, refused) = daemon.send(request("POST", &path, Some("machine"), None)).await;
     assert_eq!((status, code(&refused)), (StatusCode::FORBIDDEN, "SB0812"));
