@@ -4,9 +4,11 @@
 //! files within reach. Deliberately not here: volumes, which nothing removes.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bollard::query_parameters::ListImagesOptions;
 use hyper::Method;
 use sandbook_core::effect::docker::{
@@ -17,6 +19,7 @@ use sandbook_core::effect::logs::Truncated;
 use sandbook_core::error::{Error, ErrorKind};
 use sandbook_core::gate::Recovered;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::Host;
 use super::fault::Trouble;
@@ -24,6 +27,9 @@ use crate::driver::{Settled, Steps};
 
 /// What stands for a missing tag.
 const UNTAGGED: &str = "<none>:<none>";
+/// Of a log, enough to tell it from another: its first line has a time in nanoseconds within its last 60 bytes, and lines
+/// are cut at 16 KiB by the engine.
+const LOG_BEGINNING_BYTES: u64 = 32 << 10;
 
 impl Host {
     pub(in crate::driver) async fn images(&self, filter: &ImageFilter) -> Result<Vec<Image>, Error> {
@@ -143,15 +149,17 @@ impl Host {
         let path = self.log_file(id).await?;
         let file = open(&path)?;
         let before = file.metadata().map_err(|error| out_of_reach(&path, &error))?.len();
-        steps.step(json!({"log_bytes": before})).await?;
+        steps.step(json!({"log_bytes": before, "log_begins": beginning(&file, before, &path)?})).await?;
         // The engine appends, so what it writes next begins the file.
         file.set_len(0).map_err(|error| out_of_reach(&path, &error))?;
         Ok(Truncated { freed_bytes: before })
     }
 
-    /// Whether a log was emptied: it is smaller than it was. Emptying happens here and is over with this process.
+    /// Whether a log was emptied: it is smaller than it was, or begins with another line; each has its own nanosecond.
+    /// Emptying happens here and is over with this process.
     pub(in crate::driver) async fn settle_truncation(&self, id: &str, last: Option<&Value>) -> Result<Settled, Error> {
-        let Some(before) = last.and_then(|step| step["log_bytes"].as_u64()) else {
+        let known = last.and_then(|step| Some((step["log_bytes"].as_u64()?, &step["log_begins"])));
+        let Some((before, begins)) = known else {
             return Ok(Settled::Is(Recovered::NotDone));
         };
         let path = match self.log_file(id).await {
@@ -161,8 +169,11 @@ impl Host {
             }
             Err(error) => return Err(error),
         };
-        let now = std::fs::symlink_metadata(&path).map_err(|error| out_of_reach(&path, &error))?.len();
-        if now < before {
+        let file = open(&path)?;
+        let now = file.metadata().map_err(|error| out_of_reach(&path, &error))?.len();
+        // A journal of an older version tells the size alone.
+        let is_another = begins.is_string() && *begins != beginning(&file, before, &path)?;
+        if now < before || is_another {
             let value = serde_json::to_value(Truncated { freed_bytes: before });
             return Ok(Settled::Is(Recovered::Done(value.map_err(|error| Error::failed(error.to_string()))?)));
         }
@@ -198,9 +209,17 @@ fn log_path(container: &Value, id: &str) -> Option<PathBuf> {
     (path.is_absolute() && named && placed).then(|| path.to_owned())
 }
 
+/// Fingerprint of how a log of so many bytes begins.
+fn beginning(file: &std::fs::File, bytes: u64, path: &Path) -> Result<String, Error> {
+    let mut begins = Vec::new();
+    let read = file.take(bytes.min(LOG_BEGINNING_BYTES)).read_to_end(&mut begins);
+    read.map_err(|error| out_of_reach(path, &error))?;
+    Ok(BASE64_STANDARD.encode(Sha256::digest(&begins)))
+}
+
 fn open(path: &Path) -> Result<std::fs::File, Error> {
     let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let file = std::fs::OpenOptions::new().write(true).custom_flags(flags).open(path);
+    let file = std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
     file.map_err(|error| out_of_reach(path, &error))
 }
 
