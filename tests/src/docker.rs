@@ -310,19 +310,25 @@ impl Container<'_> {
     /// Waits for `healthy`, `unhealthy` or `starting`.
     #[track_caller]
     pub fn await_health(&self, health: &str) {
-        self.await_field(&format!("{} to be {health}", self.name), "/State/Health/Status", health);
+        self.await_health_within(health, STATE_WITHIN);
+    }
+
+    /// The same where many containers are checked at once, each check a process of its own.
+    #[track_caller]
+    pub fn await_health_within(&self, health: &str, within: Duration) {
+        self.await_field(&format!("{} to be {health}", self.name), "/State/Health/Status", health, within);
     }
 
     /// Waits for `running`, `exited` and the like.
     #[track_caller]
     pub fn await_state(&self, state: &str) {
-        self.await_field(&format!("{} to be {state}", self.name), "/State/Status", state);
+        self.await_field(&format!("{} to be {state}", self.name), "/State/Status", state, STATE_WITHIN);
     }
 
     #[track_caller]
-    fn await_field(&self, what: &str, pointer: &str, wanted: &str) {
+    fn await_field(&self, what: &str, pointer: &str, wanted: &str, within: Duration) {
         let context = || self.engine.process.log_tail();
-        wait::until(what, STATE_WITHIN, context, || {
+        wait::until(what, within, context, || {
             let inspected = self.inspect();
             let seen = inspected.pointer(pointer).and_then(Value::as_str).unwrap_or("nothing");
             if seen == wanted { Ok(()) } else { Err(format!("{seen}: {}", inspected["State"])) }
