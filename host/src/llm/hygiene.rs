@@ -119,6 +119,16 @@ mod tests {
             format!("mysqldump --password {secret} --host db"),
             format!("curl -u admin:{secret} localhost"),
             format!("the password is {secret}."),
+            format!("DB_PASS={secret}"),
+            format!("smtp-pass: {secret}"),
+            format!("pass: '{secret}'"),
+            format!("mysql -u root -p{secret} shop"),
+            format!("sshpass -p {secret} ssh h"),
+            format!("redis-cli -h cache -a {secret} ping"),
+            format!("logging in with password {secret}"),
+            format!("ALTER ROLE shop WITH PASSWORD '{secret}'"),
+            format!("https://x.blob.example/c?sp=r&sig={secret}%3D&se=1"),
+            format!("env:\n  DB_PASSWORD: |\n    {secret}\n  OTHER: 1"),
             format!("CREATE USER shop IDENTIFIED BY '{secret}'"),
             format!("https://h/cb?access_token={secret}&x=1"),
             format!("https://h/d?X-Amz-Signature={secret}&x=1"),
@@ -144,11 +154,21 @@ mod tests {
             "GET http://web-1:8080/health 503 in 12 ms",
             "user 42 logged in, secretary notified",
             "authorization failed for user 42",
+            "FATAL: password authentication failed for user shop",
+            "compass: north, bypass the cache, 12 tests pass",
+            "mysql -h db -e status",
         ] {
             assert_eq!(hygiene().redact(line), line);
         }
         let without = Hygiene::new(&[], false).expect("no patterns");
         assert_eq!(without.redact("dana@example.org"), "dana@example.org");
+    }
+
+    #[test]
+    fn what_is_taken_out_already_stays_as_it_is() {
+        for line in ["PGPASSWORD=[redacted]", "{\"password\": [redacted], \"n\": 1}", "DB_PASS=[redacted]"] {
+            assert_eq!(hygiene().redact(line), line);
+        }
     }
 
     #[test]

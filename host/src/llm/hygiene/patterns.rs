@@ -30,15 +30,33 @@ static ALL: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"\bhv[sb]\.[A-Za-z0-9_-]{12,}", OUT),
         (r"\bAGE-SECRET-KEY-1[A-Z0-9]+", OUT),
         (r"\bT[A-Z0-9]{7,}/B[A-Z0-9]{7,}/[A-Za-z0-9]{12,}", OUT),
-        // A word that says so, a sign, a value.
+        // A word that says so, and the value as a block on the next line.
         (
-            r#"(?i)(?P<k>[A-Za-z0-9_.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|signing[_-]?key|encryption[_-]?key|credentials?|signature|webhook[_-]?url)[A-Za-z0-9_.-]*\\?["']?\s*(?:=>|:=|[:=])\s*)(?:\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'}\])]+)"#,
+            r"(?i)(?P<k>[A-Za-z0-9_.-]*(?:password|passwd|passphrase|_pass|secret|token|api[_-]?key|private[_-]?key)[A-Za-z0-9_.-]*[ \t]*:[ \t]*[|>][+-]?[ \t]*\r?\n[ \t]+)[^\r\n]+",
             KEPT,
         ),
+        // A word that says so, a sign, a value.
+        (
+            r#"(?i)(?P<k>[A-Za-z0-9_.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|signing[_-]?key|encryption[_-]?key|credentials?|signature|webhook[_-]?url)[A-Za-z0-9_.-]*\\?["']?\s*(?:=>|:=|[:=])\s*)(?:\[redacted\]|\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'}\])]+)"#,
+            KEPT,
+        ),
+        (
+            r#"(?i)(?P<k>\b(?:[A-Za-z0-9.-]+[_-]|[A-Za-z0-9_.-]*_)?(?:pass|pw)\\?["']?\s*(?:=>|:=|[:=])\s*)(?:\[redacted\]|\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'}\])]+)"#,
+            KEPT,
+        ),
+        (r#"(?i)(?P<k>[?&](?:sig|hmac|auth)=)[^\s&"'<>]+"#, KEPT),
+        // Programs whose option of one letter is a password.
+        (
+            r"(?i)(?P<k>\b(?:mysql|mysqldump|mysqladmin|mysqlcheck|mariadb|mariadb-dump|mariadb-admin|sshpass)\b[^\r\n|;]*?[ \t]-p[ \t]?)[^\s-]\S*",
+            KEPT,
+        ),
+        (r"(?i)(?P<k>\bredis-cli\b[^\r\n|;]*?[ \t]-a[ \t]+)\S+", KEPT),
         (r"(?i)(?P<k>--?(?:password|passwd|pass|passphrase|token|secret|api-?key|access-?key)[ \t]+)[^\s-]\S*", KEPT),
         (r"(?i)(?P<k>\b(?:-u|--user)[ \t]+[^\s:]+:)\S+", KEPT),
         (r"(?i)(?P<k> -u[ \t]+[^\s:]+:)\S+", KEPT),
         (r"(?i)(?P<k>\b(?:password|passphrase|secret|token|api key|access key)\s+(?:is|was)\s+)[^\s.,;]{4,}", KEPT),
+        // Without a sign, what stands in quotes or has a digit: "password authentication failed" is no secret.
+        (r#"(?i)(?P<k>\b(?:password|passphrase|passwd)\s+)(?:'[^'\r\n]+'|"[^"\r\n]+"|[^\s"']*\d[^\s"',;]*)"#, KEPT),
         (r"(?i)(?P<k>\bidentified\s+by\s+)'[^']*'", KEPT),
     ];
     patterns.into_iter().map(|(pattern, by)| (Regex::new(pattern).expect("a test compiles them all"), by)).collect()
