@@ -184,11 +184,13 @@ impl Sentence {
                 "`{phrase}` is about the rules themselves, and no sentence changes those"
             ));
         }
-        if let Some(word) = NEVER.iter().find(|word| self.says(word) && !self.negated(word)) {
+        let tells = !self.asks_only();
+        let never = NEVER.iter().find(|word| self.says(word) && !self.negated(word));
+        // A question about it gets a look at most: what asks is granted no change, see `wish`.
+        if let (true, Some(word)) = (tells, never) {
             let why = "that cannot be taken back, so it is never done from a sentence";
             return Verdict::Refusal(format!("it says `{word}`: {why}"));
         }
-        let tells = !self.asks_only();
         let sweeping = SWEEPING.iter().find(|word| self.says(word));
         // `do not` is as clear as can be.
         let plain = |word: &str| word != "do" || !self.spaced.contains(" do not ");
