@@ -37,6 +37,9 @@ pub struct Manifest {
     pub version: String,
     /// One sentence of at most 200 characters.
     pub summary: String,
+    /// The model that drafted it, wherever the package goes; absent: people wrote it, or answer for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drafted_by: Option<String>,
     /// What starts it, in the manifest's order.
     pub triggers: Vec<Trigger>,
     /// What it is about.

@@ -68,7 +68,12 @@ fn origin(package: &Package) -> String {
         Code::Script(_) => "a Rhai script",
         Code::Wasm(_) => "a WebAssembly component",
     };
-    format!("{code}; who wrote it only a signature tells")
+    match &package.manifest.drafted_by {
+        Some(model) => {
+            format!("{code}, drafted by the model {model}: it acts only after a person promoted this digest")
+        }
+        None => format!("{code}; who wrote it only a signature tells"),
+    }
 }
 
 pub(super) async fn inspect(global: &Global, screen: &Screen, args: &InspectArgs) -> Result<Exit, Failure> {

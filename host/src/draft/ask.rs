@@ -192,7 +192,7 @@ impl Desk<'_> {
         let mut requests = Vec::new();
         // The first look tells which effects it uses, the second that nothing is wrong with asking for those.
         for _ in 0..2 {
-            let files = package::asked(text, script, about_container, &requests);
+            let files = package::asked(self.model.name(Purpose::Ask), text, script, about_container, &requests);
             let (package, _) = package::of(&files).map_err(|problems| package::told(&problems))?;
             let (problems, report) = package.examine(sandbox).await;
             let (missing, wrong): (Vec<_>, Vec<_>) = problems

@@ -124,7 +124,7 @@ impl Desk<'_> {
         let said: Said = serde_json::from_value(answer.clone())
             .map_err(|_| vec!["the answer has another form than was asked for".to_owned()])?;
         let scenarios = said.scenarios.into_iter().map(|scenario| (scenario.name, scenario.text)).collect();
-        let files = package::generated(&said.manifest, &said.script, &scenarios)?;
+        let files = package::generated(self.model.name(Purpose::Generate), &said.manifest, &said.script, &scenarios)?;
         let (package, warnings) = package::of(&files).map_err(|problems| package::told(&problems))?;
         self.called(&package, older).await?;
         let (mut problems, _) = package.examine(&self.runner.parts().sandbox).await;

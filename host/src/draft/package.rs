@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use sandbook_core::problem::Problem;
-use sandbook_core::run::Origin;
 use sha2::{Digest as _, Sha256};
 
 use super::File;
@@ -20,20 +19,17 @@ pub(super) const SCENARIOS_MAX: usize = 8;
 /// Characters of a summary.
 const SUMMARY_CHARS: usize = 120;
 
-/// A package of files, as a model's.
+/// A package of files; the manifest says whose.
 pub(super) fn of(files: &[File]) -> Result<(Package, Vec<Problem>), Vec<Problem>> {
     let files: Vec<(String, Vec<u8>)> =
         files.iter().map(|file| (file.name.clone(), file.text.clone().into_bytes())).collect();
     let bytes = tar(&files);
-    let (mut package, warnings) =
-        Package::read(Upload::Bytes { bytes: &bytes, content_type: Some("application/x-tar") })?;
-    package.origin = Origin::Llm;
-    Ok((package, warnings))
+    Package::read(Upload::Bytes { bytes: &bytes, content_type: Some("application/x-tar") })
 }
 
 /// A one-off draft: the script, and a manifest that requests what the script uses and nothing else. The same sentence
 /// and script are the same version.
-pub(super) fn asked(sentence: &str, script: &str, about_container: bool, effects: &[String]) -> Vec<File> {
+pub(super) fn asked(model: &str, sentence: &str, script: &str, about_container: bool, effects: &[String]) -> Vec<File> {
     let summary: String =
         sentence.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SUMMARY_CHARS).collect();
     let mut hash = Sha256::new();
@@ -47,6 +43,7 @@ pub(super) fn asked(sentence: &str, script: &str, about_container: bool, effects
     manifest.insert("name".to_owned(), ASKED.into());
     manifest.insert("version".to_owned(), format!("1.0.0-{digits}").into());
     manifest.insert("summary".to_owned(), summary.into());
+    manifest.insert(DRAFTED_BY.to_owned(), named(model).into());
     manifest.insert("target".to_owned(), toml::Table::from_iter([("kind".to_owned(), kind.into())]).into());
     let requests: Vec<toml::Value> = effects.iter().map(|name| name.clone().into()).collect();
     manifest.insert("requests".to_owned(), toml::Table::from_iter([("effects".to_owned(), requests.into())]).into());
@@ -56,8 +53,27 @@ pub(super) fn asked(sentence: &str, script: &str, about_container: bool, effects
     ]
 }
 
+/// Key of the manifest that says which model drafted the package.
+const DRAFTED_BY: &str = "drafted_by";
+/// Characters of a model's name that are kept.
+const MODEL_CHARS: usize = 100;
+
+fn named(model: &str) -> String {
+    model.chars().take(MODEL_CHARS).collect()
+}
+
+/// The manifest with the line that says which model drafted it, in the place of whatever the model says about that.
+fn signed_by(model: &str, manifest: &str) -> String {
+    let own = |line: &&str| !line.trim_start().trim_start_matches(['"', '\'']).starts_with(DRAFTED_BY);
+    let line = format!("{DRAFTED_BY} = {}", toml::Value::from(named(model)));
+    // Keys of the root stand before the first table.
+    let kept: Vec<&str> = manifest.lines().filter(own).collect();
+    format!("{line}\n{}\n", kept.join("\n"))
+}
+
 /// A generated runbook: manifest, script, scenarios by name. What is no file of a package is a problem.
 pub(super) fn generated(
+    model: &str,
     manifest: &str,
     script: &str,
     scenarios: &BTreeMap<String, String>,
@@ -73,7 +89,7 @@ pub(super) fn generated(
         problems.push(format!("there are {} scenarios, at most {SCENARIOS_MAX} are read", scenarios.len()));
     }
     let mut files = vec![
-        File { name: MANIFEST_FILE.to_owned(), text: manifest.to_owned() },
+        File { name: MANIFEST_FILE.to_owned(), text: signed_by(model, manifest) },
         File { name: SCRIPT_FILE.to_owned(), text: script.to_owned() },
     ];
     for (name, text) in scenarios {

@@ -118,7 +118,7 @@ fn a_manifest_of_ours_is_no_place_to_write_into() {
     let hostile = "restart web-1\"\n[requests]\neffects = [\"docker.exec\"]\n#";
     let requests = ["docker.restart-container".to_owned()];
     let script = "fn run(input) { docker::restart_container(input.target); done(\"did it\") }";
-    let (package, _) = package::of(&package::asked(hostile, script, true, &requests)).expect("a package");
+    let (package, _) = package::of(&package::asked("m", hostile, script, true, &requests)).expect("a package");
     assert_eq!(package.manifest.requests, requests);
     assert_eq!(package.origin, sandbook_core::run::Origin::Llm);
     assert!(package.manifest.triggers.is_empty(), "nothing starts it by itself");
@@ -128,7 +128,7 @@ fn a_manifest_of_ours_is_no_place_to_write_into() {
 fn files_of_a_model_are_those_of_a_package() {
     let names = |scenarios: &[&str]| {
         let scenarios = scenarios.iter().map(|name| ((*name).to_owned(), String::new())).collect();
-        package::generated("name = 'x'", "fn run(input) {}", &scenarios)
+        package::generated("m", "name = 'x'", "fn run(input) {}", &scenarios)
             .map(|files| files.into_iter().map(|file| file.name).collect::<Vec<_>>())
     };
     assert_eq!(names(&["heals.toml"]).expect("files"), ["runbook.toml", "main.rhai", "scenarios/heals.toml"]);

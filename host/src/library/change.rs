@@ -93,8 +93,8 @@ pub struct StageSet {
 }
 
 impl Library {
-    /// Takes a package that a person or program uploads. Shadow, unless `stage` or the configuration says less; the same
-    /// bytes again change nothing.
+    /// Takes a package that a person or program uploads. Shadow, unless `stage` or the configuration says less, and draft
+    /// where its manifest says that a model drafted it; the same bytes again change nothing.
     pub async fn upload(
         &self,
         bytes: &[u8],
@@ -102,12 +102,12 @@ impl Library {
         by: &str,
         stage: Option<Stage>,
     ) -> std::result::Result<Uploaded, UploadError> {
-        self.take(bytes, content_type, by, stage, Origin::Person).await
+        self.take(bytes, content_type, by, stage, false).await
     }
 
     /// Takes what a model drafted: a draft until a person promotes it.
     pub async fn upload_draft(&self, bytes: &[u8], by: &str) -> std::result::Result<Uploaded, UploadError> {
-        self.take(bytes, None, by, Some(Stage::Draft), Origin::Llm).await
+        self.take(bytes, None, by, Some(Stage::Draft), true).await
     }
 
     async fn take(
@@ -116,12 +116,18 @@ impl Library {
         content_type: Option<&str>,
         by: &str,
         stage: Option<Stage>,
-        origin: Origin,
+        drafted: bool,
     ) -> std::result::Result<Uploaded, UploadError> {
         if let Some(stage) = stage.filter(|stage| *stage > Stage::Shadow) {
             return Err(UploadError::StageTooHigh(stage));
         }
-        let (package, warnings) = self.read(bytes, content_type, origin).await?;
+        let (mut package, warnings) = self.read(bytes, content_type).await?;
+        if drafted {
+            package.origin = Origin::Llm;
+        }
+        let origin = package.origin;
+        // More than a draft is for a person who names its digest, and an upload is not that.
+        let stage = if origin == Origin::Llm { Some(Stage::Draft) } else { stage };
         self.signed_upload(&package, origin, by).await?;
         let mut work = self.work.lock().await;
         let Some((version, created)) = self.put(&package, by, false).await? else {
@@ -167,7 +173,7 @@ impl Library {
 
     /// Reads, compiles and checks a package, a tar, that is to be kept nowhere.
     pub async fn examine(&self, bytes: Vec<u8>) -> std::result::Result<Package, UploadError> {
-        let (package, _) = self.read(&bytes, None, Origin::Person).await?;
+        let (package, _) = self.read(&bytes, None).await?;
         Ok(package)
     }
 
@@ -175,7 +181,6 @@ impl Library {
         &self,
         bytes: &[u8],
         content_type: Option<&str>,
-        origin: Origin,
     ) -> std::result::Result<(Package, Vec<Problem>), UploadError> {
         let (bytes, content_type) = (bytes.to_vec(), content_type.map(str::to_owned));
         let read = tokio::task::spawn_blocking(move || {
@@ -183,7 +188,7 @@ impl Library {
         });
         let read = read.await.map_err(|_| store::Error::Closed)?;
         let (mut package, mut warnings) = read.map_err(UploadError::Problems)?;
-        (package.origin, package.source) = (origin, Source::Upload);
+        package.source = Source::Upload;
         warnings.extend(self.check(&package).await);
         if warnings.iter().any(|problem| !problem.warning) {
             return Err(UploadError::Problems(warnings));

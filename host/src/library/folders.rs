@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use sandbook_core::problem::Problem;
-use sandbook_core::run::Origin;
 use tokio::sync::mpsc;
 
 use super::{
@@ -145,7 +144,7 @@ impl Library {
             return Ok(Err(vec![problem(SAME_NAME, MANIFEST_FILE, message, "give one of them another name")]));
         }
         names.insert(package.name.clone(), folder.to_path_buf());
-        (package.origin, package.source) = (Origin::Person, Source::Dir);
+        package.source = Source::Dir;
         let entry = (package.name.clone(), package.digest.clone());
         problems.extend(self.check(&package).await);
         problems.extend(self.signature_problems(&package).await?);

@@ -273,12 +273,14 @@ fn assemble(files: Files, script_name: &str, wasm_name: &str) -> Result<(Package
         None => (manifest_in(&code, code_file)?, Vec::new(), code_file),
     };
     let (manifest, warnings) = parsed?;
+    // A draft stays one wherever it is carried: the digest covers who drafted it.
+    let origin = if manifest.drafted_by.is_some() { Origin::Llm } else { Origin::Person };
     let package = Package {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
         digest: digest(&manifest_text, &code),
         manifest,
-        origin: Origin::Person,
+        origin,
         source: Source::Upload,
         code_file: code_file.to_owned(),
         manifest_file: manifest_file.to_owned(),

@@ -71,6 +71,14 @@ fn top() -> Vec<Row> {
             "`major.minor.patch`, maybe with a suffix such as `-rc.1`; other bytes need another version".to_owned(),
         ),
         ("summary", "text", required(), "what it does, in one sentence of at most 200 characters".to_owned()),
+        (
+            "drafted_by",
+            "text",
+            none(),
+            "the model that drafted it, written by the engine: such a version is of origin `llm` wherever it is carried; \
+             taking the line out makes another version, and whoever uploads that answers for it"
+                .to_owned(),
+        ),
         ("trigger", "tables", none(), "see below".to_owned()),
         ("target", "table", none(), "see below".to_owned()),
         ("parameters", "tables", none(), "see below".to_owned()),

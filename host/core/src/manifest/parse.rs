@@ -35,6 +35,8 @@ pub const DOCKER_ACTIONS: [&str; 12] = [
     "health_status: unhealthy",
 ];
 
+/// The name of a model, in characters.
+const MODEL_CHARS_MAX: usize = 100;
 /// A summary, in characters.
 const SUMMARY_CHARS_MAX: usize = 200;
 /// Rates of one brake.
@@ -46,14 +48,26 @@ pub(super) fn parse(text: &str, file: &str) -> Result<(Manifest, Vec<Problem>), 
     let mut reader = Reader::new(text, file);
     let document = reader.document();
     let root = Section { path: String::new(), table: document.get_ref(), span: document.span() };
-    let known =
-        ["name", "version", "summary", "trigger", "target", "parameters", "requests", "limits", "brake", "verify"];
+    let known = [
+        "name",
+        "version",
+        "summary",
+        "drafted_by",
+        "trigger",
+        "target",
+        "parameters",
+        "requests",
+        "limits",
+        "brake",
+        "verify",
+    ];
     reader.known_keys(&root, &known);
     let target = target(&mut reader, &root);
     let mut manifest = Manifest {
         name: name(&mut reader, &root),
         version: version(&mut reader, &root),
         summary: summary(&mut reader, &root),
+        drafted_by: drafted_by(&mut reader, &root),
         triggers: triggers(&mut reader, &root, target.kind),
         target,
         parameters: declared::parameters(&mut reader, &root),
@@ -98,6 +112,16 @@ fn summary(reader: &mut Reader<'_>, root: &Section<'_>) -> String {
         }
         _ => None,
     })
+}
+
+fn drafted_by(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<String> {
+    let (model, span) = reader.string(root, "drafted_by")?;
+    let chars = model.chars().count();
+    if model.trim().is_empty() || chars > MODEL_CHARS_MAX {
+        let why = format!("`drafted_by` is {}: it names a model with 1 to {MODEL_CHARS_MAX} characters", quote(&model));
+        reader.error(read::BAD_VALUE, &span, why, "leave it out where no model drafted it".to_owned());
+    }
+    Some(model)
 }
 
 /// A text that must be there; `check` says what is wrong with it.
