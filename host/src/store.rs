@@ -181,6 +181,9 @@ pub trait Store: Send + Sync {
     fn package(&self, digest: &str) -> Answer<'_, Option<Vec<u8>>>;
     /// Sets how far a version is trusted. What was before stays in the history. False when there is no such version.
     fn set_stage(&self, name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> Answer<'_, bool>;
+    /// Sets the stage of a version that did not help, audits it and keeps the notice of it, in one transaction. False, and
+    /// nothing happened, when there is no such version.
+    fn demote(&self, demotion: Demotion) -> Answer<'_, bool>;
     /// The latest of every version that ever had one.
     fn stages(&self) -> Answer<'_, Vec<StageRow>>;
     /// All of one runbook, newest first.

@@ -227,6 +227,9 @@ impl Store for Sqlite {
         let row = StageRow { name, digest, stage, reason, by, at };
         self.write(move |tx| versions::set_stage(tx, &row)).boxed()
     }
+    fn demote(&self, demotion: Demotion) -> Answer<'_, bool> {
+        self.write(move |tx| versions::demote(tx, demotion)).boxed()
+    }
     fn stages(&self) -> Answer<'_, Vec<StageRow>> {
         self.readers.read(versions::stages).boxed()
     }

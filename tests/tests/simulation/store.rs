@@ -216,6 +216,7 @@ impl Store for SimStore {
         set_episode_outcome(id: &str, outcome: &str) -> bool;
         create_run(run: NewRun) -> ();
         put_version(version: VersionRow) -> PutVersion;
+        demote(demotion: Demotion) -> bool;
         set_stage(name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> bool;
         audit(who: &str, what: &str, subject: &str, details: Value, at: u64) -> u64;
         put_signature(signature: SignatureRow) -> bool;

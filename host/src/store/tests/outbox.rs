@@ -114,3 +114,51 @@ async fn the_end_of_an_alert_ends_the_incident_that_was_sent_once() {
     assert_eq!((rows.len(), rows[0].event), (1, Happened::Resolved));
     assert_eq!(rows[0].message, json!({"title": "a", "resolves": true}));
 }
+
+#[tokio::test]
+async fn a_demotion_its_audit_and_its_notice_are_written_together_or_not_at_all() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(&dir);
+    let version = VersionRow {
+        name: "heal".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: "sha256:aa".to_owned(),
+        origin: Origin::Person,
+        source: Source::Upload,
+        manifest_json: "{}".to_owned(),
+        package: vec![1],
+        at: T,
+        by: "dana".to_owned(),
+    };
+    store.put_version(version).await.expect("stored");
+    let demotion = |digest: &str| Demotion {
+        stage: StageRow {
+            name: "heal".to_owned(),
+            digest: digest.to_owned(),
+            stage: Stage::Shadow,
+            reason: "it did not help".to_owned(),
+            by: "engine".to_owned(),
+            at: T,
+        },
+        details: json!({"why": "it did not help"}),
+        notice: Notice { event: Happened::Demoted, ..notice("d", T) },
+    };
+    let written = async || {
+        let (audit, _) = store.audit_rows(None, 10, None).await.expect("read");
+        let stages = store.stage_history("heal").await.expect("read").len();
+        (stages, audit.len(), store.notices(10).await.expect("read").len())
+    };
+    let other = rusqlite::Connection::open(dir.path().join("sandbook.db")).expect("opens");
+    let fails = "CREATE TRIGGER full BEFORE INSERT ON notices BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    other.execute_batch(fails).expect("created");
+    store.demote(demotion("sha256:aa")).await.expect_err("its notice cannot be kept");
+    assert_eq!(written().await, (0, 0, 0), "a version in shadow of which nobody is told");
+    other.execute_batch("DROP TRIGGER full").expect("dropped");
+    assert_eq!(store.demote(demotion("sha256:bb")).await, Ok(false), "there is no such version");
+    assert_eq!(written().await, (0, 0, 0));
+    assert_eq!(store.demote(demotion("sha256:aa")).await, Ok(true));
+    assert_eq!(written().await, (1, 1, 1));
+    drop(store);
+    let notices = open(&dir).notices(10).await.expect("read");
+    assert_eq!(notices[0].1.event, Happened::Demoted, "over a restart as well");
+}
