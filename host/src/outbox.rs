@@ -40,8 +40,10 @@ const BACKOFF_MS: u64 = 2_000;
 const BACKOFF_MS_MAX: u64 = 300_000;
 /// Doublings until then.
 const DOUBLINGS_MAX: u32 = 8;
-/// What a minute is, for paces.
-const MINUTE: Duration = Duration::from_secs(60);
+/// What a minute is, for paces, in milliseconds.
+const MINUTE_MS: u64 = 60_000;
+/// The same.
+const MINUTE: Duration = Duration::from_millis(MINUTE_MS);
 
 /// Sends what waits.
 pub struct Outbox {
@@ -274,7 +276,7 @@ impl Outbox {
     /// Sends the messages of one channel, one after another.
     async fn serve(self: Arc<Self>, channel: String) {
         let Some(pace) = self.paces.get(&channel).copied() else { return };
-        let mut lane = Lane::default();
+        let mut lane = self.lane(&channel).await;
         loop {
             let called = self.queued.notified();
             match self.step(&channel, pace, &mut lane).await {
@@ -285,6 +287,18 @@ impl Outbox {
             tokio::select! {
                 () = called => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// How a channel went in the last minute, also before a restart.
+    async fn lane(&self, channel: &str) -> Lane {
+        let now = self.now();
+        match self.store.sent_times(channel, now.saturating_sub(MINUTE_MS)).await {
+            Ok(times) => Lane::after(&times, now),
+            Err(error) => {
+                tracing::warn!(channel, "when it took messages cannot be read, its pace begins anew: {error}");
+                Lane::default()
             }
         }
     }
@@ -392,7 +406,8 @@ impl Outbox {
     }
 }
 
-/// How a channel went lately. A restart forgets it; what waits has its own times.
+/// How a channel went lately. A restart knows when it took messages, and what waits has its own times; it forgets attempts
+/// that failed.
 #[derive(Default)]
 struct Lane {
     sent: VecDeque<Instant>,
@@ -402,6 +417,17 @@ struct Lane {
 }
 
 impl Lane {
+    /// Of a channel that took messages at these times, in milliseconds since 1970, earliest first. What was in the future (a
+    /// clock was set back) was just now.
+    fn after(times: &[u64], now: u64) -> Lane {
+        let at = |ms: &u64| {
+            let age = Duration::from_millis(now.saturating_sub(*ms));
+            let here = Instant::now();
+            here.checked_sub(age).unwrap_or(here)
+        };
+        Lane { sent: times.iter().map(at).collect(), ..Lane::default() }
+    }
+
     /// Whether one more may go out now.
     fn has_room(&mut self, pace: Pace, now: u64) -> bool {
         while self.sent.front().is_some_and(|at| at.elapsed() > MINUTE) {

@@ -267,6 +267,8 @@ pub trait Store: Send + Sync {
     fn route_notice(&self, notice: i64, messages: Vec<NewMessage>, now: u64) -> Answer<'_, Vec<(String, u64)>>;
     /// Messages of a channel that wait, due or not, oldest first.
     fn waiting_messages(&self, channel: &str, limit: u32) -> Answer<'_, Vec<MessageRow>>;
+    /// When messages of a channel were taken since then, earliest first; those that went out together count once.
+    fn sent_times(&self, channel: &str, after: u64) -> Answer<'_, Vec<u64>>;
     /// From now on these go out together, under the number of the first.
     fn batch_messages(&self, ids: Vec<i64>) -> Answer<'_, ()>;
     /// What came of an attempt to send them.

@@ -365,6 +365,10 @@ impl Store for Sqlite {
         let channel = channel.to_owned();
         self.readers.read(move |sql| outbox::waiting(sql, &channel, limit)).boxed()
     }
+    fn sent_times(&self, channel: &str, after: u64) -> Answer<'_, Vec<u64>> {
+        let channel = channel.to_owned();
+        self.readers.read(move |sql| outbox::sent_times(sql, &channel, after)).boxed()
+    }
     fn batch_messages(&self, ids: Vec<i64>) -> Answer<'_, ()> {
         self.write(move |tx| outbox::batch(tx, &ids)).boxed()
     }

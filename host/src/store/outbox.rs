@@ -101,6 +101,17 @@ pub(super) fn waiting(sql: &Connection, channel: &str, limit: u32) -> Result<Vec
     rows.map(|row| row.map_err(Error::from)).collect()
 }
 
+/// See [`super::Store::sent_times`].
+pub(super) fn sent_times(sql: &Connection, channel: &str, after: u64) -> Result<Vec<u64>> {
+    let mut statement = sql.prepare_cached(
+        "SELECT max(done_at) AS at FROM outbox INDEXED BY outbox_done
+         WHERE done_at IS NOT NULL AND done_at > ?2 AND channel = ?1 AND state = 'sent'
+         GROUP BY coalesce(batch, id) ORDER BY at",
+    )?;
+    let rows = statement.query_map(params![channel, int(after)], |row| row.ms("at"))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// See [`super::Store::batch_messages`].
 pub(super) fn batch(tx: &Tx<'_>, ids: &[i64]) -> Result<()> {
     let Some(first) = ids.first() else { return Ok(()) };

@@ -170,6 +170,7 @@ impl Store for SimStore {
         records_after(run: &str, seq: Option<u64>) -> Vec<(u64, Record)>;
         notices(limit: u32) -> Vec<(i64, Notice)>;
         waiting_messages(channel: &str, limit: u32) -> Vec<MessageRow>;
+        sent_times(channel: &str, after: u64) -> Vec<u64>;
         message_counts() -> Vec<ChannelCount>;
         memory_get(runbook: &str, key: &str) -> Option<String>;
         versions(name: &str) -> Vec<VersionRow>;
