@@ -216,7 +216,7 @@ impl Outbox {
         said["episode"] = notice.episode.clone().into();
         let message = |channel: String| NewMessage {
             once: format!("{channel}|{}", notice.once),
-            opens: notice.episode.clone().filter(|_| self.opens(&channel, notice.event)),
+            opens: ends(notice).filter(|_| self.is_pager(&channel)),
             channel,
             event: notice.event,
             message: said.clone(),
@@ -252,25 +252,9 @@ impl Outbox {
         channels
     }
 
-    /// Whether it opens an incident that ends with its alert. What waits for a person stays.
-    fn opens(&self, channel: &str, event: Happened) -> bool {
-        let ends = match event {
-            Happened::Acted
-            | Happened::Refused
-            | Happened::Limited
-            | Happened::Escalated
-            | Happened::Contradicted
-            | Happened::Approval
-            | Happened::Failed => true,
-            Happened::Demoted
-            | Happened::Tripped
-            | Happened::NeedsAttention
-            | Happened::Us
-            | Happened::Resolved
-            | Happened::Digest
-            | Happened::Annotation => false,
-        };
-        ends && self.notifier.as_ref().and_then(|notifier| notifier.kind(channel)) == Some(ChannelKind::Pagerduty)
+    /// Whether each of its messages opens an incident.
+    fn is_pager(&self, channel: &str) -> bool {
+        self.notifier.as_ref().and_then(|notifier| notifier.kind(channel)) == Some(ChannelKind::Pagerduty)
     }
 
     /// Sends the messages of one channel, one after another.
@@ -434,6 +418,27 @@ impl Lane {
             self.sent.pop_front();
         }
         now >= self.not_before && self.sent.len() < pace.per_minute as usize
+    }
+}
+
+/// What ends the incident that a notice opens at a pager: the end of its alert, or the re-arming of its brake. What else
+/// waits for a person stays.
+fn ends(notice: &Notice) -> Option<String> {
+    match notice.event {
+        Happened::Acted
+        | Happened::Refused
+        | Happened::Limited
+        | Happened::Escalated
+        | Happened::Contradicted
+        | Happened::Approval
+        | Happened::Failed => notice.episode.clone(),
+        Happened::Tripped => notice.key.strip_prefix("sandbook-").map(str::to_owned),
+        Happened::Demoted
+        | Happened::NeedsAttention
+        | Happened::Us
+        | Happened::Resolved
+        | Happened::Digest
+        | Happened::Annotation => None,
     }
 }
 

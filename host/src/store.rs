@@ -273,7 +273,8 @@ pub trait Store: Send + Sync {
     fn batch_messages(&self, ids: Vec<i64>) -> Answer<'_, ()>;
     /// What came of an attempt to send them.
     fn settle_messages(&self, ids: Vec<i64>, delivery: Delivery, at: u64) -> Answer<'_, ()>;
-    /// Queues the end of every incident at a receiver whose alert is over; answers with how many.
+    /// Queues the end of every incident at a receiver whose alert is over or whose brake is re-armed; answers with how
+    /// many.
     fn resolve_incidents(&self, now: u64) -> Answer<'_, u64>;
     /// By channel.
     fn message_counts(&self) -> Answer<'_, Vec<ChannelCount>>;

@@ -146,9 +146,11 @@ pub(super) fn settle(tx: &Tx<'_>, ids: &[i64], delivery: &Delivery, at: u64) -> 
     Ok(())
 }
 
-/// Messages that were sent and whose alert is over.
-const OVER: &str = "FROM outbox JOIN episodes ON episodes.id = outbox.opens
-     WHERE outbox.opens IS NOT NULL AND outbox.state = 'sent' AND episodes.resolved_at IS NOT NULL";
+/// Messages that were sent and whose alert is over, or whose brake was re-armed: ids of both are told apart by themselves.
+const OVER: &str =
+    "FROM outbox LEFT JOIN episodes ON episodes.id = outbox.opens LEFT JOIN trips ON trips.id = outbox.opens
+     WHERE outbox.opens IS NOT NULL AND outbox.state = 'sent'
+         AND (episodes.resolved_at IS NOT NULL OR trips.rearmed_at IS NOT NULL)";
 
 /// Whether there is something for [`resolve`].
 pub(super) fn any_over(sql: &Connection) -> Result<bool> {

@@ -162,3 +162,38 @@ async fn a_demotion_its_audit_and_its_notice_are_written_together_or_not_at_all(
     let notices = open(&dir).notices(10).await.expect("read");
     assert_eq!(notices[0].1.event, Happened::Demoted, "over a restart as well");
 }
+
+#[tokio::test]
+async fn re_arming_ends_the_incident_of_a_trip_also_one_that_is_sent_afterwards() {
+    let store = Sqlite::in_memory().expect("a store");
+    store.create_run(new_run("r_1")).await.expect("stored");
+    let trip = async |subject: &str| {
+        let window =
+            Window { scope: Scope::RunbookSubject, count: 1, window_ms: 60_000, label: "one a minute".to_owned() };
+        let (runbook, subject, windows) = ("heal".to_owned(), subject.to_owned(), vec![window]);
+        let intend = Intend { runbook, subject, windows, at: T, ..Intend::default() };
+        store.intend("r_1", note("once"), intend.clone()).await.expect("written");
+        match store.intend("r_1", note("twice"), intend).await.expect("written") {
+            Intended::Limited { tripped: Some(trip), .. } => trip.id,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (early, late, kept) = (trip("a").await, trip("b").await, trip("c").await);
+    for (id, _) in store.notices(10).await.expect("read") {
+        store.route_notice(id, Vec::new(), T).await.expect("written");
+    }
+    routed(&store, [&early, &late, &kept].map(|trip| message(trip, Some(trip))).to_vec()).await;
+    let ids: Vec<i64> = waiting(&store).await.iter().map(|row| row.id).collect();
+    store.settle_messages(vec![ids[0], ids[2]], Delivery::Sent, T + 1).await.expect("written");
+    assert_eq!(store.resolve_incidents(T + 2).await, Ok(0), "no brake is re-armed");
+    for trip in [&early, &late] {
+        store.rearm(trip, "dana", "mended", T + 3).await.expect("written");
+    }
+    assert_eq!(store.resolve_incidents(T + 4).await, Ok(1), "the one that was sent");
+    store.settle_messages(vec![ids[1]], Delivery::Sent, T + 5).await.expect("written");
+    assert_eq!(store.resolve_incidents(T + 6).await, Ok(1), "what opened late ends, too");
+    assert_eq!(store.resolve_incidents(T + 7).await, Ok(0), "once, and the third brake is tripped still");
+    let over: Vec<_> = waiting(&store).await.into_iter().map(|row| (row.event, row.message)).collect();
+    let ends = |trip: &String| (Happened::Resolved, json!({"title": trip, "resolves": true}));
+    assert_eq!(over, [ends(&early), ends(&late)]);
+}
