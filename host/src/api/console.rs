@@ -92,6 +92,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/backtests", get(backtests::list).post(backtests::make))
         .route("/backtests/{id}", get(backtests::show))
         .route("/grants", get(grants::list).post(acts::grant))
+        .route("/grants/remove", post(acts::remove_grant))
         .route("/brakes", get(brakes::show))
         .route("/brakes/{id}/rearm", post(acts::rearm))
         .route("/pauses", post(acts::pause))

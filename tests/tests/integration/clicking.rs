@@ -226,6 +226,13 @@ impl Desk {
         let grants = self.get("/v1/grants");
         let written = grants["grants"].as_array().expect("a list").iter().find(|grant| grant["runbook"] == "heals");
         assert!(written.is_some_and(|grant| grant["ask"] == true && grant["limit"] == "3/1h"), "{grants}");
+        self.browser.press("Take away");
+        self.browser.press("Take this grant away");
+        self.browser.go("/grants?runbook=heals");
+        assert!(!self.browser.text().contains("3/1h"), "{}", self.browser.text());
+        let grants = self.get("/v1/grants");
+        let left = grants["grants"].as_array().expect("a list");
+        assert!(left.iter().all(|grant| grant["runbook"] != "heals" && grant["id"] == "ask-first"), "{grants}");
     }
 }
 

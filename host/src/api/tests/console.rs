@@ -11,7 +11,7 @@ use crate::config::Role;
 use crate::store::{ApprovalKind, RunPatch};
 
 /// A form's way, and the call of the API that it becomes.
-const FORMS: [(&str, &str, &str); 16] = [
+const FORMS: [(&str, &str, &str); 17] = [
     ("/approvals/{id}", "POST", "/v1/approvals/{id}"),
     ("/runs/{id}/cancel", "POST", "/v1/runs/{id}/cancel"),
     ("/runs/{id}/resume", "POST", "/v1/runs/{id}/resume"),
@@ -23,6 +23,7 @@ const FORMS: [(&str, &str, &str); 16] = [
     ("/runbooks/{name}/runs", "POST", "/v1/runbooks/{name}/runs"),
     ("/backtests", "POST", "/v1/backtests"),
     ("/grants", "POST", "/v1/grants"),
+    ("/grants/remove", "DELETE", "/v1/grants/{id}"),
     ("/brakes/{id}/rearm", "POST", "/v1/brakes/{id}/rearm"),
     ("/pauses", "POST", "/v1/pauses"),
     ("/pauses/{id}/end", "DELETE", "/v1/pauses/{id}"),
@@ -264,6 +265,23 @@ async fn a_backtest_is_started_and_read_and_a_grant_is_an_admins() {
     assert_eq!(granted.status, StatusCode::SEE_OTHER, "{}", granted.body);
     let page = daemon.browse("GET", "/grants", &admin, &[]).await;
     assert!(page.body.contains("may after asking") && !page.body.contains(line), "{}", page.body);
+
+    let operator = daemon.log_in("operator").await;
+    let page = daemon.browse("GET", "/grants", &author, &[]).await;
+    assert!(!page.body.contains("/grants/remove"), "an author takes nothing away");
+    let page = daemon.browse("GET", "/grants?runbook=restart-unhealthy", &operator, &[]).await;
+    let id = "restart-unhealthy/docker.restart-container/container=shop-*";
+    let word = page.word();
+    assert!(page.body.contains(&format!("name=\"id\" value=\"{id}\"")), "{}", page.body);
+    let fields = [("csrf", word.as_str()), ("id", id), ("runbook", "restart-unhealthy")];
+    let gone = daemon.browse("POST", "/grants/remove", &operator, &fields).await;
+    assert_eq!(gone.status, StatusCode::SEE_OTHER, "{}", gone.body);
+    assert_eq!(gone.headers["location"], "/grants?runbook=restart-unhealthy");
+    let page = daemon.browse("GET", "/grants", &operator, &[]).await;
+    assert!(page.body.contains(line) && page.body.contains("No policy permits anything"), "{}", page.body);
+    let again = daemon.browse("POST", "/grants/remove", &operator, &fields).await;
+    assert_eq!(again.status, StatusCode::NOT_FOUND, "{}", again.body);
+    assert_eq!(daemon.audited().await[0], ("operator".to_owned(), "revoke".to_owned()));
 }
 
 #[tokio::test]
