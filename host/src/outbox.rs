@@ -130,9 +130,11 @@ impl Outbox {
         self.notifier.as_ref().map_or_else(|| "there are none in a simulated world".to_owned(), Notifier::listed)
     }
 
-    /// Channels that are configured, annotations included.
-    pub fn channels_known(&self) -> Vec<&str> {
-        self.paces.keys().map(String::as_str).collect()
+    /// Channels that are configured, annotations included, each with how it is spoken to.
+    pub fn channels_known(&self) -> Vec<(&str, &'static str)> {
+        let kind = |name: &str| self.notifier.as_ref().and_then(|notifier| notifier.kind(name));
+        let word = |name: &str| kind(name).map_or("grafana", ChannelKind::name);
+        self.paces.keys().map(|name| (name.as_str(), word(name))).collect()
     }
 
     /// Routes and sends for ever.

@@ -168,6 +168,8 @@ pub const PAGES: &[(&str, &str, Access)] = &[
     ("GET", "/grants", LOOK),
     ("POST", "/grants", Access::Page(Role::Admin)),
     ("POST", "/grants/remove", ACT),
+    ("GET", "/notifications", LOOK),
+    ("POST", "/notifications/test", ACT),
     ("GET", "/brakes", LOOK),
     ("POST", "/brakes/{id}/rearm", ACT),
     ("POST", "/pauses", ACT),

@@ -181,7 +181,9 @@ pub(super) fn resolve(tx: &mut Tx<'_>, now: u64) -> Result<u64> {
 pub(super) fn counts(sql: &Connection) -> Result<Vec<ChannelCount>> {
     let mut statement = sql.prepare_cached(
         "SELECT channel, sum(state = 'waiting') AS waiting, min(CASE WHEN state = 'waiting' THEN at END) AS oldest,
-             sum(state = 'sent') AS sent, sum(state = 'dropped') AS dropped,
+             sum(state = 'sent') AS sent, max(CASE WHEN state = 'sent' THEN done_at END) AS last_sent,
+             min(CASE WHEN state = 'waiting' AND attempts > 0 THEN at END) AS failing_since,
+             sum(state = 'dropped') AS dropped, max(CASE WHEN state = 'dropped' THEN done_at END) AS last_dropped,
              (SELECT error FROM outbox AS o WHERE o.channel = outbox.channel AND error IS NOT NULL
                   ORDER BY id DESC LIMIT 1) AS last_error
          FROM outbox GROUP BY channel",
@@ -192,7 +194,10 @@ pub(super) fn counts(sql: &Connection) -> Result<Vec<ChannelCount>> {
             waiting: row.ms("waiting")?,
             oldest: row.ms_maybe("oldest")?,
             sent: row.ms("sent")?,
+            last_sent: row.ms_maybe("last_sent")?,
+            failing_since: row.ms_maybe("failing_since")?,
             dropped: row.ms("dropped")?,
+            last_dropped: row.ms_maybe("last_dropped")?,
             last_error: row.get("last_error")?,
         })
     })?;

@@ -158,7 +158,12 @@ pub struct ChannelCount {
     /// When the oldest that waits was queued.
     pub oldest: Option<u64>,
     pub sent: u64,
+    /// When the newest was taken.
+    pub last_sent: Option<u64>,
+    /// When the oldest was queued that waits although it was tried.
+    pub failing_since: Option<u64>,
     pub dropped: u64,
+    pub last_dropped: Option<u64>,
     /// Why the newest that failed did.
     pub last_error: Option<String>,
 }

@@ -115,6 +115,7 @@ async fn the_end_of_an_alert_ends_the_incident_that_was_sent_once() {
     assert_eq!(rows[0].message, json!({"title": "a", "resolves": true}));
 }
 
+/// Everything but the notice could be written, and then nothing is.
 #[tokio::test]
 async fn a_demotion_its_audit_and_its_notice_are_written_together_or_not_at_all() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -196,4 +197,29 @@ async fn re_arming_ends_the_incident_of_a_trip_also_one_that_is_sent_afterwards(
     let over: Vec<_> = waiting(&store).await.into_iter().map(|row| (row.event, row.message)).collect();
     let ends = |trip: &String| (Happened::Resolved, json!({"title": trip, "resolves": true}));
     assert_eq!(over, [ends(&early), ends(&late)]);
+}
+
+#[tokio::test]
+async fn a_channel_tells_when_it_took_what_and_since_when_it_does_not() {
+    let store = Sqlite::in_memory().expect("a store");
+    let at = |once: &str, at: u64| NewMessage { at, ..message(once, None) };
+    routed(&store, vec![at("a", T), at("b", T + 1), at("c", T + 2), at("d", T + 3), at("e", T + 4)]).await;
+    let ids: Vec<i64> = waiting(&store).await.iter().map(|row| row.id).collect();
+    let counts = store.message_counts().await.expect("read").remove(0);
+    assert_eq!((counts.last_sent, counts.failing_since, counts.last_dropped), (None, None, None));
+    store.batch_messages(ids[..2].to_vec()).await.expect("written");
+    store.settle_messages(ids[..2].to_vec(), Delivery::Sent, T + 10).await.expect("written");
+    store.settle_messages(vec![ids[2]], Delivery::Sent, T + 20).await.expect("written");
+    store.settle_messages(vec![ids[3]], Delivery::Dropped("400".to_owned()), T + 30).await.expect("written");
+    let again = Delivery::Again { due: T + 99, why: "away".to_owned() };
+    store.settle_messages(vec![ids[4]], again, T + 40).await.expect("written");
+    let counts = store.message_counts().await.expect("read").remove(0);
+    assert_eq!(
+        (counts.last_sent, counts.failing_since, counts.last_dropped),
+        (Some(T + 20), Some(T + 4), Some(T + 30))
+    );
+    assert_eq!(counts.last_error.as_deref(), Some("away"));
+    let times = async |channel: &str, after: u64| store.sent_times(channel, after).await.expect("read");
+    assert_eq!(times("ops", T).await, [T + 10, T + 20], "what went out together counts once, what was dropped never");
+    assert_eq!((times("ops", T + 10).await, times("other", T).await), (vec![T + 20], vec![]));
 }

@@ -66,4 +66,9 @@ fn a_channel_gets_no_more_in_a_minute_because_the_daemon_was_started_again() {
     // Its lane looks every second; without what the store remembers it would be gone by then.
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(receiver.posts().len(), 2, "{:?}", receiver.posts());
+    let status = channel(&daemon, "ops", |ops| ops["waiting"] == 1);
+    assert!(
+        status["failing_since"].is_null() && status["last_sent"].is_string(),
+        "it waits, and does not fail: {status}"
+    );
 }
