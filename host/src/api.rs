@@ -122,6 +122,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(targets::list))
         // What holds runbooks back.
         .routes(routes!(grants::list, grants::add))
+        .routes(routes!(grants::remove))
         .routes(routes!(pauses::list, pauses::add))
         .routes(routes!(pauses::end))
         .routes(routes!(brakes::list))

@@ -2,7 +2,7 @@
 //!
 //! - `args`: commands, arguments and help as data; [`reference`] is generated from it
 //! - `client`, `exit`: how a daemon is reached, and how answers become exit codes
-//! - `status`, `look`, `runs`, `rules`, `brakes`, `act`, `plan`, `watch`: commands that talk to a daemon
+//! - `status`, `look`, `runs`, `rules`, `brakes`, `grants`, `act`, `plan`, `watch`: commands that talk to a daemon
 //! - `author`, `local`: commands that need none
 //! - [`timeline`]: a run as a person reads it, also for the demo
 //! - `screen`, `text`, `diagnostics`: how things look; whatever strangers wrote is made harmless on the way
@@ -27,6 +27,7 @@ mod drafts;
 mod drift;
 mod exit;
 mod explain;
+mod grants;
 mod inspect;
 mod local;
 mod look;
@@ -138,8 +139,8 @@ impl Cli {
             Command::Diff(args) => Box::pin(versions::diff(client, screen, args)).await,
             Command::Export(args) => versions::export(client, screen, args).await,
             Command::Import(args) => versions::import(client, screen, args).await,
-            Command::Grant(args) => act::grant(client, screen, args).await,
-            Command::Grants(args) => rules::grants(client, screen, args).await,
+            Command::Grant(args) => grants::grant(client, screen, args).await,
+            Command::Grants(args) => grants::grants(client, screen, args).await,
             Command::Match(args) => act::matching(client, screen, args).await,
             Command::Plan(args) => plan::plan(client, screen, args).await,
             Command::Apply(args) => plan::apply(client, screen, args).await,

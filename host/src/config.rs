@@ -2,7 +2,8 @@
 //!
 //! Every mistake is reported at once with file, line, column and a way out; an unknown key is an error, because a
 //! misspelt brake would be no brake. Secrets are only named by file (`*_file`), so the whole of it can be shown.
-//! Relative paths count from the file; those in variables from the working directory.
+//! Relative paths count from the file; those in variables from the working directory. Of variables that are not ours only
+//! [`OTEL_ENDPOINT`] is read.
 //!
 //! Deliberately not here: reading the files that are named (secrets, policies, packages), and reloading: a change of the
 //! configuration is a restart, which loses nothing.
@@ -85,6 +86,15 @@ pub const ENV_RESERVED: [&str; 7] = [
     "SANDBOOK_CERT",
     "SANDBOOK_KEY",
 ];
+
+/// The one variable of another family that is read: OpenTelemetry's base URL of a collector, where `[otel]` names none.
+pub const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// Says `true`: then that one is not read.
+pub const OTEL_DISABLED: &str = "OTEL_SDK_DISABLED";
+/// Not read, and that is said: headers hold secrets.
+pub const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+/// Not read, and that is said where it names another than ours.
+pub const OTEL_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 
 /// Name of the Docker host when none is configured.
 pub const LOCAL_HOST: &str = "local";

@@ -42,6 +42,7 @@ mod standing;
 pub(crate) use archive::pack as tar;
 pub use archive::{FILES_MAX, PACKED_BYTES_MAX, UNPACKED_BYTES_MAX};
 pub use change::{StageChange, StageSet, UploadError, Uploaded, is_built_in};
+pub use demotion::Demoted;
 pub use inspect::calls_unrequested;
 pub use package::{
     MANIFEST_FILE, MANIFEST_SECTION, Package, SCRIPT_BYTES_MAX, SCRIPT_FILE, SIGNATURE_FILE, Upload, WASM_FILE,

@@ -40,8 +40,10 @@ const BACKOFF_MS: u64 = 2_000;
 const BACKOFF_MS_MAX: u64 = 300_000;
 /// Doublings until then.
 const DOUBLINGS_MAX: u32 = 8;
-/// What a minute is, for paces.
-const MINUTE: Duration = Duration::from_secs(60);
+/// What a minute is, for paces, in milliseconds.
+const MINUTE_MS: u64 = 60_000;
+/// The same.
+const MINUTE: Duration = Duration::from_millis(MINUTE_MS);
 
 /// Sends what waits.
 pub struct Outbox {
@@ -128,9 +130,11 @@ impl Outbox {
         self.notifier.as_ref().map_or_else(|| "there are none in a simulated world".to_owned(), Notifier::listed)
     }
 
-    /// Channels that are configured, annotations included.
-    pub fn channels_known(&self) -> Vec<&str> {
-        self.paces.keys().map(String::as_str).collect()
+    /// Channels that are configured, annotations included, each with how it is spoken to.
+    pub fn channels_known(&self) -> Vec<(&str, &'static str)> {
+        let kind = |name: &str| self.notifier.as_ref().and_then(|notifier| notifier.kind(name));
+        let word = |name: &str| kind(name).map_or("grafana", ChannelKind::name);
+        self.paces.keys().map(|name| (name.as_str(), word(name))).collect()
     }
 
     /// Routes and sends for ever.
@@ -214,7 +218,7 @@ impl Outbox {
         said["episode"] = notice.episode.clone().into();
         let message = |channel: String| NewMessage {
             once: format!("{channel}|{}", notice.once),
-            opens: notice.episode.clone().filter(|_| self.opens(&channel, notice.event)),
+            opens: ends(notice).filter(|_| self.is_pager(&channel)),
             channel,
             event: notice.event,
             message: said.clone(),
@@ -250,31 +254,15 @@ impl Outbox {
         channels
     }
 
-    /// Whether it opens an incident that ends with its alert. What waits for a person stays.
-    fn opens(&self, channel: &str, event: Happened) -> bool {
-        let ends = match event {
-            Happened::Acted
-            | Happened::Refused
-            | Happened::Limited
-            | Happened::Escalated
-            | Happened::Contradicted
-            | Happened::Approval
-            | Happened::Failed => true,
-            Happened::Demoted
-            | Happened::Tripped
-            | Happened::NeedsAttention
-            | Happened::Us
-            | Happened::Resolved
-            | Happened::Digest
-            | Happened::Annotation => false,
-        };
-        ends && self.notifier.as_ref().and_then(|notifier| notifier.kind(channel)) == Some(ChannelKind::Pagerduty)
+    /// Whether each of its messages opens an incident.
+    fn is_pager(&self, channel: &str) -> bool {
+        self.notifier.as_ref().and_then(|notifier| notifier.kind(channel)) == Some(ChannelKind::Pagerduty)
     }
 
     /// Sends the messages of one channel, one after another.
     async fn serve(self: Arc<Self>, channel: String) {
         let Some(pace) = self.paces.get(&channel).copied() else { return };
-        let mut lane = Lane::default();
+        let mut lane = self.lane(&channel).await;
         loop {
             let called = self.queued.notified();
             match self.step(&channel, pace, &mut lane).await {
@@ -285,6 +273,18 @@ impl Outbox {
             tokio::select! {
                 () = called => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// How a channel went in the last minute, also before a restart.
+    async fn lane(&self, channel: &str) -> Lane {
+        let now = self.now();
+        match self.store.sent_times(channel, now.saturating_sub(MINUTE_MS)).await {
+            Ok(times) => Lane::after(&times, now),
+            Err(error) => {
+                tracing::warn!(channel, "when it took messages cannot be read, its pace begins anew: {error}");
+                Lane::default()
             }
         }
     }
@@ -392,7 +392,8 @@ impl Outbox {
     }
 }
 
-/// How a channel went lately. A restart forgets it; what waits has its own times.
+/// How a channel went lately. A restart knows when it took messages, and what waits has its own times; it forgets attempts
+/// that failed.
 #[derive(Default)]
 struct Lane {
     sent: VecDeque<Instant>,
@@ -402,12 +403,44 @@ struct Lane {
 }
 
 impl Lane {
+    /// Of a channel that took messages at these times, in milliseconds since 1970, earliest first. What was in the future (a
+    /// clock was set back) was just now.
+    fn after(times: &[u64], now: u64) -> Lane {
+        let at = |ms: &u64| {
+            let age = Duration::from_millis(now.saturating_sub(*ms));
+            let here = Instant::now();
+            here.checked_sub(age).unwrap_or(here)
+        };
+        Lane { sent: times.iter().map(at).collect(), ..Lane::default() }
+    }
+
     /// Whether one more may go out now.
     fn has_room(&mut self, pace: Pace, now: u64) -> bool {
         while self.sent.front().is_some_and(|at| at.elapsed() > MINUTE) {
             self.sent.pop_front();
         }
         now >= self.not_before && self.sent.len() < pace.per_minute as usize
+    }
+}
+
+/// What ends the incident that a notice opens at a pager: the end of its alert, or the re-arming of its brake. What else
+/// waits for a person stays.
+fn ends(notice: &Notice) -> Option<String> {
+    match notice.event {
+        Happened::Acted
+        | Happened::Refused
+        | Happened::Limited
+        | Happened::Escalated
+        | Happened::Contradicted
+        | Happened::Approval
+        | Happened::Failed => notice.episode.clone(),
+        Happened::Tripped => notice.key.strip_prefix("sandbook-").map(str::to_owned),
+        Happened::Demoted
+        | Happened::NeedsAttention
+        | Happened::Us
+        | Happened::Resolved
+        | Happened::Digest
+        | Happened::Annotation => None,
     }
 }
 

@@ -35,6 +35,7 @@ mod fix;
 pub mod grant;
 pub mod list;
 pub mod load;
+pub mod revoke;
 pub mod schema;
 #[cfg(test)]
 mod tests;

@@ -181,6 +181,9 @@ pub trait Store: Send + Sync {
     fn package(&self, digest: &str) -> Answer<'_, Option<Vec<u8>>>;
     /// Sets how far a version is trusted. What was before stays in the history. False when there is no such version.
     fn set_stage(&self, name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> Answer<'_, bool>;
+    /// Sets the stage of a version that did not help, audits it and keeps the notice of it, in one transaction. False, and
+    /// nothing happened, when there is no such version.
+    fn demote(&self, demotion: Demotion) -> Answer<'_, bool>;
     /// The latest of every version that ever had one.
     fn stages(&self) -> Answer<'_, Vec<StageRow>>;
     /// All of one runbook, newest first.
@@ -264,11 +267,14 @@ pub trait Store: Send + Sync {
     fn route_notice(&self, notice: i64, messages: Vec<NewMessage>, now: u64) -> Answer<'_, Vec<(String, u64)>>;
     /// Messages of a channel that wait, due or not, oldest first.
     fn waiting_messages(&self, channel: &str, limit: u32) -> Answer<'_, Vec<MessageRow>>;
+    /// When messages of a channel were taken since then, earliest first; those that went out together count once.
+    fn sent_times(&self, channel: &str, after: u64) -> Answer<'_, Vec<u64>>;
     /// From now on these go out together, under the number of the first.
     fn batch_messages(&self, ids: Vec<i64>) -> Answer<'_, ()>;
     /// What came of an attempt to send them.
     fn settle_messages(&self, ids: Vec<i64>, delivery: Delivery, at: u64) -> Answer<'_, ()>;
-    /// Queues the end of every incident at a receiver whose alert is over; answers with how many.
+    /// Queues the end of every incident at a receiver whose alert is over or whose brake is re-armed; answers with how
+    /// many.
     fn resolve_incidents(&self, now: u64) -> Answer<'_, u64>;
     /// By channel.
     fn message_counts(&self) -> Answer<'_, Vec<ChannelCount>>;

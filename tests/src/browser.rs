@@ -198,6 +198,34 @@ impl Browser {
         panic!("no way to {words} with {FAR} times the tabulator on {}", self.path());
     }
 
+    /// What a keyboard should reach on the page and does not, a line each: goes once around with the tabulator.
+    #[track_caller]
+    pub fn unreached(&self) -> Vec<String> {
+        const WATCH: &str = "window.reached = new Set(); \
+            window.reachable = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')] \
+                .filter(e => e.tabIndex >= 0 && !e.disabled && e.type !== 'hidden' && e.checkVisibility()); \
+            document.addEventListener('focusin', event => window.reached.add(event.target), true); \
+            return window.reachable.length";
+        const LEFT: &str = "return window.reachable.filter(e => e.isConnected && !window.reached.has(e)) \
+            .map(e => e.outerHTML.slice(0, 160))";
+        // Once around, and over what the browser itself gives the focus.
+        const MORE: usize = 12;
+        let count = self.script(WATCH, vec![]).as_u64().and_then(|count| usize::try_from(count).ok());
+        let count = count.filter(|count| *count > 0).expect("a page has at least the way to its content");
+        self.keys(&String::from(char::from(Key::Tab)).repeat(count + MORE));
+        let left = self.script(LEFT, vec![]);
+        left.as_array().unwrap_or_else(|| panic!("{left}")).iter().map(Value::to_string).collect()
+    }
+
+    /// Where the links of the page lead within the site, without what is asked of the pages.
+    #[track_caller]
+    pub fn links(&self) -> Vec<String> {
+        let script = "return [...document.links].filter(a => a.host === location.host).map(a => a.pathname)";
+        let found = self.script(script, vec![]);
+        let texts = found.as_array().unwrap_or_else(|| panic!("{found}")).iter();
+        texts.filter_map(|link| link.as_str().map(str::to_owned)).collect()
+    }
+
     /// What a script answers; of the test, not of the page.
     #[track_caller]
     pub fn script(&self, script: &str, arguments: Vec<Value>) -> Value {

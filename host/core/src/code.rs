@@ -84,6 +84,7 @@ codes! {
     "SB0305" = "two policies have the same id",
     "SB0306" = "a policy is probably not what was meant",
     "SB0307" = "a grant cannot be written",
+    "SB0308" = "a policy of a person is not taken away",
     // Configuration.
     "SB0401" = "the configuration cannot be read",
     "SB0402" = "the configuration is not TOML",

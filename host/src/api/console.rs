@@ -5,7 +5,7 @@
 //! - `frame`, `parts`: what every page has around it, and the pieces they are made of
 //! - `similar`: what earlier incidents like one came to
 //! - `overview`, `alerts`, `runs`, `manual`, `timeline`, `approvals`, `plans`, `runbooks`, `versions`, `drafts`, `review`,
-//!   `backtests`, `schedules`, `grants`, `brakes`, `targets`, `audit`: one file per page
+//!   `backtests`, `schedules`, `grants`, `brakes`, `notifications`, `targets`, `audit`: one file per page
 //! - `acts`: every form; each calls one route of the API
 //!
 //! Whatever an alert, a container or a log said is text: maud escapes it and nothing is trusted as markup. Opening a page
@@ -30,6 +30,7 @@ mod entry;
 mod frame;
 mod grants;
 mod manual;
+mod notifications;
 mod overview;
 mod parts;
 mod plans;
@@ -92,12 +93,15 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/backtests", get(backtests::list).post(backtests::make))
         .route("/backtests/{id}", get(backtests::show))
         .route("/grants", get(grants::list).post(acts::grant))
+        .route("/grants/remove", post(acts::remove_grant))
         .route("/brakes", get(brakes::show))
         .route("/brakes/{id}/rearm", post(acts::rearm))
         .route("/pauses", post(acts::pause))
         .route("/pauses/{id}/end", post(acts::end_pause))
         .route("/stop", get(brakes::confirm_stop).post(acts::stop))
         .route("/stop/release", post(acts::release))
+        .route("/notifications", get(notifications::show))
+        .route("/notifications/test", post(notifications::test))
         .route("/targets", get(targets::list))
         .route("/audit", get(audit::list))
         .route("/login", get(entry::form).post(entry::log_in))

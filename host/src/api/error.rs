@@ -54,6 +54,8 @@ pub const BUSY: &str = "SB0116";
 pub const TOO_OFTEN: &str = "SB0120";
 /// An agent wants what only a person may do.
 pub const PERSON: &str = "SB0121";
+/// A policy that a person wrote is not changed by the daemon.
+pub const BY_HAND: &str = "SB0308";
 /// The stage is too low.
 pub const STAGE: &str = "SB0508";
 /// A plan is too old to be applied.

@@ -1,4 +1,4 @@
-//! Grants: what each runbook may do, and permitting one more effect.
+//! Grants: what each runbook may do, permitting one more effect, and taking that away again.
 //!
 //! Deliberately not here: writing Cedar (the policy module does), and other ways to change policy: those are files.
 
@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::error::{Error, Result};
-use super::extract::Json;
+use super::error::{BY_HAND, Error, Result};
+use super::extract::{Json, Path};
 use super::runbooks::of_library;
 use crate::auth::Caller;
-use crate::policy::grant::{Change, Selector, grant};
+use crate::policy::grant::{Change, FILE, Selector, grant};
 use crate::policy::list::{GrantKind, GrantLine};
+use crate::policy::revoke::{Kept, revoke};
 use crate::state::App;
 
 /// One policy.
@@ -43,6 +44,8 @@ pub(super) struct GrantView {
     reason: Option<String>,
     file: String,
     line: u32,
+    /// `sandbook grant` wrote it and nobody changed it: it can be taken away.
+    granted: bool,
 }
 
 impl From<GrantLine> for GrantView {
@@ -61,6 +64,7 @@ impl From<GrantLine> for GrantView {
             reason: line.reason,
             file: line.file,
             line: line.line,
+            granted: line.granted,
         }
     }
 }
@@ -82,7 +86,12 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Answer<Grants>> 
     let known = app.library.standings().iter().map(|standing| standing.name.clone()).collect();
     let mut warnings = policy.warnings().to_vec();
     warnings.extend(policy.unknown_runbooks(&known));
-    let grants = policy.grants().into_iter().map(GrantView::from).collect();
+    let own = app.grants_dir().join(FILE);
+    let view = |line: GrantLine| {
+        let granted = line.granted && own == std::path::Path::new(&line.file);
+        GrantView { granted, ..GrantView::from(line) }
+    };
+    let grants = policy.grants().into_iter().map(view).collect();
     Ok(Answer(Grants { grants, warnings, next_cursor: None }))
 }
 
@@ -156,4 +165,59 @@ pub(super) async fn add(
     }
     let file = written.file.display().to_string();
     Ok((status, Answer(Granted { id: written.id, cedar: written.cedar, file, change })))
+}
+
+/// A grant that is gone.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Taken {
+    /// Its `@id`.
+    id: String,
+    /// The policy that stood there.
+    cedar: String,
+    /// Where it stood.
+    file: String,
+}
+
+/// Takes a grant away
+///
+/// Only what `sandbook grant` wrote, and nobody changed since: a policy that a person wrote is theirs (409). No longer in
+/// force with the answer; what is being done at that moment ends as it ends.
+#[utoipa::path(delete, path = "/v1/grants/{id}", tag = "policy",
+    params(("id" = String, Path, description = "the whole `@id`, its slashes escaped")),
+    responses((status = 200, body = Taken), (status = 409, description = "a person wrote or changed it")))]
+pub(super) async fn remove(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Answer<Taken>> {
+    let mut dirs = vec![app.grants_dir()];
+    dirs.extend(app.config.policy.dirs.iter().skip(1).cloned());
+    let wanted = id.clone();
+    // Files are written and all policies validated.
+    let gone = tokio::task::spawn_blocking(move || revoke(&dirs, &wanted)).await;
+    let gone = gone.map_err(|error| Error::defect(&error))?.map_err(|kept| not_taken(&id, kept))?;
+    app.reload_policy().map_err(|problems| Error::of_problems("the policy", &problems))?;
+    let file = gone.file.display().to_string();
+    tracing::warn!(by = %caller.who(), grant = %gone.id, "a grant is taken away");
+    let details = json!({"id": gone.id, "effect": gone.effect, "cedar": gone.cedar, "file": file});
+    app.store.audit(caller.who(), "revoke", &gone.runbook, details, app.now_ms()).await?;
+    Ok(Answer(Taken { id: gone.id, cedar: gone.cedar, file }))
+}
+
+fn not_taken(id: &str, kept: Kept) -> Error {
+    match kept {
+        Kept::Unknown(near) => {
+            let fix = match near {
+                Some(near) => format!("did you mean {near}? `sandbook grants` lists them"),
+                None => "`sandbook grants` lists them".to_owned(),
+            };
+            Error::not_found(format!("there is no grant {id:?}"), fix)
+        }
+        Kept::ByHand(file, line) => {
+            let message = format!("{}:{line}: the policy `{id}` was written or changed by a person", file.display());
+            let fix = "delete it there; the daemon reads its folders again by itself";
+            Error::new(StatusCode::CONFLICT, BY_HAND, message, fix)
+        }
+        Kept::Problems(problems) => Error::of_problems("the policy", &problems),
+    }
 }

@@ -20,35 +20,45 @@ use crate::digest::{self, Digest};
 use crate::state::App;
 
 /// What waits for a channel, and what came of the rest.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 pub(super) struct ChannelStatus {
+    /// `slack`, `pagerduty`, `webhook`, `mail` or `grafana`; absent: it is not configured any more.
+    kind: Option<&'static str>,
     /// Messages that wait.
     waiting: u64,
     /// Since when the oldest of them does.
     oldest: Option<Time>,
     /// As far as they are kept.
     sent: u64,
+    /// When the newest was taken, of those.
+    last_sent: Option<Time>,
+    /// Since when the oldest waits that was tried and not taken; absent: the channel takes what it gets.
+    failing_since: Option<Time>,
     /// Given up, as far as they are kept.
     dropped: u64,
+    /// When the newest was given up, of those.
+    last_dropped: Option<Time>,
     /// Why the newest that failed did; absent while nothing waits and nothing was dropped.
     error: Option<String>,
 }
 
 /// By channel; those that had no message yet are there with zeroes.
 pub(super) async fn channels(app: &App) -> Result<BTreeMap<String, ChannelStatus>> {
-    let nothing = || ChannelStatus { waiting: 0, oldest: None, sent: 0, dropped: 0, error: None };
-    let mut channels: BTreeMap<String, ChannelStatus> =
-        app.outbox.channels_known().into_iter().map(|name| (name.to_owned(), nothing())).collect();
+    let known = app.outbox.channels_known().into_iter();
+    let mut channels: BTreeMap<String, ChannelStatus> = known
+        .map(|(name, kind)| (name.to_owned(), ChannelStatus { kind: Some(kind), ..ChannelStatus::default() }))
+        .collect();
     for count in app.store.message_counts().await? {
         let troubled = count.waiting + count.dropped > 0;
-        let status = ChannelStatus {
-            waiting: count.waiting,
-            oldest: count.oldest.map(Time),
-            sent: count.sent,
-            dropped: count.dropped,
-            error: count.last_error.filter(|_| troubled),
-        };
-        channels.insert(count.channel, status);
+        let status = channels.entry(count.channel).or_default();
+        status.waiting = count.waiting;
+        status.oldest = count.oldest.map(Time);
+        status.sent = count.sent;
+        status.last_sent = count.last_sent.map(Time);
+        status.failing_since = count.failing_since.map(Time);
+        status.dropped = count.dropped;
+        status.last_dropped = count.last_dropped.map(Time);
+        status.error = count.last_error.filter(|_| troubled);
     }
     Ok(channels)
 }

@@ -114,6 +114,8 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/grants", VIEWER),
     // Whoever writes policy decides what runbooks may change.
     ("POST", "/v1/grants", ADMIN),
+    // Taking away is whoever's is on call, as with stopping; giving it back is not.
+    ("DELETE", "/v1/grants/{id}", OPERATOR),
     ("GET", "/v1/pauses", VIEWER),
     ("POST", "/v1/pauses", OPERATOR),
     ("DELETE", "/v1/pauses/{id}", OPERATOR),
@@ -165,6 +167,9 @@ pub const PAGES: &[(&str, &str, Access)] = &[
     ("GET", "/backtests/{id}", LOOK),
     ("GET", "/grants", LOOK),
     ("POST", "/grants", Access::Page(Role::Admin)),
+    ("POST", "/grants/remove", ACT),
+    ("GET", "/notifications", LOOK),
+    ("POST", "/notifications/test", ACT),
     ("GET", "/brakes", LOOK),
     ("POST", "/brakes/{id}/rearm", ACT),
     ("POST", "/pauses", ACT),

@@ -1,4 +1,4 @@
-//! Commands that change something on the daemon: stages, grants, runs, answers, pauses, stops. Thin: the daemon decides.
+//! Commands that change something on the daemon: stages, runs, answers, pauses, stops. Thin: the daemon decides.
 //!
 //! Names are resolved before anything is sent, so that a mistyped prefix never reaches another runbook.
 //! Deliberately not here: what may be done by whom.
@@ -10,8 +10,8 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::args::{
-    ApproveArgs, BackupArgs, CancelArgs, DecideArgs, DemoteArgs, GrantArgs, MatchArgs, PauseArgs, PausesArgs,
-    PromoteArgs, ResumeArgs, RunArgs, StopAllArgs,
+    ApproveArgs, BackupArgs, CancelArgs, DecideArgs, DemoteArgs, MatchArgs, PauseArgs, PausesArgs, PromoteArgs,
+    ResumeArgs, RunArgs, StopAllArgs,
 };
 use super::client::{Client, segment};
 use super::exit::{Exit, Failure};
@@ -130,36 +130,6 @@ pub(super) async fn demote(client: &Client, screen: &Screen, args: &DemoteArgs) 
         }
     };
     set_stage(client, screen, &name, &of, args.stage.name(), &args.reason).await
-}
-
-pub(super) async fn grant(client: &Client, screen: &Screen, args: &GrantArgs) -> Result<Exit, Failure> {
-    let name = runbook_name(client, &args.runbook).await?;
-    let body = json!({
-        "runbook": name, "effect": args.effect, "container": args.container, "service": args.service,
-        "host": args.host, "limit": args.limit, "ask": args.ask,
-    });
-    let answer = client.send(Method::POST, "/v1/grants", Some(&body)).await?;
-    if screen.json {
-        screen.value(&answer);
-        return Ok(Exit::Ok);
-    }
-    for line in field(&answer, "cedar").lines() {
-        screen.line(&clean(line));
-    }
-    let file = field(&answer, "file");
-    let said = match field(&answer, "change").as_str() {
-        "unchanged" => "it stood already in",
-        "replaced" => "replaced in",
-        _ => "added to",
-    };
-    screen.line(&format!("\n{} {}", screen.ink.paint(Paint::Dim, said), clean(&file)));
-    let runbook = client.get(&format!("/v1/runbooks/{}", segment(&name)), &[]).await.unwrap_or(Value::Null);
-    let step = match field(&runbook, "stage").as_str() {
-        "draft" | "shadow" => format!("it is only watching: sandbook promote {} ask --reason \"…\"", shell(&name)),
-        _ => format!("sandbook grants {}", shell(&name)),
-    };
-    screen.next(&step);
-    Ok(Exit::Ok)
 }
 
 /// Labels as written, or those of an alert in a file.

@@ -177,7 +177,9 @@ pub enum Command {
                             sandbook grant restart-unhealthy docker.restart-container --service shop/cart --ask"
     )]
     Grant(GrantArgs),
-    /// What each runbook may do
+    /// What each runbook may do; or take one of them away
+    #[command(after_help = "Examples:\n  sandbook grants restart-unhealthy\n  \
+                            sandbook grants --remove 'restart-unhealthy/docker.restart-container/container=web-*'")]
     Grants(GrantsArgs),
     /// Which runbook and target an alert means, why, and why not the others
     #[command(
@@ -455,6 +457,9 @@ pub struct GrantArgs {
 pub struct GrantsArgs {
     /// Only of this runbook
     pub runbook: Option<String>,
+    /// Take away the grant of this id; what a person wrote by hand stays
+    #[arg(long, value_name = "ID", conflicts_with = "runbook")]
+    pub remove: Option<String>,
 }
 
 /// `match`.

@@ -1,11 +1,11 @@
-//! What holds runbooks back, and what was decided: approvals, grants, pauses, the audit.
+//! What holds runbooks back, and what was decided: approvals, pauses, the audit.
 //!
-//! Deliberately not here: changing any of it, see [`super::act`], and brakes, see [`super::brakes`].
+//! Deliberately not here: changing any of it, see [`super::act`]; brakes and grants, see [`super::brakes`], [`super::grants`].
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::args::{AuditArgs, GrantsArgs};
+use super::args::AuditArgs;
 use super::client::Client;
 use super::exit::{Exit, Failure};
 use super::look::{list, since, summary};
@@ -53,41 +53,6 @@ fn asks(one: &Value) -> String {
         said => said,
     };
     if options.is_empty() { sentence } else { format!("{sentence} [{}]", options.join(" | ")) }
-}
-
-pub(super) async fn grants(client: &Client, screen: &Screen, args: &GrantsArgs) -> Result<Exit, Failure> {
-    let answer = client.get("/v1/grants", &[]).await?;
-    if screen.json {
-        screen.value(&answer);
-        return Ok(Exit::Ok);
-    }
-    let mut table = Table::new(&["RUNBOOK", "", "EFFECTS", "ON", "LIMIT", "ASKS", "WHERE"]);
-    let wanted = |grant: &&Value| {
-        let name = field(grant, "runbook");
-        args.runbook.as_ref().is_none_or(|prefix| name.is_empty() || name.starts_with(prefix.as_str()))
-    };
-    let grants: Vec<&Value> = list(&answer, "grants").iter().filter(wanted).collect();
-    for grant in &grants {
-        let (name, forbids) = (field(grant, "runbook"), grant["kind"] == "forbid");
-        let effects: Vec<&str> = list(grant, "effects").iter().filter_map(Value::as_str).collect();
-        let line = field(grant, "line");
-        table.row([
-            Cell::new(if name.is_empty() { "every runbook" } else { &name }).paint(Paint::Bold),
-            if forbids { Cell::new("may not").paint(Paint::Bad) } else { Cell::new("may").paint(Paint::Good) },
-            Cell::new(if effects.is_empty() { "every effect".to_owned() } else { effects.join(", ") }),
-            field(grant, "resource").into(),
-            field(grant, "limit").into(),
-            Cell::new(if grant["ask"] == true { "a person" } else { "" }),
-            Cell::new(format!("{}:{line}", field(grant, "file"))).paint(Paint::Dim),
-        ]);
-    }
-    if grants.is_empty() {
-        screen.line("nothing is granted: no runbook may change anything");
-        screen.next("sandbook grant RUNBOOK EFFECT --container NAME; a refused run names the exact line");
-        return Ok(Exit::Ok);
-    }
-    screen.print(&table.render(screen.ink));
-    Ok(Exit::Ok)
 }
 
 pub(super) async fn pauses(client: &Client, screen: &Screen) -> Result<Exit, Failure> {

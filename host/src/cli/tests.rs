@@ -31,6 +31,7 @@ fn commands_of_the_contract_are_understood() {
         "rollback r",
         "grant r docker.restart-container --container web-* --limit 3/1h --ask",
         "grants",
+        "grants --remove r/docker.exec/container=web-*",
         "match alertname=X name=web",
         "match --alert -",
         "run r web-1 grace=30s --watch",

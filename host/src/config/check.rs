@@ -53,6 +53,7 @@ pub(super) fn check(sections: &Sections, tree: &Tree) -> Result<Vec<Problem>, Ve
     checker.otel(sections);
     checker.limits(sections);
     let mut problems = checker.problems;
+    problems.extend(tree.warnings.iter().cloned());
     problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     if problems.iter().all(|problem| problem.warning) { Ok(problems) } else { Err(problems) }
 }

@@ -10,7 +10,8 @@ use crate::otel;
 section! {
     /// Traces of runs.
     Otel {
-        /// Base URL of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; absent: no traces.
+        /// Base URL of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; absent: what the variable
+        /// `OTEL_EXPORTER_OTLP_ENDPOINT` says; without it no traces.
         endpoint: Option<String> = None;
         /// File with headers for the collector, a `name: value` a line. It is read at every export.
         headers_file: Option<PathBuf> = None;

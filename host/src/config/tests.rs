@@ -400,6 +400,38 @@ fn variables_override_and_are_placed_by_name() {
 }
 
 #[test]
+fn the_collector_of_the_machine_is_taken_where_none_is_named() {
+    let url = "http://collector:4318";
+    let endpoint = |text: &str, env: &[(&str, &str)]| {
+        let config = load(text, env).unwrap_or_else(|problems| panic!("{:?}", lines(&problems)));
+        (config.otel.endpoint.clone().unwrap_or_default(), lines(&config.warnings))
+    };
+    let here = (OTEL_ENDPOINT, url);
+    assert_eq!(endpoint("", &[here]), (url.to_owned(), vec![]));
+    assert_eq!(endpoint("[otel]\nheaders_file = \"h\"", &[here]).0, url, "the rest is as configured");
+    let own = "[otel]\nendpoint = \"http://own:4318\"";
+    assert_eq!(endpoint(own, &[here, (OTEL_HEADERS, "a=b")]), ("http://own:4318".to_owned(), vec![]));
+    assert_eq!(endpoint("", &[here, ("SANDBOOK_OTEL__ENDPOINT", "http://own:4318")]).0, "http://own:4318");
+    for none in [vec![(OTEL_ENDPOINT, " ")], vec![here, (OTEL_DISABLED, "TRUE")], vec![(OTEL_HEADERS, "a=b")]] {
+        assert_eq!(endpoint("", &none), (String::new(), vec![]), "{none:?}");
+    }
+    let (_, warnings) = endpoint("", &[here, (OTEL_HEADERS, "authorization=Bearer%20s3cret"), (OTEL_PROTOCOL, "grpc")]);
+    assert_eq!(
+        warnings,
+        [
+            "OTEL_EXPORTER_OTLP_HEADERS:1:1 ~SB0413 the variable OTEL_EXPORTER_OTLP_HEADERS is not read: a secret is named by its file (write the headers into a file, a `name: value` a line: [otel] headers_file)",
+            "OTEL_EXPORTER_OTLP_PROTOCOL:1:1 ~SB0413 the variable OTEL_EXPORTER_OTLP_PROTOCOL says \"grpc\", but traces go over http/protobuf (name the collector's address for HTTP: [otel] endpoint, mostly port 4318)",
+        ]
+    );
+    assert_eq!(endpoint("", &[here, (OTEL_PROTOCOL, "http/protobuf")]).1, Vec::<String>::new());
+    for wrong in ["collector:4318", "grpc://collector:4317", "http://user:pw@collector:4318"] {
+        let problems = load("", &[(OTEL_ENDPOINT, wrong)]).expect_err(wrong);
+        assert_eq!(problems[0].file, OTEL_ENDPOINT, "{problems:?}");
+        assert!(!problems[0].message.contains("pw"), "{problems:?}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_an_error_and_not_the_defaults() {
     let problems = Config::load(Some(Path::new("/nowhere/c.toml")), std::iter::empty()).expect_err("missing");
     assert_eq!((problems[0].code, problems[0].file.as_str()), (UNREADABLE, "/nowhere/c.toml"));

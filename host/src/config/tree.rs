@@ -12,8 +12,8 @@ use toml::{Table, Value};
 
 use super::shape::{Key, Kind, Leaf, Shape};
 use super::{
-    BAD_VALUE, ENV_PREFIX, ENV_RESERVED, ENVIRONMENT, FILE_BYTES_MAX, INLINE_SECRET, MISSING_KEY, SYNTAX, Sections,
-    UNKNOWN_KEY, UNREADABLE,
+    BAD_VALUE, ENV_PREFIX, ENV_RESERVED, ENVIRONMENT, FILE_BYTES_MAX, INLINE_SECRET, MISSING_KEY, OTEL_DISABLED,
+    OTEL_ENDPOINT, OTEL_HEADERS, OTEL_PROTOCOL, SUSPECT, SYNTAX, Sections, UNKNOWN_KEY, UNREADABLE,
 };
 
 /// What a variable's name is split at.
@@ -49,6 +49,8 @@ pub(super) struct Tree {
     places: BTreeMap<String, Place>,
     /// Of variables.
     problems: Vec<Problem>,
+    /// The same, of what is only suspect.
+    pub(super) warnings: Vec<Problem>,
 }
 
 /// The file's text.
@@ -97,6 +99,7 @@ impl Tree {
             root: Table::new(),
             places: BTreeMap::new(),
             problems: Vec::new(),
+            warnings: Vec::new(),
         };
         let (document, errors) = DeTable::parse_recoverable(text);
         let mut problems: Vec<Problem> = Vec::new();
@@ -112,7 +115,7 @@ impl Tree {
             return Err(problems);
         }
         tree.root = table(document.get_ref(), "", &mut tree.places);
-        let mut env: Vec<_> = env.filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
+        let (mut env, others): (Vec<_>, Vec<_>) = env.partition(|(name, _)| name.starts_with(ENV_PREFIX));
         env.sort();
         let shape = Sections::shape();
         for (name, value) in env {
@@ -120,7 +123,37 @@ impl Tree {
                 tree.overlay(&shape, &name, &value);
             }
         }
+        tree.collector(&others);
         Ok(tree)
+    }
+
+    /// The collector that every program of a machine sends to, where the operator named no other for this one.
+    fn collector(&mut self, env: &[(String, String)]) {
+        let set_to = |name: &str| {
+            let found = env.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim());
+            // As OpenTelemetry says: an empty variable is none.
+            found.filter(|value| !value.is_empty())
+        };
+        let named = self.root.get("otel").and_then(|otel| otel.get("endpoint")).is_some();
+        let Some(endpoint) = set_to(OTEL_ENDPOINT).filter(|_| !named) else { return };
+        if set_to(OTEL_DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return;
+        }
+        let at = At::Env(OTEL_ENDPOINT.to_owned());
+        self.places.insert("otel.endpoint".to_owned(), Place { key: at.clone(), value: at });
+        set(&mut self.root, &["otel".to_owned(), "endpoint".to_owned()], Value::String(endpoint.to_owned()));
+        let mut warn = |name: &str, message: String, help: &str| {
+            let problem = self.place(&At::Env(name.to_owned()), SUSPECT, message, help.to_owned());
+            self.warnings.push(Problem { warning: true, ..problem });
+        };
+        if set_to(OTEL_HEADERS).is_some() {
+            let message = format!("the variable {OTEL_HEADERS} is not read: a secret is named by its file");
+            warn(OTEL_HEADERS, message, "write the headers into a file, a `name: value` a line: [otel] headers_file");
+        }
+        if let Some(protocol) = set_to(OTEL_PROTOCOL).filter(|protocol| *protocol != "http/protobuf") {
+            let message = format!("the variable {OTEL_PROTOCOL} says {protocol:?}, but traces go over http/protobuf");
+            warn(OTEL_PROTOCOL, message, "name the collector's address for HTTP: [otel] endpoint, mostly port 4318");
+        }
     }
 
     /// The typed configuration, or everything that does not fit the shape.

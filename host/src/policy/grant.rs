@@ -3,7 +3,8 @@
 //! A grant is keyed by runbook, effect and what it covers: the same one again changes nothing, the same one with
 //! another limit replaces the first under its id, so that its attempts stay counted. The whole directory is validated
 //! with the grant in it before a byte is written; the file is replaced at once or not at all.
-//! Deliberately not here: editing policies that a person wrote under another id or in another file.
+//! Deliberately not here: editing policies that a person wrote under another id or in another file, and taking a grant
+//! away; see [`super::revoke`].
 
 use std::fs::{File, Permissions};
 use std::io::Write as _;
@@ -131,7 +132,7 @@ fn append(text: &mut String, cedar: &str) {
 }
 
 /// Writes a file beside it and renames, keeping the permissions of the one it replaces.
-fn write(dir: &Path, path: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn write(dir: &Path, path: &Path, text: &str) -> std::io::Result<()> {
     // Policy holds no secrets, and a reviewer should be able to read it.
     let mode = std::fs::metadata(path).map_or_else(|_| Permissions::from_mode(0o644), |old| old.permissions());
     let mut file = tempfile::Builder::new().prefix(".grants-").suffix(".tmp").tempfile_in(dir)?;

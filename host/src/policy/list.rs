@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::Policy;
 use super::load::{Rule, SUSPECT};
+use super::revoke::as_written;
 
 /// Whether a line permits or forbids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -48,6 +49,8 @@ pub struct GrantLine {
     pub kind: GrantKind,
     /// Its `@reason`.
     pub reason: Option<String>,
+    /// It is to the letter what `sandbook grant` writes.
+    pub granted: bool,
 }
 
 impl Policy {
@@ -105,6 +108,7 @@ fn line(rule: &Rule) -> GrantLine {
             Kind::Forbid => GrantKind::Forbid,
         },
         reason: rule.reason.clone(),
+        granted: as_written(rule).is_some(),
     }
 }
 

@@ -20,6 +20,7 @@ use sandbook_core::run::Verification;
 
 use super::Runner;
 use super::execute::Prepared;
+use crate::library::Demoted;
 use crate::store::{Aftermath, Due, Happened, Notice, RunRow, Verdict};
 
 mod look;
@@ -146,14 +147,19 @@ impl Runner {
 
     /// Takes a version that was contradicted too often out of action.
     async fn demote(&self, row: &RunRow) -> Result<()> {
-        let Some(reason) = self.library.demote_contradicted(&row.runbook, &row.digest).await? else { return Ok(()) };
+        let told = |reason: &str| {
+            let sentence = format!(
+                "{} {} is in shadow now: {reason}. Once it is mended: sandbook promote {0} live --reason \"…\"",
+                row.runbook, row.version
+            );
+            self.notice(Happened::Demoted, row, &sentence)
+        };
+        let demoted = self.library.demote_contradicted(&row.runbook, &row.digest, told).await?;
+        let Some(Demoted { reason, notice }) = demoted else { return Ok(()) };
         tracing::warn!(runbook = %row.runbook, digest = %row.digest, "demoted to shadow: {reason}");
         self.parts.metrics.outcomes.demotions.with_label_values(&[&row.runbook]).inc();
-        let sentence = format!(
-            "{} {} is in shadow now: {reason}. Once it is mended: sandbook promote {0} live --reason \"…\"",
-            row.runbook, row.version
-        );
-        self.tell(self.notice(Happened::Demoted, row, &sentence)).await
+        self.noticed(vec![notice]);
+        Ok(())
     }
 
     /// Stores a notice by itself: what it tells of stays due until that is done.

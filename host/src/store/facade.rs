@@ -227,6 +227,9 @@ impl Store for Sqlite {
         let row = StageRow { name, digest, stage, reason, by, at };
         self.write(move |tx| versions::set_stage(tx, &row)).boxed()
     }
+    fn demote(&self, demotion: Demotion) -> Answer<'_, bool> {
+        self.write(move |tx| versions::demote(tx, demotion)).boxed()
+    }
     fn stages(&self) -> Answer<'_, Vec<StageRow>> {
         self.readers.read(versions::stages).boxed()
     }
@@ -361,6 +364,10 @@ impl Store for Sqlite {
     fn waiting_messages(&self, channel: &str, limit: u32) -> Answer<'_, Vec<MessageRow>> {
         let channel = channel.to_owned();
         self.readers.read(move |sql| outbox::waiting(sql, &channel, limit)).boxed()
+    }
+    fn sent_times(&self, channel: &str, after: u64) -> Answer<'_, Vec<u64>> {
+        let channel = channel.to_owned();
+        self.readers.read(move |sql| outbox::sent_times(sql, &channel, after)).boxed()
     }
     fn batch_messages(&self, ids: Vec<i64>) -> Answer<'_, ()> {
         self.write(move |tx| outbox::batch(tx, &ids)).boxed()

@@ -101,6 +101,17 @@ pub(super) fn waiting(sql: &Connection, channel: &str, limit: u32) -> Result<Vec
     rows.map(|row| row.map_err(Error::from)).collect()
 }
 
+/// See [`super::Store::sent_times`].
+pub(super) fn sent_times(sql: &Connection, channel: &str, after: u64) -> Result<Vec<u64>> {
+    let mut statement = sql.prepare_cached(
+        "SELECT max(done_at) AS at FROM outbox INDEXED BY outbox_done
+         WHERE done_at IS NOT NULL AND done_at > ?2 AND channel = ?1 AND state = 'sent'
+         GROUP BY coalesce(batch, id) ORDER BY at",
+    )?;
+    let rows = statement.query_map(params![channel, int(after)], |row| row.ms("at"))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// See [`super::Store::batch_messages`].
 pub(super) fn batch(tx: &Tx<'_>, ids: &[i64]) -> Result<()> {
     let Some(first) = ids.first() else { return Ok(()) };
@@ -135,9 +146,11 @@ pub(super) fn settle(tx: &Tx<'_>, ids: &[i64], delivery: &Delivery, at: u64) -> 
     Ok(())
 }
 
-/// Messages that were sent and whose alert is over.
-const OVER: &str = "FROM outbox JOIN episodes ON episodes.id = outbox.opens
-     WHERE outbox.opens IS NOT NULL AND outbox.state = 'sent' AND episodes.resolved_at IS NOT NULL";
+/// Messages that were sent and whose alert is over, or whose brake was re-armed: ids of both are told apart by themselves.
+const OVER: &str =
+    "FROM outbox LEFT JOIN episodes ON episodes.id = outbox.opens LEFT JOIN trips ON trips.id = outbox.opens
+     WHERE outbox.opens IS NOT NULL AND outbox.state = 'sent'
+         AND (episodes.resolved_at IS NOT NULL OR trips.rearmed_at IS NOT NULL)";
 
 /// Whether there is something for [`resolve`].
 pub(super) fn any_over(sql: &Connection) -> Result<bool> {
@@ -168,7 +181,9 @@ pub(super) fn resolve(tx: &mut Tx<'_>, now: u64) -> Result<u64> {
 pub(super) fn counts(sql: &Connection) -> Result<Vec<ChannelCount>> {
     let mut statement = sql.prepare_cached(
         "SELECT channel, sum(state = 'waiting') AS waiting, min(CASE WHEN state = 'waiting' THEN at END) AS oldest,
-             sum(state = 'sent') AS sent, sum(state = 'dropped') AS dropped,
+             sum(state = 'sent') AS sent, max(CASE WHEN state = 'sent' THEN done_at END) AS last_sent,
+             min(CASE WHEN state = 'waiting' AND attempts > 0 THEN at END) AS failing_since,
+             sum(state = 'dropped') AS dropped, max(CASE WHEN state = 'dropped' THEN done_at END) AS last_dropped,
              (SELECT error FROM outbox AS o WHERE o.channel = outbox.channel AND error IS NOT NULL
                   ORDER BY id DESC LIMIT 1) AS last_error
          FROM outbox GROUP BY channel",
@@ -179,7 +194,10 @@ pub(super) fn counts(sql: &Connection) -> Result<Vec<ChannelCount>> {
             waiting: row.ms("waiting")?,
             oldest: row.ms_maybe("oldest")?,
             sent: row.ms("sent")?,
+            last_sent: row.ms_maybe("last_sent")?,
+            failing_since: row.ms_maybe("failing_since")?,
             dropped: row.ms("dropped")?,
+            last_dropped: row.ms_maybe("last_dropped")?,
             last_error: row.get("last_error")?,
         })
     })?;

@@ -8,7 +8,7 @@ use sandbook_core::run::{Origin, Stage};
 
 use super::row::{Columns, Where, int, word};
 use super::writer::Tx;
-use super::{Error, PutVersion, Result, StageRow, VersionRow};
+use super::{Demotion, Error, PutVersion, Result, StageRow, VersionRow, audit, outbox};
 
 /// What digests begin with.
 const DIGEST_PREFIX: &str = "sha256:";
@@ -148,6 +148,18 @@ pub(super) fn set_stage(tx: &mut Tx<'_>, row: &StageRow) -> Result<bool> {
     )?;
     let stage = row.stage.name();
     Ok(statement.execute(params![row.name, row.digest, stage, row.reason, row.by, int(row.at)])? == 1)
+}
+
+/// See [`super::Store::demote`].
+pub(super) fn demote(tx: &mut Tx<'_>, demotion: Demotion) -> Result<bool> {
+    let Demotion { stage, details, notice } = demotion;
+    if !set_stage(tx, &stage)? {
+        return Ok(false);
+    }
+    let (what, StageRow { by: who, name: subject, at, .. }) = ("demote".to_owned(), stage);
+    audit::add(tx, &audit::Line { who, what, subject, details, at })?;
+    outbox::put_notice(tx, &notice)?;
+    Ok(true)
 }
 
 /// See [`super::Store::stages`].

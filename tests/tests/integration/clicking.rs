@@ -7,6 +7,7 @@ use sandbook_tests::browser::{Browser, Look};
 use sandbook_tests::daemon::{Daemon, Setup};
 use sandbook_tests::docker::Dockerd;
 use sandbook_tests::package::Package;
+use sandbook_tests::receiver::Receiver;
 use serde_json::{Value, json};
 
 use super::console::{ASK, id, log_in, question};
@@ -16,6 +17,8 @@ const ROBOT: &str = "a-robots-token-that-only-this-test-knows";
 const CONFIG: &str = "[policy]\ndirs = [\"./policy\"]\n\
     [auth.tokens.dana]\nrole = \"admin\"\nperson = \"dana\"\ntoken_file = \"./secrets/dana\"\n\
     [auth.tokens.robot]\nrole = \"author\"\nagent = true\ntoken_file = \"./secrets/robot\"\n";
+/// People hear of everything.
+const TOLD: &str = "[[notify.routes]]\nchannel = \"ops\"\n";
 /// What a model wrote: it looks, and asks for nothing that changes.
 const DRAFT: &str = "//! name = \"looks-around\"\n//! version = \"0.1.0\"\n//! summary = \"Looks at a container.\"\n\
     //! [target]\n//! kind = \"container\"\n//! [requests]\n//! effects = [\"docker.inspect-container\"]\n\
@@ -226,6 +229,28 @@ impl Desk {
         let grants = self.get("/v1/grants");
         let written = grants["grants"].as_array().expect("a list").iter().find(|grant| grant["runbook"] == "heals");
         assert!(written.is_some_and(|grant| grant["ask"] == true && grant["limit"] == "3/1h"), "{grants}");
+        self.browser.press("Take away");
+        self.browser.press("Take this grant away");
+        self.browser.go("/grants?runbook=heals");
+        assert!(!self.browser.text().contains("3/1h"), "{}", self.browser.text());
+        let grants = self.get("/v1/grants");
+        let left = grants["grants"].as_array().expect("a list");
+        assert!(left.iter().all(|grant| grant["runbook"] != "heals" && grant["id"] == "ask-first"), "{grants}");
+    }
+
+    fn reads_whether_people_can_be_told(&self) {
+        self.browser.go("/");
+        self.browser.press("Notifications");
+        self.browser.await_text("Every channel that was used takes what it gets.");
+        self.browser.press("Send a test");
+        self.browser.await_text("ops took a test message");
+        self.browser.press("Back to the channels");
+        self.browser.await_text("taking");
+        self.browser.go("/audit");
+        self.browser.await_text("each follows from the one before it");
+        for said in ["revoke", "test-channel"] {
+            assert!(self.browser.text().contains(said), "{said}: {}", self.browser.text());
+        }
     }
 }
 
@@ -233,7 +258,9 @@ impl Desk {
 fn everything_a_person_does_is_done_by_clicking() {
     let docker = Dockerd::start();
     let _web = docker.service("web-1");
-    let setup = Setup::with(CONFIG).docker(&docker.endpoint());
+    let people = Receiver::open();
+    let told = format!("[notify.channels.ops]\nkind = \"webhook\"\nurl = \"{}\"\n{TOLD}", people.url());
+    let setup = Setup::with(&format!("{CONFIG}{told}")).docker(&docker.endpoint());
     let setup = setup.file("policy/ask.cedar", ASK).file("secrets/dana", DANA).file("secrets/robot", ROBOT);
     let daemon = Daemon::start(setup);
     let desk = Desk { browser: Browser::start(&daemon.url(), Look::DESK), daemon };
@@ -246,4 +273,5 @@ fn everything_a_person_does_is_done_by_clicking() {
     desk.pauses_and_stops();
     desk.reads_a_draft_and_promotes_it();
     desk.backtests_and_grants();
+    desk.reads_whether_people_can_be_told();
 }

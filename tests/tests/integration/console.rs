@@ -4,6 +4,7 @@
 //! that stay texts; pages without barriers for screen readers and keyboards, light and dark, at a desk and on a phone;
 //! reading without scripts; and forged requests at the wire. What each form does stands beside the API.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sandbook_tests::alert::Alert;
@@ -11,6 +12,8 @@ use sandbook_tests::browser::{Browser, Look};
 use sandbook_tests::daemon::{Daemon, Setup};
 use sandbook_tests::docker::Dockerd;
 use sandbook_tests::package::{Asks, Package};
+use sandbook_tests::process::free_port;
+use sandbook_tests::receiver::Receiver;
 use sandbook_tests::wait;
 use serde_json::{Value, json};
 
@@ -37,7 +40,11 @@ const HOSTILE: [&str; 8] = [
 ];
 
 fn daemon(docker: Option<&Dockerd>) -> Daemon {
-    let setup = Setup::with(VIEWER)
+    daemon_with("", docker)
+}
+
+fn daemon_with(more: &str, docker: Option<&Dockerd>) -> Daemon {
+    let setup = Setup::with(&format!("{VIEWER}{more}"))
         .file("policy/ask.cedar", ASK)
         .file("policy/reason.cedar", REASON)
         .file("secrets/eve", VIEWER_TOKEN);
@@ -158,7 +165,13 @@ fn hostile(docker: &Dockerd) -> (Daemon, Vec<String>) {
         "Cmd": ["sh", "-c", format!("printf '%s\\n' '{}'; touch /ok; sleep 600", all.replace('\'', ""))],
     });
     docker.create("evil", &container);
-    let daemon = daemon(Some(docker));
+    let route = "[[notify.routes]]\non = [\"approval\"]\nchannel = \"away\"\n";
+    let channel =
+        format!("[notify.channels.away]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{}/\"\n{route}", free_port());
+    let daemon = daemon_with(&channel, Some(docker));
+    daemon.api().post("/v1/notify/away/test", &json!({})).expect(424);
+    let restart = json!({"runbook": "restart-unhealthy", "effect": "docker.restart-container", "container": "web-*"});
+    daemon.api().post("/v1/grants", &restart).expect(201);
     let script = format!(
         "fn run(input) {{ let x = {text}; let y = {short}; let tail = logs::tail_container(\"evil\", #{{ lines: 50 }}); \
          log::attach_evidence(y, tail.text + x); print(x); log::progress(y, 50); \
@@ -167,7 +180,7 @@ fn hostile(docker: &Dockerd) -> (Daemon, Vec<String>) {
         short = json!(HOSTILE[1])
     );
     let manifest = format!(
-        "name = \"evil-words\"\nversion = \"1.0.0\"\nsummary = {}\n[target]\nkind = \"none\"\n[requests]\neffects = [\"logs.tail-container\"]\n",
+        "name = \"evil-words\"\nversion = \"1.0.0\"\nsummary = {}\n[[trigger]]\nschedule = \"0 0 29 2 *\"\n[target]\nkind = \"none\"\n[requests]\neffects = [\"logs.tail-container\"]\n",
         json!(format!("{} {}", HOSTILE[1], HOSTILE[3]))
     );
     daemon.push_live(&Package::tar(
@@ -269,6 +282,18 @@ fn what_strangers_wrote_stays_text() {
     assert_eq!(blocked, "undefined");
 }
 
+/// A page's address with `*` where something of its own is named.
+fn pattern(page: &str) -> String {
+    let path = page.split('?').next().unwrap_or_default();
+    let mut pieces: Vec<&str> = path.split('/').collect();
+    if let Some(second) = pieces.get_mut(2).filter(|second| **second != "new") {
+        *second = "*";
+    }
+    pieces.join("/")
+}
+
+/// Every page that another leads to is looked at, so that a new one cannot be forgotten: light, dark, on a phone, and with
+/// the tabulator.
 #[test]
 fn no_page_has_a_barrier() {
     let docker = Dockerd::start();
@@ -276,11 +301,25 @@ fn no_page_has_a_barrier() {
     daemon.cli(&["promote", "restart-unhealthy", "ask", "--reason", "so that a plan has something to say"]).expect(0);
     let plan = daemon.api().post("/v1/runbooks/restart-unhealthy/plan", &json!({"target": "evil"})).expect(200).json();
     pages.extend(
-        ["/plans", "/runs/new", "/backtests", "/schedules", "/stop", "/approvals?all=true", "/runs?state=failed"]
-            .map(str::to_owned),
+        [
+            "/plans",
+            "/runs/new",
+            "/runs/new?runbook=restart-unhealthy&target=evil",
+            "/backtests",
+            "/schedules",
+            "/notifications",
+            "/stop",
+            "/approvals?all=true",
+            "/runs?state=failed",
+            "/grants?runbook=restart-unhealthy",
+            "/runs/r_nobody",
+        ]
+        .map(str::to_owned),
     );
     pages.push(format!("/plans/{}", id(&plan, "plan")));
     daemon.api().post("/v1/stop", &json!({"reason": "so that its banner is looked at, too"})).expect(200);
+    let looked_at: BTreeSet<String> = pages.iter().map(|page| pattern(page)).collect();
+    let mut led_to = BTreeSet::new();
     for look in [Look::DESK, Look { dark: true, ..Look::DESK }, Look::PHONE] {
         let browser = Browser::start(&daemon.url(), look);
         browser.go("/");
@@ -294,8 +333,61 @@ fn no_page_has_a_barrier() {
             let wide = browser
                 .script("return document.documentElement.scrollWidth - document.documentElement.clientWidth", vec![]);
             assert_eq!(wide, 0, "{page} is wider than its window, {look:?}");
+            led_to.extend(browser.links().iter().map(|link| pattern(link)));
+            if !look.dark {
+                unfold(&browser);
+                assert_eq!(browser.barriers(), Vec::<String>::new(), "{page}, unfolded");
+                assert_eq!(browser.unreached(), Vec::<String>::new(), "{page}: a keyboard does not reach it");
+            }
         }
     }
+    let forgotten: Vec<&String> = led_to.difference(&looked_at).collect();
+    assert!(forgotten.is_empty(), "pages that nobody looked at: {forgotten:?}");
+}
+
+fn unfold(browser: &Browser) {
+    browser.script("document.querySelectorAll('details').forEach(one => { one.open = true; })", vec![]);
+}
+
+#[test]
+fn a_keyboard_alone_takes_a_grant_away_and_tests_a_channel() {
+    let receiver = Receiver::open();
+    let channel = format!("[notify.channels.ops]\nkind = \"webhook\"\nurl = \"{}\"\n", receiver.url());
+    let daemon = daemon_with(&channel, None);
+    let restart = json!({"runbook": "restart-unhealthy", "effect": "docker.restart-container", "container": "web-*"});
+    let granted = daemon.api().post("/v1/grants", &restart).expect(201).json();
+    let browser = Browser::start(&daemon.url(), Look::DESK);
+    browser.go("/");
+    browser.keys(daemon.token("admin-token").trim());
+    browser.keys("\u{e007}");
+    browser.await_text("Log out");
+    browser.tab_to("Grants");
+    browser.keys("\u{e007}");
+    browser.await_path("/grants");
+    browser.tab_to(&format!("Take away {}", id(&granted, "id")));
+    browser.keys("\u{e007}");
+    assert_eq!(browser.tab_to("Take this grant away"), 1, "its button is next");
+    browser.keys("\u{e007}");
+    wait::until(
+        "the grant to be gone",
+        SOON,
+        || daemon.log_tail(),
+        || {
+            let left = daemon.api().get("/v1/grants").json().to_string();
+            if left.contains(id(&granted, "id")) || !left.contains("ask-first") { Err(left) } else { Ok(()) }
+        },
+    );
+    browser.tab_to("Notifications");
+    browser.keys("\u{e007}");
+    browser.await_path("/notifications");
+    browser.await_text("Nothing was sent yet.");
+    browser.tab_to("Send a test to ops");
+    browser.keys("\u{e007}");
+    browser.await_text("ops took a test message");
+    assert_eq!(receiver.posts()[0].json()["kind"], "test");
+    browser.tab_to("Back to the channels");
+    browser.keys("\u{e007}");
+    browser.await_text("Channels");
 }
 
 #[test]
@@ -321,6 +413,7 @@ fn without_scripts_everything_is_read_and_decided() {
         "/schedules",
         "/grants",
         "/brakes",
+        "/notifications",
         "/targets",
         "/audit",
     ] {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 mod examples;
 mod mail;
+mod pager;
 
 /// A message goes out in a second; one that was refused is tried again within a few.
 const TOLD_WITHIN: Duration = Duration::from_secs(40);

@@ -20,6 +20,8 @@ const PERMIT: &str = "@id(\"all\")\npermit (principal, action in Action::\"mutat
 const CONFIG: &str = "[policy]\ndirs = [\"./policy\"]\n[auth]\nmode = \"token\"\n[brakes]\nper_host = []\n\
      storm = { min = 1000, share = 1.0, window = \"10m\" }\n";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// OpenTelemetry's own.
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// What must not be seen outside: it is an argument and an answer of the guest's own.
 const PRIVATE: &str = "not-for-collectors";
 
@@ -214,6 +216,34 @@ fn what_strangers_send_makes_neither_series_nor_a_flood_of_lines() {
     assert!(!after.iter().any(|series| series.contains("stranger")), "{after:#?}");
     let more = log.lines().count() - lines;
     assert!(more <= EACH / 4, "{more} lines of the log about {} requests\n{}", 3 * EACH + 1, daemon.log_tail());
+}
+
+/// What OpenTelemetry's own variable says, where the configuration names no collector.
+#[test]
+fn the_collector_of_the_machine_gets_the_traces_and_a_wrong_address_is_said_at_the_start() {
+    let (fake, collector) = (FakeDocker::start(), FakeOtlp::start());
+    fake.container("web-1", "none");
+    let setup = || Setup::with(CONFIG).docker(&fake.endpoint()).file("policy/one.cedar", PERMIT);
+    let told = setup().environment(ENDPOINT, &collector.url()).environment("OTEL_EXPORTER_OTLP_HEADERS", "a=s3cret");
+    let daemon = Daemon::start(told);
+    daemon.push_live(&heals());
+    let run = daemon.run("heals", &json!({"target": "web-1"}));
+    let ended = daemon.ended(&run);
+    let trace = ended["trace"].as_str().unwrap_or_else(|| panic!("no trace: {ended}")).to_owned();
+    arrived(&collector, &daemon, &trace, &["heals", "run", "docker.restart-container"]);
+    daemon.cli(&["config", "print"]).expect(0).says(&collector.url());
+    let log = daemon.log_text();
+    assert!(log.contains("OTEL_EXPORTER_OTLP_HEADERS is not read") && !log.contains("s3cret"), "{log}");
+    drop(daemon);
+
+    let mut wrong = Daemon::prepare(setup().environment(ENDPOINT, "collector:4318"));
+    wrong.spawn();
+    assert_eq!(wrong.ended_by_itself(), Some(2), "{}", wrong.log_tail());
+    let said = wrong.log_text();
+    assert!(
+        said.contains(ENDPOINT) && said.contains("`otel.endpoint` is \"collector:4318\", it must be a url"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -170,6 +170,7 @@ impl Store for SimStore {
         records_after(run: &str, seq: Option<u64>) -> Vec<(u64, Record)>;
         notices(limit: u32) -> Vec<(i64, Notice)>;
         waiting_messages(channel: &str, limit: u32) -> Vec<MessageRow>;
+        sent_times(channel: &str, after: u64) -> Vec<u64>;
         message_counts() -> Vec<ChannelCount>;
         memory_get(runbook: &str, key: &str) -> Option<String>;
         versions(name: &str) -> Vec<VersionRow>;
@@ -216,6 +217,7 @@ impl Store for SimStore {
         set_episode_outcome(id: &str, outcome: &str) -> bool;
         create_run(run: NewRun) -> ();
         put_version(version: VersionRow) -> PutVersion;
+        demote(demotion: Demotion) -> bool;
         set_stage(name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> bool;
         audit(who: &str, what: &str, subject: &str, details: Value, at: u64) -> u64;
         put_signature(signature: SignatureRow) -> bool;

@@ -110,6 +110,13 @@ pub(super) async fn grant(visit: Visit, form: OwnForm) -> Done {
     Ok(go(&query("/grants", &[("runbook", &sent(fields, "runbook"))]), None))
 }
 
+/// `POST /grants/remove`: ids of grants have slashes, so the form has it in a field.
+pub(super) async fn remove_grant(visit: Visit, form: OwnForm) -> Done {
+    let fields = &form.fields;
+    visit.send(Method::DELETE, &format!("/v1/grants/{}", segment(&sent(fields, "id"))), None).await?;
+    Ok(go(&query("/grants", &[("runbook", &sent(fields, "runbook"))]), None))
+}
+
 /// `POST /runbooks/{name}/plan`
 pub(super) async fn plan(visit: Visit, Path(name): Path<String>, form: OwnForm) -> Done {
     let fields = &form.fields;

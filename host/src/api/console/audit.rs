@@ -31,8 +31,8 @@ pub(super) async fn list(visit: Visit, Query(wanted): Query<Wanted>) -> Result<R
         @if check.is_object() {
             p class="lead" {
                 @match check["broken"].as_u64() {
-                    None => { (badge_of("the chain holds", "good")) " " (said(check, "rows")) " lines were computed again." }
-                    Some(line) => { (badge_of("the chain is broken", "bad")) " at line " (line) ". Somebody changed the database by another way." }
+                    None => { (badge_of("the chain holds", "good")) " " (holds(check)) }
+                    Some(line) => { (badge_of("the chain is broken", "bad")) " " (holds(check)) " Line " (line) " does not follow from the one before it: somebody changed the database by another way." }
                 }
             }
         }
@@ -45,6 +45,15 @@ pub(super) async fn list(visit: Visit, Query(wanted): Query<Wanted>) -> Result<R
         (pages("/audit", &[("since", since)], &answer, !wanted.cursor.is_empty()))
     };
     visit.page(Place::Audit, "Audit", &body).await
+}
+
+/// Which lines follow from each other.
+fn holds(check: &Value) -> String {
+    match check["rows"].as_u64().unwrap_or(0) {
+        0 => "No line holds yet.".to_owned(),
+        1 => "Line 1 holds.".to_owned(),
+        last => format!("Lines 1 to {last} hold: each follows from the one before it."),
+    }
 }
 
 fn row(visit: &Visit, line: &Value) -> Vec<Markup> {
@@ -66,5 +75,19 @@ fn details(details: &Value) -> Markup {
         @if others > 0 {
             details class="raw" { summary { "more" } code { (plain(&details.to_string())) } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn it_says_which_lines_hold() {
+        let said = |rows: u64| holds(&json!({"rows": rows}));
+        assert_eq!(said(41), "Lines 1 to 41 hold: each follows from the one before it.");
+        assert_eq!((said(1), said(0)), ("Line 1 holds.".to_owned(), "No line holds yet.".to_owned()));
     }
 }

@@ -56,12 +56,13 @@ pub(super) enum Place {
     Schedules,
     Grants,
     Brakes,
+    Notifications,
     Targets,
     Audit,
 }
 
 impl Place {
-    const ALL: [Place; 13] = [
+    const ALL: [Place; 14] = [
         Place::Overview,
         Place::Alerts,
         Place::Runs,
@@ -73,6 +74,7 @@ impl Place {
         Place::Schedules,
         Place::Grants,
         Place::Brakes,
+        Place::Notifications,
         Place::Targets,
         Place::Audit,
     ];
@@ -90,6 +92,7 @@ impl Place {
             Place::Schedules => ("/schedules", "Schedules"),
             Place::Grants => ("/grants", "Grants"),
             Place::Brakes => ("/brakes", "Brakes"),
+            Place::Notifications => ("/notifications", "Notifications"),
             Place::Targets => ("/targets", "Targets"),
             Place::Audit => ("/audit", "Audit"),
         }

@@ -1,6 +1,6 @@
 //! Grants: what each runbook may change, what it asks for and may not, and the line that permits it.
 //!
-//! Deliberately not here: writing policy. One more permit is the API's; anything else is a file of the operator's.
+//! Deliberately not here: writing policy. One permit more or less is the API's; anything else is a file of the operator's.
 
 use axum::response::Response;
 use maud::{Markup, html};
@@ -36,7 +36,8 @@ pub(super) async fn list(visit: Visit, Query(wanted): Query<Wanted>) -> Result<R
         wanted.runbook.is_empty() || grant["runbook"].is_null() || grant["runbook"] == wanted.runbook.as_str()
     };
     let all = items(&answer, "grants");
-    let rows: Vec<Vec<Markup>> = all.iter().filter(about).take(SHOWN_MAX).map(row).collect();
+    let rows: Vec<Vec<Markup>> =
+        all.iter().filter(about).take(SHOWN_MAX).map(|grant| row(&visit, grant, &wanted)).collect();
     let runbooks: Vec<&Value> = items(&runbooks, "runbooks")
         .iter()
         .filter(|runbook| wanted.runbook.is_empty() || runbook["name"] == wanted.runbook.as_str())
@@ -48,7 +49,7 @@ pub(super) async fn list(visit: Visit, Query(wanted): Query<Wanted>) -> Result<R
         @if rows.is_empty() { (nothing("No policy permits anything: runbooks look, and change nothing.")) }
         @else {
             (table("Policies, in the order of their files", &["Runbook", "It", "What", "On", "At most", "Where"], &rows))
-            p class="quiet" { "To take one away, delete it where it stands. The daemon reads its folder again by itself, and the audit has it." }
+            p class="quiet" { "What " code { "sandbook grant" } " wrote can be taken away here. What a person wrote is deleted where it stands; the daemon reads its folder again by itself, and the audit has it." }
         }
         @if !wanted.runbook.is_empty() { p { a href="/grants" { "Grants of all runbooks" } } }
         (missing(&runbooks, &changing, all))
@@ -57,7 +58,7 @@ pub(super) async fn list(visit: Visit, Query(wanted): Query<Wanted>) -> Result<R
     visit.page(Place::Grants, "Grants", &body).await
 }
 
-fn row(grant: &Value) -> Vec<Markup> {
+fn row(visit: &Visit, grant: &Value, wanted: &Wanted) -> Vec<Markup> {
     let forbids = grant["kind"] == "forbid";
     let effects: Vec<&str> = items(grant, "effects").iter().filter_map(Value::as_str).collect();
     vec![
@@ -71,8 +72,28 @@ fn row(grant: &Value) -> Vec<Markup> {
         html! {
             code { (said(grant, "id")) } " "
             span class="quiet" { (said(grant, "file")) ":" (said(grant, "line")) @if grant["reason"].is_string() { " · " (said(grant, "reason")) } }
+            (take_away(visit, grant, wanted))
         },
     ]
+}
+
+/// The way to be rid of a grant; folded, because giving it back needs an admin.
+fn take_away(visit: &Visit, grant: &Value, wanted: &Wanted) -> Markup {
+    if grant["granted"] != true || !visit.may("DELETE", "/v1/grants/{id}") {
+        return html! {};
+    }
+    let id = field(grant, "id");
+    html! {
+        details class="act" {
+            summary { "Take away" span class="hidden" { " " (plain(&id)) } }
+            (visit.form("/grants/remove", "stack", &html! {
+                input type="hidden" name="id" value=(id);
+                input type="hidden" name="runbook" value=(wanted.runbook);
+                p class="quiet" { "From then on " code { (said(grant, "runbook")) } " is refused this, unless another policy permits it." }
+                div class="choices" { button class="stop" { "Take this grant away" } }
+            }))
+        }
+    }
 }
 
 /// Whether a policy permits an effect of a runbook on something.

@@ -158,6 +158,7 @@ fn health(visit: &Visit, status: &Value) -> Markup {
                 @if status["watchdog"].is_object() {
                     li { span { "Watchdog" } (badge(&field(&status["watchdog"], "status"))) span class="quiet" { (when(&status["watchdog"]["last_heard"], visit.now)) } }
                 }
+                (told(status))
                 li { span { "Policy" } (badge(if status["policy"]["ok"] == true { "ok" } else { "broken" })) }
                 li { span { "Model" } (badge_of(if llm == "ok" { "configured" } else { "none, and none is needed" }, "calm")) span class="quiet" { (said(&status["llm"], "model")) (spent(&status["llm"])) } }
                 li { span { "Queue" } span { (said(&status["queue"], "length")) " of " (said(&status["queue"], "capacity")) } }
@@ -167,6 +168,18 @@ fn health(visit: &Visit, status: &Value) -> Markup {
             }
             @for warning in items(status, "warnings").iter().filter_map(Value::as_str) { p class="note" { (plain(warning)) } }
             @for broken in items(status, "broken") { p class="note" { "The package in " code { (said(broken, "folder")) } " cannot be used; " code { "sandbook check" } " says why." } }
+        }
+    }
+}
+
+/// How many channels do not take what they get; nothing where none is configured.
+fn told(status: &Value) -> Markup {
+    let none = serde_json::Map::new();
+    let channels = status["notify"].as_object().unwrap_or(&none);
+    let bad = channels.values().filter(|channel| super::notifications::state(channel).1 == "bad").count();
+    html! {
+        @if !channels.is_empty() {
+            li { span { a href="/notifications" { "Notifications" } } @if bad == 0 { (badge("ok")) } @else { (badge_of(&format!("{bad} failing"), "bad")) } }
         }
     }
 }

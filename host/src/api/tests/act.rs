@@ -55,10 +55,59 @@ async fn stopping_pausing_and_granting_take_effect_and_are_audited() {
     let (status, answer) = daemon.act("POST", "/v1/grants", Some(wrong)).await;
     assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0307"));
 
+    let path = "/v1/grants/restart-unhealthy%2Fdocker.restart-container%2Fcontainer%3Dweb-*";
+    for (role, wanted) in [("author", StatusCode::FORBIDDEN), ("operator", StatusCode::OK)] {
+        let (status, answer) = daemon.send(request("DELETE", path, Some(role), None)).await;
+        assert_eq!(status, wanted, "{answer}");
+    }
+    assert_eq!(daemon.get("/v1/grants").await.1["grants"], json!([]));
+
     let audited = daemon.audited().await;
     let words: Vec<&str> = audited.iter().map(|(_, what)| what.as_str()).filter(|what| *what != "stage").collect();
-    assert_eq!(words, ["grant", "unpause", "pause", "pause", "release", "stop"]);
+    assert_eq!(words, ["revoke", "grant", "unpause", "pause", "pause", "release", "stop"]);
     assert_eq!(audited.last().map(|(who, _)| who.as_str()), Some("operator"));
+}
+
+#[tokio::test]
+async fn without_its_grant_a_runbook_is_refused_again_and_what_a_person_wrote_stays() {
+    let daemon = daemon().await;
+    let restart = json!({"runbook": "restart-unhealthy", "effect": "docker.restart-container", "container": "shop-*"});
+    let refused = async || {
+        let plan = json!({"target": "shop-web-1"});
+        let (_, plan) = daemon.act("POST", "/v1/runbooks/restart-unhealthy/plan", Some(plan)).await;
+        plan["summary"]["refused"].as_u64().unwrap_or_else(|| panic!("{plan}"))
+    };
+    assert_eq!(refused().await, 1);
+    let (_, granted) = daemon.act("POST", "/v1/grants", Some(restart)).await;
+    assert_eq!(refused().await, 0);
+    let file = std::path::PathBuf::from(granted["file"].as_str().expect("a file"));
+    let mine = "@id(\"mine\")\nforbid (principal, action == Action::\"docker.exec\", resource is Container);\n";
+    let mut text = std::fs::read_to_string(&file).expect("readable");
+    text.push_str(mine);
+    std::fs::write(&file, &text).expect("written");
+    daemon.app.reload_policy().expect("sound");
+    let (_, grants) = daemon.get("/v1/grants").await;
+    let listed = grants["grants"].as_array().expect("a list").iter();
+    assert_eq!(listed.map(|grant| grant["granted"].clone()).collect::<Vec<_>>(), [true, false]);
+
+    let (status, answer) = daemon.act("DELETE", "/v1/grants/mine", None).await;
+    assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "SB0308"));
+    let says = answer["error"]["message"].as_str().expect("a text");
+    assert!(says.contains("grants.cedar:") && says.contains("by a person"), "{says}");
+    let near = "/v1/grants/restart-unhealthy%2Fdocker.restart-container%2Fcontainer%3Dshop-";
+    let (status, answer) = daemon.act("DELETE", near, None).await;
+    assert_eq!((status, code(&answer)), (StatusCode::NOT_FOUND, "SB0107"));
+    assert!(answer["error"]["fix"].as_str().is_some_and(|fix| fix.contains("container=shop-*")), "{answer}");
+    assert_eq!((refused().await, std::fs::read_to_string(&file).expect("readable")), (0, text), "nothing changed");
+
+    let (status, gone) = daemon.act("DELETE", &format!("{near}*"), None).await;
+    assert_eq!((status, &gone["cedar"]), (StatusCode::OK, &granted["cedar"]), "{gone}");
+    assert_eq!(refused().await, 1, "refused again with the answer");
+    assert!(std::fs::read_to_string(&file).expect("readable").ends_with(mine));
+    let (_, audit) = daemon.get("/v1/audit").await;
+    let line = &audit["audit"][0];
+    assert_eq!((&line["what"], &line["subject"]), (&json!("revoke"), &json!("restart-unhealthy")), "{line}");
+    assert_eq!(line["details"]["cedar"], granted["cedar"], "what it was can be read of it");
 }
 
 #[tokio::test]

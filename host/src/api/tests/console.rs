@@ -8,10 +8,10 @@ use super::*;
 use crate::auth::access;
 use crate::auth::table::PAGES;
 use crate::config::Role;
-use crate::store::{ApprovalKind, RunPatch};
+use crate::store::{ApprovalKind, Delivery, Happened, NewMessage, Notice, RunPatch};
 
 /// A form's way, and the call of the API that it becomes.
-const FORMS: [(&str, &str, &str); 16] = [
+const FORMS: [(&str, &str, &str); 18] = [
     ("/approvals/{id}", "POST", "/v1/approvals/{id}"),
     ("/runs/{id}/cancel", "POST", "/v1/runs/{id}/cancel"),
     ("/runs/{id}/resume", "POST", "/v1/runs/{id}/resume"),
@@ -23,6 +23,8 @@ const FORMS: [(&str, &str, &str); 16] = [
     ("/runbooks/{name}/runs", "POST", "/v1/runbooks/{name}/runs"),
     ("/backtests", "POST", "/v1/backtests"),
     ("/grants", "POST", "/v1/grants"),
+    ("/grants/remove", "DELETE", "/v1/grants/{id}"),
+    ("/notifications/test", "POST", "/v1/notify/{channel}/test"),
     ("/brakes/{id}/rearm", "POST", "/v1/brakes/{id}/rearm"),
     ("/pauses", "POST", "/v1/pauses"),
     ("/pauses/{id}/end", "DELETE", "/v1/pauses/{id}"),
@@ -124,6 +126,7 @@ async fn a_viewer_sees_everything_and_no_button() {
         "/schedules",
         "/grants",
         "/brakes",
+        "/notifications",
         "/targets",
         "/audit",
     ] {
@@ -264,6 +267,71 @@ async fn a_backtest_is_started_and_read_and_a_grant_is_an_admins() {
     assert_eq!(granted.status, StatusCode::SEE_OTHER, "{}", granted.body);
     let page = daemon.browse("GET", "/grants", &admin, &[]).await;
     assert!(page.body.contains("may after asking") && !page.body.contains(line), "{}", page.body);
+
+    let operator = daemon.log_in("operator").await;
+    let page = daemon.browse("GET", "/grants", &author, &[]).await;
+    assert!(!page.body.contains("/grants/remove"), "an author takes nothing away");
+    let page = daemon.browse("GET", "/grants?runbook=restart-unhealthy", &operator, &[]).await;
+    let id = "restart-unhealthy/docker.restart-container/container=shop-*";
+    let word = page.word();
+    assert!(page.body.contains(&format!("name=\"id\" value=\"{id}\"")), "{}", page.body);
+    let fields = [("csrf", word.as_str()), ("id", id), ("runbook", "restart-unhealthy")];
+    let gone = daemon.browse("POST", "/grants/remove", &operator, &fields).await;
+    assert_eq!(gone.status, StatusCode::SEE_OTHER, "{}", gone.body);
+    assert_eq!(gone.headers["location"], "/grants?runbook=restart-unhealthy");
+    let page = daemon.browse("GET", "/grants", &operator, &[]).await;
+    assert!(page.body.contains(line) && page.body.contains("No policy permits anything"), "{}", page.body);
+    let again = daemon.browse("POST", "/grants/remove", &operator, &fields).await;
+    assert_eq!(again.status, StatusCode::NOT_FOUND, "{}", again.body);
+    assert_eq!(daemon.audited().await[0], ("operator".to_owned(), "revoke".to_owned()));
+}
+
+#[tokio::test]
+async fn the_page_of_notifications_says_what_waits_and_why_as_text() {
+    let daemon = daemon().await;
+    let viewer = daemon.log_in("viewer").await;
+    let page = daemon.browse("GET", "/notifications", &viewer, &[]).await;
+    assert!(page.body.contains("No channel is configured"), "{}", page.body);
+    let store = &daemon.app.store;
+    store.put_notice(told()).await.expect("stored");
+    let (notice, _) = store.notices(1).await.expect("read").remove(0);
+    let message = NewMessage {
+        once: "a".to_owned(),
+        channel: MARKUP.to_owned(),
+        event: Happened::Acted,
+        message: json!({}),
+        at: daemon.app.now_ms(),
+        opens: None,
+    };
+    store.route_notice(notice, vec![message], daemon.app.now_ms()).await.expect("stored");
+    let row = store.waiting_messages(MARKUP, 1).await.expect("read").remove(0);
+    let again = Delivery::Again { due: daemon.app.now_ms() + 9_000, why: format!("it says {MARKUP}") };
+    store.settle_messages(vec![row.id], again, daemon.app.now_ms()).await.expect("stored");
+    let page = daemon.browse("GET", "/notifications", &viewer, &[]).await;
+    let (_, main) = page.body.split_once("<main").expect("a page");
+    assert!(main.contains("it says ") && main.contains("not configured") && !main.contains(MARKUP), "{main}");
+    let (_, status) = daemon.get("/status").await;
+    let channel = &status["notify"][MARKUP];
+    assert_eq!((&channel["waiting"], &channel["kind"]), (&json!(1), &Value::Null), "{status}");
+    assert!(channel["failing_since"].is_string() && channel["last_sent"].is_null(), "{status}");
+}
+
+fn told() -> Notice {
+    Notice {
+        once: "n".to_owned(),
+        key: "k".to_owned(),
+        event: Happened::Acted,
+        severity: Happened::Acted.severity(),
+        run: String::new(),
+        runbook: String::new(),
+        target: String::new(),
+        episode: None,
+        title: None,
+        sentence: "s".to_owned(),
+        channel: None,
+        over: false,
+        at: 1,
+    }
 }
 
 #[tokio::test]

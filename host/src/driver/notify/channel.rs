@@ -20,6 +20,18 @@ pub enum ChannelKind {
     Mail,
 }
 
+impl ChannelKind {
+    /// Its word in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            ChannelKind::Slack => "slack",
+            ChannelKind::Pagerduty => "pagerduty",
+            ChannelKind::Webhook => "webhook",
+            ChannelKind::Mail => "mail",
+        }
+    }
+}
+
 /// One `[notify.channels.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

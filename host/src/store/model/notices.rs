@@ -31,7 +31,7 @@ pub enum Happened {
     /// Something is wrong with the engine, or is well again.
     #[serde(rename = "self")]
     Us,
-    /// The alert behind an incident at the pager is over.
+    /// What an incident at the pager is about is over: its alert ended, or its brake was re-armed.
     Resolved,
     /// The digest of a week.
     Digest,
@@ -115,7 +115,7 @@ pub struct NewMessage {
     /// As the sender takes it.
     pub message: Value,
     pub at: u64,
-    /// The episode whose end ends the incident that this opens at the receiver.
+    /// The episode whose end, or the tripped brake whose re-arming, ends the incident that this opens at the receiver.
     pub opens: Option<String>,
 }
 
@@ -158,7 +158,12 @@ pub struct ChannelCount {
     /// When the oldest that waits was queued.
     pub oldest: Option<u64>,
     pub sent: u64,
+    /// When the newest was taken.
+    pub last_sent: Option<u64>,
+    /// When the oldest was queued that waits although it was tried.
+    pub failing_since: Option<u64>,
     pub dropped: u64,
+    pub last_dropped: Option<u64>,
     /// Why the newest that failed did.
     pub last_error: Option<String>,
 }

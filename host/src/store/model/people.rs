@@ -7,6 +7,8 @@ use sandbook_core::target::Target;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Notice;
+
 /// Where a runbook's package came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,6 +59,17 @@ pub struct StageRow {
     pub reason: String,
     pub by: String,
     pub at: u64,
+}
+
+/// A version that is trusted with less because it did not help: everything that is written of it at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Demotion {
+    /// The new stage.
+    pub stage: StageRow,
+    /// Of the audit's line.
+    pub details: Value,
+    /// What people are told.
+    pub notice: Notice,
 }
 
 /// One line of the audit, chained by its hash to the one before.

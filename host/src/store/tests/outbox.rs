@@ -114,3 +114,112 @@ async fn the_end_of_an_alert_ends_the_incident_that_was_sent_once() {
     assert_eq!((rows.len(), rows[0].event), (1, Happened::Resolved));
     assert_eq!(rows[0].message, json!({"title": "a", "resolves": true}));
 }
+
+/// Everything but the notice could be written, and then nothing is.
+#[tokio::test]
+async fn a_demotion_its_audit_and_its_notice_are_written_together_or_not_at_all() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(&dir);
+    let version = VersionRow {
+        name: "heal".to_owned(),
+        version: "1.0.0".to_owned(),
+        digest: "sha256:aa".to_owned(),
+        origin: Origin::Person,
+        source: Source::Upload,
+        manifest_json: "{}".to_owned(),
+        package: vec![1],
+        at: T,
+        by: "dana".to_owned(),
+    };
+    store.put_version(version).await.expect("stored");
+    let demotion = |digest: &str| Demotion {
+        stage: StageRow {
+            name: "heal".to_owned(),
+            digest: digest.to_owned(),
+            stage: Stage::Shadow,
+            reason: "it did not help".to_owned(),
+            by: "engine".to_owned(),
+            at: T,
+        },
+        details: json!({"why": "it did not help"}),
+        notice: Notice { event: Happened::Demoted, ..notice("d", T) },
+    };
+    let written = async || {
+        let (audit, _) = store.audit_rows(None, 10, None).await.expect("read");
+        let stages = store.stage_history("heal").await.expect("read").len();
+        (stages, audit.len(), store.notices(10).await.expect("read").len())
+    };
+    let other = rusqlite::Connection::open(dir.path().join("sandbook.db")).expect("opens");
+    let fails = "CREATE TRIGGER full BEFORE INSERT ON notices BEGIN SELECT RAISE(ABORT, 'no room'); END";
+    other.execute_batch(fails).expect("created");
+    store.demote(demotion("sha256:aa")).await.expect_err("its notice cannot be kept");
+    assert_eq!(written().await, (0, 0, 0), "a version in shadow of which nobody is told");
+    other.execute_batch("DROP TRIGGER full").expect("dropped");
+    assert_eq!(store.demote(demotion("sha256:bb")).await, Ok(false), "there is no such version");
+    assert_eq!(written().await, (0, 0, 0));
+    assert_eq!(store.demote(demotion("sha256:aa")).await, Ok(true));
+    assert_eq!(written().await, (1, 1, 1));
+    drop(store);
+    let notices = open(&dir).notices(10).await.expect("read");
+    assert_eq!(notices[0].1.event, Happened::Demoted, "over a restart as well");
+}
+
+#[tokio::test]
+async fn re_arming_ends_the_incident_of_a_trip_also_one_that_is_sent_afterwards() {
+    let store = Sqlite::in_memory().expect("a store");
+    store.create_run(new_run("r_1")).await.expect("stored");
+    let trip = async |subject: &str| {
+        let window =
+            Window { scope: Scope::RunbookSubject, count: 1, window_ms: 60_000, label: "one a minute".to_owned() };
+        let (runbook, subject, windows) = ("heal".to_owned(), subject.to_owned(), vec![window]);
+        let intend = Intend { runbook, subject, windows, at: T, ..Intend::default() };
+        store.intend("r_1", note("once"), intend.clone()).await.expect("written");
+        match store.intend("r_1", note("twice"), intend).await.expect("written") {
+            Intended::Limited { tripped: Some(trip), .. } => trip.id,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (early, late, kept) = (trip("a").await, trip("b").await, trip("c").await);
+    for (id, _) in store.notices(10).await.expect("read") {
+        store.route_notice(id, Vec::new(), T).await.expect("written");
+    }
+    routed(&store, [&early, &late, &kept].map(|trip| message(trip, Some(trip))).to_vec()).await;
+    let ids: Vec<i64> = waiting(&store).await.iter().map(|row| row.id).collect();
+    store.settle_messages(vec![ids[0], ids[2]], Delivery::Sent, T + 1).await.expect("written");
+    assert_eq!(store.resolve_incidents(T + 2).await, Ok(0), "no brake is re-armed");
+    for trip in [&early, &late] {
+        store.rearm(trip, "dana", "mended", T + 3).await.expect("written");
+    }
+    assert_eq!(store.resolve_incidents(T + 4).await, Ok(1), "the one that was sent");
+    store.settle_messages(vec![ids[1]], Delivery::Sent, T + 5).await.expect("written");
+    assert_eq!(store.resolve_incidents(T + 6).await, Ok(1), "what opened late ends, too");
+    assert_eq!(store.resolve_incidents(T + 7).await, Ok(0), "once, and the third brake is tripped still");
+    let over: Vec<_> = waiting(&store).await.into_iter().map(|row| (row.event, row.message)).collect();
+    let ends = |trip: &String| (Happened::Resolved, json!({"title": trip, "resolves": true}));
+    assert_eq!(over, [ends(&early), ends(&late)]);
+}
+
+#[tokio::test]
+async fn a_channel_tells_when_it_took_what_and_since_when_it_does_not() {
+    let store = Sqlite::in_memory().expect("a store");
+    let at = |once: &str, at: u64| NewMessage { at, ..message(once, None) };
+    routed(&store, vec![at("a", T), at("b", T + 1), at("c", T + 2), at("d", T + 3), at("e", T + 4)]).await;
+    let ids: Vec<i64> = waiting(&store).await.iter().map(|row| row.id).collect();
+    let counts = store.message_counts().await.expect("read").remove(0);
+    assert_eq!((counts.last_sent, counts.failing_since, counts.last_dropped), (None, None, None));
+    store.batch_messages(ids[..2].to_vec()).await.expect("written");
+    store.settle_messages(ids[..2].to_vec(), Delivery::Sent, T + 10).await.expect("written");
+    store.settle_messages(vec![ids[2]], Delivery::Sent, T + 20).await.expect("written");
+    store.settle_messages(vec![ids[3]], Delivery::Dropped("400".to_owned()), T + 30).await.expect("written");
+    let again = Delivery::Again { due: T + 99, why: "away".to_owned() };
+    store.settle_messages(vec![ids[4]], again, T + 40).await.expect("written");
+    let counts = store.message_counts().await.expect("read").remove(0);
+    assert_eq!(
+        (counts.last_sent, counts.failing_since, counts.last_dropped),
+        (Some(T + 20), Some(T + 4), Some(T + 30))
+    );
+    assert_eq!(counts.last_error.as_deref(), Some("away"));
+    let times = async |channel: &str, after: u64| store.sent_times(channel, after).await.expect("read");
+    assert_eq!(times("ops", T).await, [T + 10, T + 20], "what went out together counts once, what was dropped never");
+    assert_eq!((times("ops", T + 10).await, times("other", T).await), (vec![T + 20], vec![]));
+}
