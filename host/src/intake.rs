@@ -12,7 +12,7 @@ use std::time::Instant;
 use sandbook_core::alert::{Alert, ParseError, Status, parse_message};
 use sandbook_core::journal::AlertInput;
 use sandbook_core::manifest::Misfit;
-use sandbook_core::matching::{Candidate, Choice, Route, Via, choose, choose_event, fits};
+use sandbook_core::matching::{Candidate, Choice, Chosen, Considered, Route, Via, choose, choose_event, fits};
 use sandbook_core::run::Stage;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -278,7 +278,24 @@ impl Intake {
         let mut choice = self.choose_among(alert, actives, true, &keep);
         let watching = self.choose_among(alert, actives, false, &keep);
         merge(&mut choice, watching);
+        self.without_misfits(&mut choice, actives);
         choice
+    }
+
+    /// A route whose parameters its runbook does not take chooses nothing, and the episode says so.
+    fn without_misfits(&self, choice: &mut Choice, actives: &[Active]) {
+        let why = |one: &Chosen| {
+            let route = self.route(&one.via)?;
+            let active = actives.iter().find(|active| active.package.manifest.name == one.runbook)?;
+            let misfits = active.package.manifest.parameters_from(&route.parameters).err()?;
+            Some(format!("{}, but the parameters of that route do not fit: {}", one.why, sentences(&misfits)))
+        };
+        let (chosen, considered) = (&mut choice.chosen, &mut choice.considered);
+        chosen.retain(|one| {
+            let Some(why) = why(one) else { return true };
+            considered.push(Considered { runbook: one.runbook.clone(), via: one.via.clone(), matched: true, why });
+            false
+        });
     }
 
     /// A choice among some of the runbooks, by the routes that mean one of them; a route to a runbook that does not

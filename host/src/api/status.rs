@@ -376,21 +376,9 @@ fn warnings(app: &App) -> Vec<String> {
     let known = app.library.standings().iter().map(|standing| standing.name.clone()).collect();
     warnings.extend(policy.warnings().iter().map(ToString::to_string));
     warnings.extend(policy.unknown_runbooks(&known).iter().map(ToString::to_string));
-    warnings.extend(misfitting_routes(app));
+    warnings.extend(app.intake.idle_routes());
     if app.auth.is_open() {
         warnings.push("authentication is off: everybody on this machine is the daemon's admin".to_owned());
     }
     warnings
-}
-
-/// Routes whose parameters their runbook does not take: such a route starts nothing.
-fn misfitting_routes(app: &App) -> Vec<String> {
-    let actives = app.library.snapshot();
-    let routes = app.config.routes.iter().enumerate();
-    let misfits = routes.filter_map(|(index, route)| {
-        let active = actives.iter().find(|active| active.package.manifest.name == route.runbook)?;
-        let misfits = active.package.manifest.parameters_from(&route.parameters).err()?;
-        Some(format!("route {} to {} starts nothing: {}", index + 1, route.runbook, crate::intake::sentences(&misfits)))
-    });
-    misfits.collect()
 }

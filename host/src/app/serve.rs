@@ -86,6 +86,9 @@ pub(super) async fn answer(
 /// Starts every part of a built daemon.
 pub(super) async fn start(app: &Arc<App>) -> Result<()> {
     app.library.start().await?;
+    for warning in app.intake.idle_routes() {
+        tracing::warn!("{warning}");
+    }
     if let Some(settings) = app.config.otel.settings() {
         let (traces, waiting) = otel::Traces::new(&settings);
         app.runner.parts().set_traces(traces);

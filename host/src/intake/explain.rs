@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 
 use sandbook_core::alert::Alert;
+use sandbook_core::effect::closest;
 use sandbook_core::manifest::Manifest;
 use sandbook_core::matching::{Candidate, Via, choose};
 use sandbook_core::run::Stage;
 use sandbook_core::target::Target;
 use serde::Serialize;
 
-use super::Intake;
+use super::{Intake, sentences};
 use crate::about_us;
 use crate::runner::aim::{Aimed, Hint};
 
@@ -64,6 +65,24 @@ pub struct Considering {
 }
 
 impl Intake {
+    /// Routes that start nothing, each with why: to a runbook that is not there, or with parameters that it does not take.
+    pub fn idle_routes(&self) -> Vec<String> {
+        let actives = self.library.snapshot();
+        let routes = self.routes.iter().zip(1..);
+        routes
+            .filter_map(|(route, number)| {
+                let name = &route.runbook;
+                let names = || actives.iter().map(|active| active.package.manifest.name.as_str());
+                let Some(active) = actives.iter().find(|active| active.package.manifest.name == *name) else {
+                    let near = closest(name, names()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                    return Some(format!("route {number} starts nothing: there is no runbook {name}{near}"));
+                };
+                let misfits = active.package.manifest.parameters_from(&route.parameters).err()?;
+                Some(format!("route {number} to {name} starts nothing: {}", sentences(&misfits)))
+            })
+            .collect()
+    }
+
     /// How an alert would aim a runbook and with which parameters: as the operator's route says, where one leads there.
     pub fn aimed_at(&self, alert: &Alert, runbook: &str) -> (Hint, BTreeMap<String, String>) {
         let chosen = self.choose(alert, &self.library.snapshot()).chosen;

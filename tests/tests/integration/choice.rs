@@ -70,3 +70,23 @@ fn a_pause_by_name_holds_changes_back() {
     }
     assert_eq!(docker.events(web.name(), "restart"), 1);
 }
+
+/// A mistake in a route is seen before an alert comes, and where the alert is looked at afterwards.
+#[test]
+fn a_route_that_leads_nowhere_is_said_at_the_start_in_the_status_and_with_the_alert() {
+    let routes = "[[routes]]\nmatch = ['alertname=\"Fast\"']\nrunbook = \"heal\"\n\
+                  [[routes]]\nmatch = ['alertname=\"Slow\"']\nrunbook = \"heals\"\nparameters = { nope = \"1\" }\n";
+    let daemon = Daemon::start(Setup::with(routes));
+    daemon.push_live(&wants_fast("heals", ""));
+    let warnings = daemon.api().get("/status").json()["warnings"].to_string();
+    for said in
+        ["route 1 starts nothing: there is no runbook heal; did you mean heals?", "route 2 to heals starts nothing"]
+    {
+        assert!(warnings.contains(said), "{said}: {warnings}");
+    }
+    assert!(daemon.log_text().contains("there is no runbook heal"), "{}", daemon.log_tail());
+    let answer = daemon.alert(&[Alert::firing("Slow").label("name", "x")]);
+    assert_eq!((answer["unmatched"].as_u64(), started(&answer)), (Some(1), vec![]), "{answer}");
+    let said = daemon.cli(&["match", "alertname=Slow", "name=x"]).out;
+    assert!(said.contains("the parameters of that route do not fit") && said.contains("nope"), "{said}");
+}
