@@ -350,7 +350,10 @@ pub(super) async fn push_package(
         screen.line(&format!("  {}: {}", screen.ink.paint(Paint::Warn, "warning"), clean(&text)));
     }
     screen.next(&match stage.as_str() {
-        "draft" => format!("sandbook promote {} shadow --reason \"…\"", shell(&name)),
+        "draft" => {
+            let digest = field(&answer, "digest");
+            format!("sandbook promote {}@{} shadow --reason \"…\"", shell(&name), shell(&digest))
+        }
         "shadow" => {
             format!("it sees alerts and changes nothing; then sandbook promote {} ask --reason \"…\"", shell(&name))
         }

@@ -198,7 +198,7 @@ pub(super) async fn runbooks(client: &Client, screen: &Screen, args: &RunbooksAr
             Cell::new(if runbook["demoted"].is_string() { format!("{stage} (demoted)") } else { stage.clone() })
                 .paint(if runbook["demoted"].is_string() { Paint::Bad } else { paint_state(&stage) }),
             field(runbook, "version").into(),
-            first_field(runbook, &["source", "origin"]).into(),
+            written(runbook).into(),
             Cell::new(rate(runbook)),
             field(runbook, "runs").into(),
             short(&field(runbook, "summary"), 70).into(),
@@ -320,20 +320,30 @@ async fn runbook(client: &Client, screen: &Screen, prefix: &str) -> Result<Exit,
             field(version, "version").into(),
             digest(&field(version, "digest")).into(),
             Cell::new(&stage).paint(paint_state(&stage)),
-            field(version, "source").into(),
+            written(version).into(),
             field(version, "by").into(),
             ago(&version["at"], now).into(),
         ]);
     }
     screen.print(&format!("\n{}", table.render(screen.ink)));
+    // What a model drafted is promoted by its digest and in no other way.
+    let version = match field(&runbook, "origin").as_str() {
+        "llm" => format!("{}@{}", shell(&name), shell(&field(&runbook, "digest"))),
+        _ => shell(&name),
+    };
     let step = match stage.as_str() {
-        "draft" => format!("sandbook promote {} shadow --reason \"…\"", shell(&name)),
-        "shadow" => format!("sandbook promote {} ask --reason \"…\"", shell(&name)),
-        "ask" => format!("sandbook promote {} live --reason \"…\"", shell(&name)),
+        "draft" => format!("sandbook promote {version} shadow --reason \"…\""),
+        "shadow" => format!("sandbook promote {version} ask --reason \"…\""),
+        "ask" => format!("sandbook promote {version} live --reason \"…\""),
         _ => format!("sandbook runs --runbook {}", shell(&name)),
     };
     screen.next(&step);
     Ok(Exit::Ok)
+}
+
+/// Where a version is from; that a model drafted it matters more than the way it came.
+pub(in crate::cli) fn written(version: &Value) -> String {
+    if field(version, "origin") == "llm" { "a model".to_owned() } else { first_field(version, &["source", "origin"]) }
 }
 
 pub(super) async fn targets(client: &Client, screen: &Screen) -> Result<Exit, Failure> {

@@ -50,7 +50,7 @@ pub(super) async fn versions(client: &Client, screen: &Screen, args: &VersionsAr
             digest(&field(one, "digest")).into(),
             Cell::new(&stage).paint(paint_state(&stage)),
             signature(&one["signature"]).into(),
-            field(one, "source").into(),
+            super::look::written(one).into(),
             field(one, "by").into(),
             ago(&one["at"], now).into(),
         ]);

@@ -423,6 +423,30 @@ async fn drafts_of_a_model_start_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_model_drafted_stays_its_draft_on_every_way_it_travels() {
+    let fixture = Fixture::new();
+    let library = fixture.library("").await;
+    let marked = format!("drafted_by = \"m\"\n{MANIFEST}");
+    let package = tar(&[("runbook.toml", marked.as_str()), ("main.rhai", SCRIPT)]);
+    // By an upload that asks for more, as from another daemon's export.
+    let taken = library.upload(&package, None, "dana", Some(Stage::Shadow)).await.expect("taken");
+    assert_eq!(taken.stage, Stage::Draft);
+    let kept = library.package_by_digest(&taken.digest).await.expect("read").expect("there");
+    assert_eq!((kept.origin, kept.manifest.drafted_by.as_deref()), (Origin::Llm, Some("m")));
+    let change = |person| StageChange { stage: Stage::Live, reason: "x".into(), by: "dana".into(), person };
+    let refused = library.set_stage("tidy", &taken.digest, change(false)).await;
+    assert!(matches!(refused, Err(Error::NeedsPerson { .. })), "{refused:?}");
+    let refused = library.set_stage("tidy", "", change(true)).await;
+    assert!(matches!(refused, Err(Error::NeedsPerson { .. })), "{refused:?}");
+    assert_eq!(library.set_stage("tidy", &taken.digest, change(true)).await.expect("by a person").stage, Stage::Live);
+    // Without the line it is another version, and whoever uploads it answers for it.
+    let own = tar(&[("runbook.toml", MANIFEST), ("main.rhai", SCRIPT)]);
+    let read = Package::read(Upload::Bytes { bytes: &own, content_type: None }).expect("sound").0;
+    assert_eq!(read.origin, Origin::Person);
+    assert_ne!(read.digest, taken.digest);
+}
+
+#[tokio::test]
 async fn the_same_code_with_other_scenarios_replaces_them_and_says_so() {
     let fixture = Fixture::new();
     let library = fixture.library("").await;
