@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use sandbook_core::duration::DurationMs;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::{self, Error};
 use super::guard::body_max;
@@ -151,6 +151,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for JsonOrNot
 
 /// JSON of a shape: 400 when it is no JSON, 422 when it is of another shape.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    // Every body is an object. A list would be taken for one, its entries as fields by their place.
+    if bytes.trim_ascii_start().starts_with(b"[") && serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        return Err(Error::invalid(
+            "the body is a list, and an object is wanted",
+            "see `/openapi.json` for what it may hold",
+        ));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         // serde_json puts the place at the end of its message.
         let message = format!("the body cannot be read: {error}");

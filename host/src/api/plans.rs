@@ -140,10 +140,8 @@ async fn planned(app: &App, caller: &Caller, ask: Ask, package: Arc<Package>, st
     };
     hint.reference = reference(ask.target)?;
     hint.host = ask.host.filter(|host| !host.is_empty());
-    let named = hint.reference.is_some() || !hint.labels.is_empty();
-    if !named && matches!(package.manifest.target.kind, Kind::Container | Kind::Service) {
-        let message = format!("{} is about a container or service, and none is named", package.name);
-        return Err(Error::invalid(message, "send `target`, or the `alert` it is for"));
+    if hint.reference.is_none() && hint.labels.is_empty() {
+        may_be_about_nothing(&package, "send `target`, or the `alert` it is for")?;
     }
     parameters.extend(texts(&ask.parameters)?);
     let request = plan::Request {
@@ -214,8 +212,19 @@ async fn cause(app: &App, alert: Option<Value>, episode: Option<String>) -> Resu
     }
 }
 
+/// Refuses what is about a container or service, for a request that names neither.
+pub(super) fn may_be_about_nothing(package: &Package, fix: &str) -> Result<()> {
+    match package.manifest.target.kind {
+        Kind::Container | Kind::Service => {
+            let message = format!("{} is about a container or service, and none is named", package.name);
+            Err(Error::invalid(message, fix))
+        }
+        Kind::Host | Kind::None => Ok(()),
+    }
+}
+
 /// A target as a text, or as runs and plans show it.
-fn reference(target: Option<Value>) -> Result<Option<String>> {
+pub(super) fn reference(target: Option<Value>) -> Result<Option<String>> {
     match target {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),

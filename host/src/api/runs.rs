@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::alerts::SimilarQuery;
 use super::error::{self, Error, Result};
 use super::extract::{JsonOrNothing, Path, Query, since, word};
+use super::plans::{may_be_about_nothing, reference};
 use super::record::{RecordView, TargetView, Viewer};
 use super::runbooks::of_library;
 use super::time::Time;
@@ -215,8 +216,10 @@ pub(super) async fn similar_to(
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Start {
-    /// A container, `host/container` or `host/project/service`; absent where the runbook is about nothing in particular.
-    target: Option<String>,
+    /// A container, `host/container` or `host/project/service`, or such a target as runs show it; absent where the runbook
+    /// is about nothing in particular.
+    #[schema(value_type = Object)]
+    target: Option<Value>,
     /// Texts, numbers and flags by name; the manifest types them.
     #[schema(value_type = Object)]
     parameters: BTreeMap<String, Value>,
@@ -266,7 +269,11 @@ pub(super) async fn start(
             "try again when there is room",
         ));
     }
-    let hint = Hint { reference: start.target.clone().filter(|target| !target.is_empty()), ..Hint::default() };
+    let reference = reference(start.target.clone())?;
+    if reference.is_none() {
+        may_be_about_nothing(&package, "send `target`: `sandbook targets` lists what there is")?;
+    }
+    let hint = Hint { reference, ..Hint::default() };
     let now = app.now_ms();
     let run = NewRun {
         id: id::new("r"),

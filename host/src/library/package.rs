@@ -328,6 +328,11 @@ fn script_code(bytes: &[u8], name: &str) -> Result<Code, Vec<Problem>> {
         let message = format!("{name} has {} bytes, at most {SCRIPT_BYTES_MAX} are accepted", bytes.len());
         return Err(vec![problem(TOO_LARGE, name, message, "move data out of the script")]);
     }
+    if name.ends_with(".wasm") && std::str::from_utf8(bytes).is_err() {
+        let message = format!("{name} is no WebAssembly: it does not begin as a module or component does");
+        let help = "it may be cut off or another file; `sandbook build PATH` makes one of sources";
+        return Err(vec![problem(INCOMPLETE, name, message, help)]);
+    }
     Ok(Code::Script(text_of(bytes, name)?.into()))
 }
 

@@ -110,6 +110,18 @@ async fn without_its_grant_a_runbook_is_refused_again_and_what_a_person_wrote_st
     assert_eq!(line["details"]["cedar"], granted["cedar"], "what it was can be read of it");
 }
 
+/// Fields by their place would stop everything for a reason that nobody gave.
+#[tokio::test]
+async fn a_list_is_no_object() {
+    let daemon = daemon().await;
+    for (path, body) in [("/v1/stop", json!(["a reason"])), ("/v1/pauses", json!([{"target": "web"}, "30m", "x"]))] {
+        let (status, answer) = daemon.act("POST", path, Some(body)).await;
+        assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0112"), "{path}: {answer}");
+    }
+    let (_, stopped) = daemon.get("/v1/pauses").await;
+    assert_eq!(stopped["pauses"], json!([]), "{stopped}");
+}
+
 #[tokio::test]
 async fn a_run_by_hand_needs_a_stage_that_acts_and_parameters_that_fit() {
     let daemon = daemon().await;
@@ -122,7 +134,12 @@ async fn a_run_by_hand_needs_a_stage_that_acts_and_parameters_that_fit() {
     assert_eq!((status, &set["stage"], &set["why"]), (StatusCode::OK, &json!("live"), &Value::Null), "{set}");
     let (status, answer) = daemon.act("POST", path, Some(json!({"parameters": {"colour": "red"}}))).await;
     assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0112"));
-    let (status, started) = daemon.act("POST", path, Some(json!({"target": "no-such-container"}))).await;
+    let (status, answer) = daemon.act("POST", path, Some(json!({}))).await;
+    assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0112"), "nothing is named: {answer}");
+    let (status, answer) = daemon.act("POST", path, Some(json!({"target": {"kind": "container"}}))).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+    let target = json!({"host": "local", "kind": "container", "name": "no-such-container"});
+    let (status, started) = daemon.act("POST", path, Some(json!({"target": target}))).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{started}");
     let id = started["run"].as_str().expect("an id").to_owned();
     for _ in 0..500 {
