@@ -76,6 +76,7 @@ url = "http://127.0.0.1:9090"
 [alertmanager]
 url = "http://127.0.0.1:9093"
 receiver = "sandbook"
+watchdog = "10m"
 [policy]
 dirs = ["$state/policy"]
 [runbooks.stages]
