@@ -293,7 +293,7 @@ impl Intake {
         let (chosen, considered) = (&mut choice.chosen, &mut choice.considered);
         chosen.retain(|one| {
             let Some(why) = why(one) else { return true };
-            considered.push(Considered { runbook: one.runbook.clone(), via: one.via.clone(), matched: true, why });
+            considered.push(Considered { runbook: one.runbook.clone(), via: one.via, matched: true, why });
             false
         });
     }
