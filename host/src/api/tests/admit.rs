@@ -270,6 +270,27 @@ async fn what_is_refused_for_good_is_visible_and_told_once_unless_a_stranger_sen
 }
 
 #[tokio::test]
+async fn what_is_rare_has_its_figures_before_it_happens() {
+    let daemon = daemon().await;
+    let (status, text) = daemon.get("/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    let text = text.as_str().expect("a text");
+    for series in [
+        r#"sandbook_webhook_refused_total{reason="too-large"}"#,
+        r#"sandbook_reload_failures_total{what="policy"}"#,
+        r#"sandbook_requests_limited_total{by="streams"}"#,
+        r#"sandbook_brake_trips_total{scope="storm"}"#,
+        r#"sandbook_verifications_total{result="contradicted",runbook="restart-unhealthy"}"#,
+        r#"sandbook_false_positives_total{runbook="restart-unhealthy"}"#,
+        r#"sandbook_demotions_total{runbook="restart-unhealthy"}"#,
+        r#"sandbook_runs_total{mode="live",outcome="failed",runbook="restart-unhealthy"}"#,
+        r#"sandbook_runs_total{mode="live",outcome="cancelled",runbook="restart-unhealthy"}"#,
+    ] {
+        assert!(text.lines().any(|line| line == format!("{series} 0")), "{series}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn requests_are_bounded_in_number_and_time_and_panics_are_answers() {
     let server = Server { requests: 1, request_timeout: DurationMs(20), ..Server::default() };
     let limits = Arc::new(guard::Limits::new(&server, Arc::new(Metrics::new().expect("unique names"))));
