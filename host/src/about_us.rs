@@ -6,6 +6,8 @@
 //! An alert labelled `sandbook="watchdog"` fires all the time. While it is heard, Prometheus, Alertmanager and the way
 //! here work; when it is not heard for `[alertmanager] watchdog`, nobody else may be left to say so, and Sandbook does.
 //!
+//! A webhook message that is refused for good is told there too, see [`refused`].
+//!
 //! Deliberately not here: what tells people that Sandbook is gone; Prometheus does (`monitoring/prometheus/rules`).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,9 +19,12 @@ use sandbook_core::effect::notify::Severity;
 use sandbook_core::target::{Facts, Resolved};
 use tokio::sync::Notify;
 
+use self::refused::{Reason, Refused, TOLD_EVERY_MS};
 use crate::catch_up;
 use crate::state::App;
 use crate::store::{Accepted, AcceptedKind, EpisodeFilter, Happened, Notice, RunRow};
+
+pub mod refused;
 
 /// The label that says so.
 const LABEL: &str = "sandbook";
@@ -58,6 +63,8 @@ pub struct AboutUs {
     pending: Mutex<VecDeque<Message>>,
     more: Notify,
     watchdog: Mutex<Watchdog>,
+    /// Webhook messages that were refused for good.
+    pub lost: Refused,
 }
 
 #[derive(Debug, Clone)]
@@ -89,7 +96,8 @@ pub struct Watchdog {
 impl Default for AboutUs {
     fn default() -> AboutUs {
         let watchdog = Watchdog { since: Instant::now(), heard_at: None, silent: false };
-        AboutUs { pending: Mutex::default(), more: Notify::new(), watchdog: Mutex::new(watchdog) }
+        let (pending, lost) = (Mutex::default(), Refused::default());
+        AboutUs { pending, more: Notify::new(), watchdog: Mutex::new(watchdog), lost }
     }
 }
 
@@ -137,6 +145,26 @@ impl AboutUs {
             episode: None,
         });
         true
+    }
+
+    /// Takes note of a webhook message that was refused. Never waits.
+    pub fn refused(&self, reason: Reason, now_ms: u64) {
+        if !self.lost.add(reason, now_ms) {
+            return;
+        }
+        let count = self.lost.counts().get(&reason).map_or(1, |count| count.count);
+        let at = i64::try_from(now_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let said = refused::sentence(reason, count, &at.unwrap_or(jiff::Timestamp::MAX).to_string());
+        self.push(Message {
+            title: format!("Sandbook refuses webhook messages as {}", reason.name()),
+            text: format!("{said}. Those after it are counted for an hour.\nsandbook status"),
+            severity: Severity::Warning,
+            key: format!("sandbook-refused-{}", reason.name()),
+            // Also over a restart: the same one within an hour of the clock is stored once.
+            serial: (now_ms / TOLD_EVERY_MS).to_string(),
+            over: false,
+            episode: None,
+        });
     }
 
     fn push(&self, message: Message) {

@@ -10,7 +10,11 @@ use prometheus::{
     TextEncoder,
 };
 use sandbook_core::error::Error;
+use sandbook_core::run::{Mode, Outcome};
 use serde_json::Value;
+
+use crate::about_us::refused::Reason;
+use crate::store::Scope;
 
 mod alerting;
 mod llm;
@@ -55,7 +59,7 @@ pub struct Metrics {
     pub heartbeat: IntGauge,
     /// Whether acting helped.
     pub outcomes: Outcomes,
-    /// Policy reloads and package reloads that failed.
+    /// Reloads of the policy and of certificates that failed.
     pub reload_failures: IntCounterVec,
     /// Brakes tripped, by scope.
     pub brake_trips: IntCounterVec,
@@ -75,6 +79,8 @@ pub struct Metrics {
     pub schedules: Schedules,
 }
 
+/// What a run ended with that a person or a stop ended.
+pub const CANCELLED: &str = "cancelled";
 /// Seconds: effects answer between half a millisecond and the minute their deadlines allow.
 const SECONDS: &[f64] =
     &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -148,7 +154,7 @@ impl Metrics {
             reload_failures: counters(
                 &r,
                 "sandbook_reload_failures_total",
-                "Reloads that kept the old version, by what: policy, package, certificates.",
+                "Reloads that kept the old version, by what: policy, certificates.",
                 &["what"],
             )?,
             brake_trips: counters(
@@ -176,7 +182,36 @@ impl Metrics {
             registry: r,
         };
         build_info(&metrics.registry)?;
+        metrics.begin();
         Ok(metrics)
+    }
+
+    /// Rare events have their series from the start: Prometheus sees no increase in one that is born at 1.
+    fn begin(&self) {
+        for reason in Reason::ALL {
+            self.webhook_refused.with_label_values(&[reason.name()]);
+        }
+        for result in ["rejected", "truncated", "suppressed"] {
+            self.alerts_received.with_label_values(&[result]);
+        }
+        for what in ["policy", "certificates"] {
+            self.reload_failures.with_label_values(&[what]);
+        }
+        for by in ["address", "token", "streams", "connections"] {
+            self.requests_limited.with_label_values(&[by]);
+        }
+        for scope in Scope::NAMES {
+            self.brake_trips.with_label_values(&[scope]);
+        }
+    }
+
+    /// A runbook that is installed has its series before it ever ran, for the same reason.
+    pub fn known(&self, runbook: &str) {
+        let live = Mode::Live.name();
+        for word in Outcome::ALL.iter().copied().map(Outcome::name).chain([CANCELLED]) {
+            self.runs.with_label_values(&[runbook, live, word]);
+        }
+        self.outcomes.known(runbook);
     }
 
     /// An effect was driven.
@@ -266,5 +301,9 @@ mod tests {
         let text = metrics.encode();
         assert!(text.contains("sandbook_effects_total{effect=\"docker.restart-container\",result=\"ok\"} 1"), "{text}");
         assert!(text.contains("sandbook_build_info"));
+        assert!(text.contains("sandbook_webhook_refused_total{reason=\"too-large\"} 0"), "{text}");
+        for name in Scope::NAMES {
+            assert_eq!(Scope::parse(name, "").map(|scope| scope.name()), Some(name));
+        }
     }
 }

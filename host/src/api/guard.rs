@@ -21,6 +21,7 @@ use url::Url;
 use super::console::{self, Console, Refused};
 use super::error::{self, Error};
 use super::rates::Rates;
+use crate::about_us::refused::Reason;
 use crate::auth::{Access, Caller, access, needs_person, shown};
 use crate::config::Server;
 use crate::listen::Peer;
@@ -128,33 +129,26 @@ pub(super) async fn log(request: Request, next: Next) -> Response {
     response
 }
 
-/// Counts messages that were refused. Those that their sender does not send again are lost, so they are also logged.
+/// Counts messages that were refused. Those that their sender does not send again are lost, so people hear of them too:
+/// in the log, in the status and by the channel `[notify] self`.
 pub(super) async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let webhook = request.uri().path().starts_with("/webhook/");
+    let webhook = is_webhook(request.uri().path());
     let response = next.run(request).await;
-    let reason = match response.status().as_u16() {
-        _ if !webhook => return response,
-        ..400 => return response,
-        401 | 403 => "not-allowed",
-        404 | 405 => "no-such-path",
-        413 => "too-large",
-        415 => "content-type",
-        503 => "not-durable",
-        500.. => "defect",
-        400.. => "unreadable",
-    };
-    app.metrics.webhook_refused.with_label_values(&[reason]).inc();
-    let Some(left_out) = REFUSED.now(reason) else { return response };
     let status = response.status().as_u16();
-    if status >= 500 {
-        tracing::warn!(status, reason, left_out, "a webhook message was refused; Alertmanager sends it again");
-    } else {
+    let Some(cause) = Reason::of(status).filter(|_| webhook) else { return response };
+    let reason = cause.name();
+    app.metrics.webhook_refused.with_label_values(&[reason]).inc();
+    app.runner.parts().about_us.refused(cause, app.now_ms());
+    let Some(left_out) = REFUSED.now(reason) else { return response };
+    if cause.is_lost() {
         tracing::error!(
             status,
             reason,
             left_out,
             "a webhook message was refused and its alerts are lost until they are sent again"
         );
+    } else {
+        tracing::warn!(status, reason, left_out, "a webhook message was refused; Alertmanager sends it again");
     }
     response
 }

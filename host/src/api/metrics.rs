@@ -31,6 +31,9 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> ([(HeaderName, &'sta
         }
         Err(error) => tracing::warn!("the mean time to repair cannot be read: {error}"),
     }
+    for active in app.library.snapshot().iter() {
+        metrics.known(&active.package.manifest.name);
+    }
     let mut text = metrics.encode();
     if let Some(watcher) = &app.watcher {
         watcher.write_metrics(&mut text);

@@ -23,6 +23,7 @@ use super::pauses::PauseView;
 use super::runbooks::{BrokenView, Figures, broken, figures};
 use super::stop::StopView;
 use super::time::Time;
+use crate::about_us::refused::{Count, sentence};
 use crate::state::App;
 use crate::store::{self, RunFilter};
 
@@ -139,8 +140,18 @@ pub(super) struct Status {
     time_to_first_effect: Option<Mean>,
     /// Whether the policy on disk is the one in force.
     policy: PolicyStatus,
-    /// What is probably not what was meant.
+    /// Webhook messages refused since the start that their sender does not send again; a warning each says what to do.
+    refused: Vec<RefusedStatus>,
+    /// What is probably not what was meant, and what was lost.
     warnings: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RefusedStatus {
+    /// As in `sandbook_webhook_refused_total`.
+    reason: &'static str,
+    count: u64,
+    last: Time,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -268,6 +279,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Answer<Status>
         mttr: speed.repair.map(Mean::from),
         time_to_first_effect: speed.first_effect.map(Mean::from),
         policy: PolicyStatus { ok: policy_problems(&app).is_empty(), problems: policy_problems(&app) },
+        refused: refused(&app),
         warnings: warnings(&app),
     }))
 }
@@ -380,5 +392,14 @@ fn warnings(app: &App) -> Vec<String> {
     if app.auth.is_open() {
         warnings.push("authentication is off: everybody on this machine is the daemon's admin".to_owned());
     }
+    let lost = app.runner.parts().about_us.lost.counts();
+    let said = |(reason, count): (_, Count)| sentence(reason, count.count, &Time(count.last_at).to_string());
+    warnings.extend(lost.into_iter().map(said));
     warnings
+}
+
+fn refused(app: &App) -> Vec<RefusedStatus> {
+    let lost = app.runner.parts().about_us.lost.counts().into_iter();
+    lost.map(|(reason, one)| RefusedStatus { reason: reason.name(), count: one.count, last: Time(one.last_at) })
+        .collect()
 }

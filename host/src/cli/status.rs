@@ -156,9 +156,9 @@ fn model(llm: &Value) -> String {
     said.join(", ")
 }
 
-/// What nobody asks about: identities, and parts in which nothing stands.
+/// What nobody asks about: identities, parts in which nothing stands, and what a warning says as well.
 fn quiet(name: &str, value: &Value) -> bool {
-    matches!(name, "version" | "next" | "instance" | "started_at")
+    matches!(name, "version" | "next" | "instance" | "started_at" | "refused")
         || value.is_null()
         || (name == "policy" && value["ok"] == true)
         || value.as_array().is_some_and(Vec::is_empty)
@@ -226,10 +226,18 @@ async fn status_next(client: &Client, status: &Value) -> String {
         );
     }
     match client.get("/v1/alerts", &[("limit", "1".to_owned())]).await {
-        Ok(answer) if list(&answer, "alerts").is_empty() => {
-            "no alert has arrived yet: sandbook config alertmanager prints the receiver to paste".to_owned()
-        }
+        Ok(answer) if list(&answer, "alerts").is_empty() => without_alerts(status).to_owned(),
         Ok(_) | Err(_) => "sandbook alerts".to_owned(),
+    }
+}
+
+/// No alert was taken: nothing came, or what came was refused.
+fn without_alerts(status: &Value) -> &'static str {
+    match list(status, "refused").is_empty() {
+        true => "no alert has arrived yet: sandbook config alertmanager prints the receiver to paste",
+        false => {
+            "what arrived was refused, a warning above says why: sandbook config alertmanager prints the receiver to compare"
+        }
     }
 }
 
@@ -238,6 +246,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn messages_that_were_refused_have_arrived() {
+        assert!(without_alerts(&json!({"refused": []})).starts_with("no alert has arrived yet"));
+        let refused = json!({"refused": [{"reason": "too-large", "count": 3, "last": "2026-01-02T10:00:00.000Z"}]});
+        assert!(without_alerts(&refused).starts_with("what arrived was refused"));
+        assert!(rows(&refused, "2026-01-02T10:00:00Z".parse().expect("a time")).is_empty(), "its warning says it");
+    }
 
     #[test]
     fn what_is_broken_stands_on_a_line_with_its_place() {

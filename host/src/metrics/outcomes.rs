@@ -1,6 +1,7 @@
 //! Figures of whether acting helped.
 
 use prometheus::{IntCounterVec, IntGauge, Registry};
+use sandbook_core::run::Verification;
 
 use super::{counters, gauge};
 
@@ -43,5 +44,14 @@ impl Outcomes {
                 "Mean time from an alert's first message to its resolution over the last 7 days, where a run acted; 0 before the first.",
             )?,
         })
+    }
+
+    /// A runbook that is installed has its series; what is pending is not counted yet.
+    pub(super) fn known(&self, runbook: &str) {
+        for result in Verification::ALL.iter().filter(|one| **one != Verification::Pending) {
+            self.verifications.with_label_values(&[runbook, result.name()]);
+        }
+        self.false_positives.with_label_values(&[runbook]);
+        self.demotions.with_label_values(&[runbook]);
     }
 }

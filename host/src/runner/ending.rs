@@ -13,6 +13,7 @@ use super::execute::Prepared;
 use super::perform::{Attempt, Why};
 use super::verify::aftermath;
 use crate::guest::{Ended, Place};
+use crate::metrics::CANCELLED;
 use crate::store::{Approval, Checkpoint, Happened, Notice, RunPatch, RunRow};
 
 /// The pages that explain why a run is left to a person.
@@ -229,7 +230,7 @@ impl Runner {
     fn ended(&self, row: &RunRow, outcome: Option<Outcome>, sentence: &str, took_ms: u64) {
         self.closed(row);
         self.parts.trace_end(&row.id);
-        let word = outcome.map_or("cancelled", Outcome::name);
+        let word = outcome.map_or(CANCELLED, Outcome::name);
         let metrics = &self.parts.metrics;
         metrics.runs.with_label_values(&[row.runbook.as_str(), row.mode.name(), word]).inc();
         #[allow(clippy::cast_precision_loss, reason = "milliseconds of a run fit a float exactly")]

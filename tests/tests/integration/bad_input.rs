@@ -185,6 +185,12 @@ fn a_body_beyond_the_limit_is_413() {
         // A server may close while the rest is still being sent; the log then has the count.
         Err(error) => assert!(format!("{error:#}").contains("POST"), "{error:#}"),
     }
+    // Its sender never tries again, so people see it, and what to do.
+    let warnings = daemon.api().get("/status").expect(200).json()["warnings"].to_string();
+    let want = "1 webhook message was refused since the start, at ";
+    assert!(warnings.contains(want) && warnings.contains("raise [server] message"), "{warnings}");
+    let said = daemon.cli(&["status"]).expect(0).says("what arrived was refused").says("raise [server] message");
+    assert!(!said.out.contains("no alert has arrived"), "{}", said.out);
     assert_well(&daemon);
 }
 

@@ -1,4 +1,5 @@
-//! Containers that are made anew, and the daemon killed at every step of it: in the end there is exactly one, and it is well.
+//! Containers that are made anew, and the daemon killed at every step of it, also of the way back: in the end there is
+//! exactly one, and it is well.
 //!
 //! The real binary with a real Docker engine. A socket between both counts the calls that change something and ends the
 //! daemon at one of them, before the engine hears of it or after it has answered. Deliberately not here: what a new
@@ -19,8 +20,71 @@ use sandbook_tests::package::Package;
 use sandbook_tests::{announce, wait};
 use serde_json::{Value, json};
 
-/// Calls that change something in one recreation without further networks, in their order.
-const CALLS: [&str; 7] = ["create", "update", "stop", "rename aside", "rename", "start", "remove"];
+/// What the recreation under test meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The new container gets well.
+    Forward,
+    /// It is connected to further networks first.
+    Networks,
+    /// The new one never gets healthy: the old one comes back.
+    Back,
+}
+
+/// Further networks, beside the one that its container begins with.
+const FIRST: &str = "front";
+const FURTHER: [&str; 2] = ["middle", "rear"];
+
+impl Way {
+    /// Calls that change something, in their order: what they are, and what stands in their request.
+    fn calls(self) -> &'static [(&'static str, &'static str)] {
+        const CREATE: (&str, &str) = ("create", "/containers/create?");
+        const CONNECT: (&str, &str) = ("connect", "/connect");
+        const UPDATE: (&str, &str) = ("update", "/update");
+        const STOP: (&str, &str) = ("stop", "/stop");
+        const ASIDE: (&str, &str) = ("rename aside", ".old-");
+        const RENAME: (&str, &str) = ("rename", "/rename");
+        const START: (&str, &str) = ("start", "/start");
+        const REMOVE: (&str, &str) = ("remove", "DELETE ");
+        match self {
+            Way::Forward => &[CREATE, UPDATE, STOP, ASIDE, RENAME, START, REMOVE],
+            Way::Networks => &[CREATE, CONNECT, CONNECT, UPDATE, STOP, ASIDE, RENAME, START, REMOVE],
+            Way::Back => &[CREATE, UPDATE, STOP, ASIDE, RENAME, START, REMOVE, RENAME, UPDATE, START],
+        }
+    }
+
+    /// At which of them the daemon is killed: those that another way does not have, and of the connections the last, before
+    /// which the new container is on some of its networks.
+    fn struck(self) -> std::ops::RangeInclusive<usize> {
+        match self {
+            Way::Forward => 1..=self.calls().len(),
+            Way::Networks => 1 + FURTHER.len()..=1 + FURTHER.len(),
+            Way::Back => 7..=self.calls().len(),
+        }
+    }
+
+    /// The container that is made anew. Where it comes back, its restart policy does too.
+    fn container<'a>(self, engine: &'a Dockerd, name: &str) -> sandbook_tests::docker::Container<'a> {
+        match self {
+            Way::Forward => engine.service(name),
+            Way::Networks => {
+                let container = engine.create(name, &json!({"HostConfig": {"NetworkMode": FIRST}}));
+                for network in FURTHER {
+                    let body = json!({"Container": name});
+                    engine.api().post(&format!("/networks/{network}/connect"), &body).expect(200);
+                }
+                container
+            }
+            Way::Back => engine.create(name, &json!({"HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}})),
+        }
+    }
+
+    fn runbook(self) -> String {
+        let command = if self == Way::Back { "command: [\"sleep\", \"1000\"]," } else { "" };
+        RUNBOOK.replace("COMMAND", command)
+    }
+}
+
 /// Recreations under way at once: most of their time is waiting.
 const AT_ONCE: usize = 7;
 /// A cut call is waited for 5 s, and the second attempt takes as long as the first.
@@ -48,7 +112,7 @@ const RUNBOOK: &str = r#"//! name = "anew"
 //! settle = "1ms"
 fn run(input) {
     let made = docker::recreate_container(input.target, #{
-        labels: #{ "made": "anew" }, grace_ms: 1000, healthy_within_ms: 15000,
+        labels: #{ "made": "anew" }, COMMAND grace_ms: 1000, healthy_within_ms: 15000,
     });
     fixed("made " + made.id)
 }
@@ -145,19 +209,20 @@ fn of_name(engine: &Dockerd, name: &str) -> Vec<(String, String, String)> {
 }
 
 /// One recreation with the daemon killed at a call. Returns what the run was in the end and how often it was tried.
-fn killed_at(engine: &Dockerd, number: usize, at: usize, heard: bool) -> String {
+fn killed_at(engine: &Dockerd, number: usize, (way, at, heard): (Way, usize, bool)) -> String {
     let name = format!("anew-{number}");
-    let old = engine.service(&name);
+    let old = way.container(engine, &name);
     let old_id = old.id().to_owned();
     let folder = tempfile::TempDir::with_prefix("sandbook-between-").expect("a temporary folder");
     let between = Between::start(folder.path(), engine.socket(), at, heard);
     let endpoint = format!("unix://{}", between.socket.display());
     let setup = Setup::with(CONFIG).docker(&endpoint).file("policy/anew.cedar", POLICY);
     let mut daemon = Daemon::start(setup);
-    daemon.push_live(&Package::rhai_file("anew", RUNBOOK));
+    daemon.push_live(&Package::rhai_file("anew", &way.runbook()));
     between.pid.store(daemon.pid().as_raw_nonzero().get(), Ordering::SeqCst);
     let run = daemon.run("anew", &json!({"target": name}));
-    let place = format!("killed at {} ({})", CALLS[at - 1], if heard { "done" } else { "not heard" });
+    let (call, wanted) = way.calls()[at - 1];
+    let place = format!("{way:?}, killed at call {at}, {call} ({})", if heard { "done" } else { "not heard" });
     wait::until(
         &place,
         ENDED_WITHIN,
@@ -173,13 +238,22 @@ fn killed_at(engine: &Dockerd, number: usize, at: usize, heard: bool) -> String 
     let left = of_name(engine, &name);
     let seen = between.seen.lock().expect("unpoisoned").clone();
     let context = format!("{place}: {ended}\n{left:?}\n{seen:#?}\n{}", daemon.log_tail());
-    assert!(ended["state"] == "succeeded" || ended["state"] == "needs-attention", "{context}");
+    assert!(seen[at - 1].contains(wanted), "{context}");
+    let end = if way == Way::Back { "failed" } else { "succeeded" };
+    assert!(ended["state"] == end || ended["state"] == "needs-attention", "{context}");
     let [(called, state, id)] = left.as_slice() else { panic!("exactly one is left: {context}") };
     assert_eq!((called.as_str(), state.as_str()), (name.as_str(), "running"), "{context}");
-    if ended["state"] == "succeeded" {
+    let inspected = engine.api().get(&format!("/containers/{id}/json")).expect(200).json();
+    if way == Way::Back {
+        assert_eq!(*id, old_id, "{context}");
+        assert_eq!(inspected["HostConfig"]["RestartPolicy"]["Name"], "unless-stopped", "{context}");
+    } else if ended["state"] == "succeeded" {
         assert_ne!(*id, old_id, "{context}");
-        let inspected = engine.api().get(&format!("/containers/{id}/json")).expect(200).json();
         assert_eq!(inspected["Config"]["Labels"]["made"], "anew", "{context}");
+    }
+    if way == Way::Networks {
+        let networks = inspected["NetworkSettings"]["Networks"].as_object().expect("a map");
+        assert!([FIRST].iter().chain(&FURTHER).all(|one| networks.contains_key(*one)), "{networks:?} {context}");
     }
     let journal = daemon.journal(&run);
     let intents = journal.iter().filter(|record| record["kind"] == "intended").count();
@@ -195,14 +269,19 @@ fn daemon_is_gone(daemon: &Daemon) -> bool {
 #[test]
 fn a_daemon_killed_at_any_step_of_a_recreation_leaves_exactly_one_container() {
     let engine = Dockerd::start();
-    let cases: Vec<(usize, bool)> = (1..=CALLS.len()).flat_map(|at| [(at, false), (at, true)]).collect();
+    for (part, network) in (0..).zip([FIRST].iter().chain(&FURTHER)) {
+        engine.network_part(network, part);
+    }
+    let ways = [Way::Forward, Way::Networks, Way::Back].into_iter();
+    let cases: Vec<(Way, usize, bool)> =
+        ways.flat_map(|way| way.struck().flat_map(move |at| [(way, at, false), (way, at, true)])).collect();
     let queue = Mutex::new(cases.iter().copied().enumerate().collect::<Vec<_>>());
     let lines = Mutex::new(BTreeSet::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some((number, (at, heard))) = { queue.lock().expect("unpoisoned").pop() } {
-                    let line = killed_at(&engine, number, at, heard);
+                while let Some((number, case)) = { queue.lock().expect("unpoisoned").pop() } {
+                    let line = killed_at(&engine, number, case);
                     lines.lock().expect("unpoisoned").insert(line);
                 }
             });

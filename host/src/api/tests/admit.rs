@@ -199,6 +199,95 @@ async fn what_is_too_large_is_refused_before_it_is_read() {
         assert_eq!((status, code(&answer)), (StatusCode::PAYLOAD_TOO_LARGE, "SB0103"), "{path}");
     }
     assert_eq!(daemon.app.metrics.webhook_refused.with_label_values(&["too-large"]).get(), 1);
+    let (_, status) = daemon.get("/status").await;
+    assert_eq!((&status["refused"][0]["reason"], &status["refused"][0]["count"]), (&json!("too-large"), &json!(1)));
+}
+
+/// A channel of `[notify] self` that nobody listens at; the outbox does not run here.
+const SELF: &str = r#"
+[notify]
+self = "ops"
+[notify.channels.ops]
+kind = "webhook"
+url = "http://127.0.0.1:9/hook"
+"#;
+
+#[tokio::test]
+async fn what_is_refused_for_good_is_visible_and_told_once_unless_a_stranger_sent_it() {
+    let daemon = daemon_with(SELF).await;
+    let follow = tokio::spawn(crate::about_us::follow(daemon.app.clone()));
+    let post = |role: Option<&str>, path: &str, kind: &str| {
+        let mut request = Request::post(path).header("content-type", kind);
+        if let Some(role) = role {
+            request = request.header("authorization", format!("Bearer {}", token(role)));
+        }
+        request.body(Body::from("{\"hello\": 1}")).expect("a request")
+    };
+    let (sender, json, text) = (Some("sender"), "application/json", "text/plain");
+    for (role, path, kind, want) in [
+        (sender, "/webhook/alerts", text, 415),
+        (sender, "/webhook/alerts", text, 415),
+        (sender, "/webhook/alerts", json, 400),
+        (sender, "/webhook/alert", json, 404),
+        (None, "/webhook/alerts", json, 401),
+        // A stranger does not learn what is there, and causes nothing else.
+        (None, "/webhook/alert", text, 401),
+    ] {
+        let (status, answer) = daemon.send(post(role, path, kind)).await;
+        assert_eq!(status.as_u16(), want, "{path}: {answer}");
+    }
+    let (status, _) = daemon.send(request("GET", "/webhook/alerts", None, None)).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "also with a method that is none");
+    let (_, status) = daemon.get("/status").await;
+    let counts: Vec<(&str, u64)> = status["refused"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| (one["reason"].as_str().unwrap_or_default(), one["count"].as_u64().unwrap_or_default()))
+        .collect();
+    assert_eq!(counts, [("not-allowed", 3), ("no-such-path", 1), ("content-type", 2), ("unreadable", 1)]);
+    let warnings = status["warnings"].to_string();
+    for words in [
+        "2 webhook messages were refused since the start, the last at ",
+        " as content-type: their alerts are lost",
+        "sender-token",
+    ] {
+        assert!(warnings.contains(words), "{words}: {warnings}");
+    }
+    let mut keys = Vec::new();
+    for _ in 0..200 {
+        let notices = daemon.app.store.notices(10).await.expect("read");
+        keys = notices.iter().map(|(_, notice)| notice.key.clone()).collect();
+        if keys.len() >= 3 {
+            assert!(notices.iter().all(|(_, notice)| notice.channel.as_deref() == Some("ops")), "{notices:?}");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    follow.abort();
+    let key = |reason: &str| format!("sandbook-refused-{reason}");
+    assert_eq!(keys, [key("content-type"), key("unreadable"), key("no-such-path")], "each once");
+}
+
+#[tokio::test]
+async fn what_is_rare_has_its_figures_before_it_happens() {
+    let daemon = daemon().await;
+    let (status, text) = daemon.get("/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    let text = text.as_str().expect("a text");
+    for series in [
+        r#"sandbook_webhook_refused_total{reason="too-large"}"#,
+        r#"sandbook_reload_failures_total{what="policy"}"#,
+        r#"sandbook_requests_limited_total{by="streams"}"#,
+        r#"sandbook_brake_trips_total{scope="storm"}"#,
+        r#"sandbook_verifications_total{result="contradicted",runbook="restart-unhealthy"}"#,
+        r#"sandbook_false_positives_total{runbook="restart-unhealthy"}"#,
+        r#"sandbook_demotions_total{runbook="restart-unhealthy"}"#,
+        r#"sandbook_runs_total{mode="live",outcome="failed",runbook="restart-unhealthy"}"#,
+        r#"sandbook_runs_total{mode="live",outcome="cancelled",runbook="restart-unhealthy"}"#,
+    ] {
+        assert!(text.lines().any(|line| line == format!("{series} 0")), "{series}: {text}");
+    }
 }
 
 #[tokio::test]

@@ -180,6 +180,11 @@ async fn the_page_of_metrics_is_committed() {
     text.push_str(
         "\nAlert on `sandbook_heartbeat_timestamp_seconds` that stands still, and on any increase of\n\
          `sandbook_webhook_refused_total{reason=\"too-large\"}`: those alerts are lost until they are sent again.\n\n\
+         `increase()` does not see a series that begins at 1, so what is rare begins at 0. From the start that is every value\n\
+         of `sandbook_webhook_refused_total`, `sandbook_reload_failures_total`, `sandbook_requests_limited_total` and\n\
+         `sandbook_brake_trips_total`, and rejected, truncated and suppressed of `sandbook_alerts_received_total`; from a\n\
+         runbook's installation its `sandbook_verifications_total`, `sandbook_false_positives_total`,\n\
+         `sandbook_demotions_total`, and `sandbook_runs_total{mode=\"live\"}` of every outcome.\n\n\
          ## Containers and hosts\n\nOf every container the daemon sees, at most 2000 a host.\n\n",
     );
     table(&mut text, &watched, |name, _| {

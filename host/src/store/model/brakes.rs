@@ -24,6 +24,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Every word.
+    pub const NAMES: [&'static str; 6] = ["runbook-subject", "subject", "runbook", "host", "policy", "storm"];
+
     /// Its word in metrics, the API and the database.
     pub fn name(&self) -> &'static str {
         match self {
