@@ -77,6 +77,8 @@ fn catalogue() -> String {
          Runbooks that come with the binary. Each is in shadow until somebody promotes it, changes nothing that policy does\n\
          not grant, and has a page that says what it means, does and cannot do. Their alerts are in\n\
          `monitoring/prometheus/rules`. What changes nothing calls a person, because nothing can safely be done.\n\n\
+         Four more, in Python, JavaScript and TypeScript, stand in `examples/runbooks` to be built and pushed; [decision\n\
+         8](adr/0008-python-and-javascript-as-examples.md) says why they are not in the binary.\n\n\
          | runbook | alert | first | may change | to grant |\n|---|---|---|---|---|\n",
     );
     for entry in entries() {
