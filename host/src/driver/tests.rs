@@ -3,6 +3,7 @@
 //! With `SANDBOOK_TEST_DOCKER=unix:///path` the ignored tests run against a real engine (`-- --ignored`).
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use sandbook_core::effect::Scope;
@@ -189,6 +190,34 @@ fn driving_can_be_spawned(live: &Live, permit: &Permit, steps: &dyn Steps) {
     fn sendable(_: impl Send) {}
     sendable(live.drive(permit, steps));
     sendable(live.resolve("local", &Scope::Host));
+}
+
+/// Two runbooks of one full disk ask at once, and an old engine refuses the second.
+#[tokio::test]
+async fn the_use_of_a_disk_is_asked_for_again_while_the_engine_computes_it_for_another() {
+    let busy = std::sync::atomic::AtomicU32::new(2);
+    let fake = Fake::start(move |_, path| match path {
+        path if path.contains("/system/df") => {
+            let left = busy.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+            match left {
+                Ok(_) => Reply::status(500, json!({"message": "a disk usage operation is already running"})),
+                Err(_) => Reply::ok(json!({"LayersSize": 90, "Images": []})),
+            }
+        }
+        path if path.contains("/containers/json") => Reply::ok(json!([])),
+        _ => Reply::ok(json!("OK")),
+    });
+    let used = drive_as_meant(&live(&fake.endpoint, &[]), "docker.disk-usage", json!({})).await.expect("an answer");
+    assert_eq!(used["images"]["count"], 0, "{used}");
+    let asked = fake.seen().iter().filter(|call| call.contains("/system/df")).count();
+    assert_eq!(asked, 3);
+    let broken = Fake::start(|_, path| match path {
+        path if path.contains("/system/df") => Reply::status(500, json!({"message": "no luck"})),
+        _ => Reply::ok(json!([])),
+    });
+    let error = drive_as_meant(&live(&broken.endpoint, &[]), "docker.disk-usage", json!({})).await;
+    assert!(error.expect_err("refused").message.contains("no luck"), "anything else is an answer");
+    assert_eq!(broken.seen().iter().filter(|call| call.contains("/system/df")).count(), 1);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bollard::query_parameters::ListImagesOptions;
@@ -27,6 +28,12 @@ use crate::driver::{Settled, Steps};
 
 /// What stands for a missing tag.
 const UNTAGGED: &str = "<none>:<none>";
+/// What an engine says that computes the use of its disk for somebody else.
+const ALREADY_COMPUTED: &str = "a disk usage operation is already running";
+/// How often it is asked then, and the pause between: 20 s at the most, within the effect's deadline. Computing takes
+/// seconds where there are many layers.
+const USAGE_TRIES_MAX: u32 = 80;
+const USAGE_PAUSE: Duration = Duration::from_millis(250);
 /// Of a log, enough to tell it from another: its first line has a time in nanoseconds within its last 60 bytes, and lines
 /// are cut at 16 KiB by the engine.
 const LOG_BEGINNING_BYTES: u64 = 32 << 10;
@@ -69,8 +76,19 @@ impl Host {
     }
 
     pub(in crate::driver) async fn disk_usage(&self) -> Result<DiskUse, Error> {
-        let used = self.wire.json(Method::GET, "/system/df", None).await;
-        let used = used.map_err(|fault| Trouble::from_fault(fault).into_read_error())?;
+        let mut tries = 1;
+        let used = loop {
+            let answer = self.wire.json(Method::GET, "/system/df", None).await;
+            match answer.map_err(|fault| Trouble::from_fault(fault).into_read_error()) {
+                Ok(used) => break used,
+                // An engine before 23.0 computes it for one caller at a time, and two runbooks may want it at once.
+                Err(error) if error.message.contains(ALREADY_COMPUTED) && tries < USAGE_TRIES_MAX => {
+                    tries += 1;
+                    tokio::time::sleep(USAGE_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
         Ok(DiskUse { logs: self.largest_logs().await?, ..usage(&used) })
     }
 
