@@ -221,7 +221,7 @@ pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, nex
     let path = request.extensions().get::<MatchedPath>();
     let access = path.map(|path| access(request.method().as_str(), path.as_str()));
     if let Some(access @ (Access::Page(_) | Access::Login)) = access {
-        if let Err(error) = at_home(&app, request.method(), request.headers()) {
+        if let Err(error) = at_home(&app, request.headers()) {
             return Refused(error).into_response();
         }
         return match request.extensions().get::<Arc<Console>>().cloned() {
@@ -230,7 +230,7 @@ pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, nex
         };
     }
     if access != Some(Access::Open) {
-        match known(&app, request.method(), request.headers(), access) {
+        match known(&app, request.headers(), access) {
             Ok(caller) => {
                 let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
                 let may =
@@ -247,8 +247,8 @@ pub(super) async fn admit(State(app): State<Arc<App>>, mut request: Request, nex
 }
 
 /// Who it is, if that is enough. A path that does not exist still needs some token.
-fn known(app: &App, method: &Method, headers: &HeaderMap, access: Option<Access>) -> Result<Caller, Error> {
-    at_home(app, method, headers)?;
+fn known(app: &App, headers: &HeaderMap, access: Option<Access>) -> Result<Caller, Error> {
+    at_home(app, headers)?;
     let mut scratch = String::new();
     let header = text(headers, AUTHORIZATION);
     let shown = shown(header, access == Some(Access::Alerts), &mut scratch);
@@ -282,8 +282,8 @@ pub(super) fn in_person(caller: &Caller, method: &str, path: &str) -> Result<(),
 }
 
 /// Whether it comes from where this daemon is called by its own name.
-fn at_home(app: &App, method: &Method, headers: &HeaderMap) -> Result<(), Error> {
-    refuse_foreign(method, headers)?;
+fn at_home(app: &App, headers: &HeaderMap) -> Result<(), Error> {
+    refuse_foreign(headers)?;
     if app.auth.is_open() { refuse_rebound(headers) } else { Ok(()) }
 }
 
@@ -291,12 +291,9 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// A page of another site may not change anything with what a browser knows of this one.
-fn refuse_foreign(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+/// A page of another site may neither change nor read anything with what a browser knows of this one.
+fn refuse_foreign(headers: &HeaderMap) -> Result<(), Error> {
     let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-    if matches!(*method, Method::GET | Method::HEAD) {
-        return Ok(());
-    }
     let origin = origin.to_str().unwrap_or_default();
     let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
     let own = text(headers, HOST).is_some_and(|host| !authority.is_empty() && host.eq_ignore_ascii_case(authority));
@@ -350,15 +347,14 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_other_sites_change_nothing() {
+    fn pages_of_other_sites_get_nothing() {
         let own = headers(&[(HOST, "127.0.0.1:7070"), (ORIGIN, "http://127.0.0.1:7070")]);
         let other = headers(&[(HOST, "127.0.0.1:7070"), (ORIGIN, "http://evil.example")]);
         let null = headers(&[(HOST, "127.0.0.1:7070"), (ORIGIN, "null")]);
-        assert!(refuse_foreign(&Method::POST, &own).is_ok());
-        assert!(refuse_foreign(&Method::POST, &HeaderMap::new()).is_ok());
-        assert!(refuse_foreign(&Method::GET, &other).is_ok());
+        assert!(refuse_foreign(&own).is_ok());
+        assert!(refuse_foreign(&HeaderMap::new()).is_ok());
         for foreign in [&other, &null] {
-            let refused = refuse_foreign(&Method::DELETE, foreign).expect_err("another site");
+            let refused = refuse_foreign(foreign).expect_err("another site");
             assert_eq!((refused.status, refused.code), (StatusCode::FORBIDDEN, error::ORIGIN));
         }
     }

@@ -144,8 +144,12 @@ async fn webhooks_take_a_password_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn another_sites_page_changes_nothing() {
+async fn another_sites_page_changes_and_reads_nothing() {
     let daemon = daemon().await;
+    let mut foreign = request("GET", "/v1/runs", Some("admin"), None);
+    foreign.headers_mut().insert("origin", "http://evil.example".parse().expect("a header"));
+    let (status, answer) = daemon.send(foreign).await;
+    assert_eq!((status, code(&answer)), (StatusCode::FORBIDDEN, "SB0110"));
     let mut foreign = request("POST", "/v1/stop", Some("admin"), Some(json!({})));
     foreign.headers_mut().insert("origin", "http://evil.example".parse().expect("a header"));
     foreign.headers_mut().insert("host", "127.0.0.1:7070".parse().expect("a header"));
