@@ -72,15 +72,24 @@ impl Intake {
         routes
             .filter_map(|(route, number)| {
                 let name = &route.runbook;
-                let names = || actives.iter().map(|active| active.package.manifest.name.as_str());
                 let Some(active) = actives.iter().find(|active| active.package.manifest.name == *name) else {
-                    let near = closest(name, names()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                    return Some(format!("route {number} starts nothing: there is no runbook {name}{near}"));
+                    return Some(format!("route {number} starts nothing: {}", self.absent(name)));
                 };
                 let misfits = active.package.manifest.parameters_from(&route.parameters).err()?;
                 Some(format!("route {number} to {name} starts nothing: {}", sentences(&misfits)))
             })
             .collect()
+    }
+
+    /// Why no alert can start a runbook of that name.
+    fn absent(&self, name: &str) -> String {
+        let standings = self.library.standings();
+        if standings.iter().any(|standing| standing.name == name) {
+            return format!("{name} is a draft, and drafts see no alerts");
+        }
+        let near = closest(name, standings.iter().map(|standing| standing.name.as_str()));
+        let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        format!("there is no runbook {name}{near}")
     }
 
     /// How an alert would aim a runbook and with which parameters: as the operator's route says, where one leads there.

@@ -75,13 +75,18 @@ fn a_pause_by_name_holds_changes_back() {
 #[test]
 fn a_route_that_leads_nowhere_is_said_at_the_start_in_the_status_and_with_the_alert() {
     let routes = "[[routes]]\nmatch = ['alertname=\"Fast\"']\nrunbook = \"heal\"\n\
-                  [[routes]]\nmatch = ['alertname=\"Slow\"']\nrunbook = \"heals\"\nparameters = { nope = \"1\" }\n";
+                  [[routes]]\nmatch = ['alertname=\"Slow\"']\nrunbook = \"heals\"\nparameters = { nope = \"1\" }\n\
+                  [[routes]]\nmatch = ['alertname=\"Late\"']\nrunbook = \"drafted\"\n";
     let daemon = Daemon::start(Setup::with(routes));
     daemon.push_live(&wants_fast("heals", ""));
+    daemon.push(&wants_fast("drafted", "")).expect(201);
+    daemon.cli(&["demote", "drafted", "draft"]).expect(0);
     let warnings = daemon.api().get("/status").json()["warnings"].to_string();
-    for said in
-        ["route 1 starts nothing: there is no runbook heal; did you mean heals?", "route 2 to heals starts nothing"]
-    {
+    for said in [
+        "route 1 starts nothing: there is no runbook heal; did you mean heals?",
+        "route 2 to heals starts nothing",
+        "route 3 starts nothing: drafted is a draft, and drafts see no alerts",
+    ] {
         assert!(warnings.contains(said), "{said}: {warnings}");
     }
     assert!(daemon.log_text().contains("there is no runbook heal"), "{}", daemon.log_tail());
