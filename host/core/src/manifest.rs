@@ -25,7 +25,7 @@ mod read;
 mod tests;
 
 pub use parameter::{Misfit, Parameter, ParameterType, ParameterValue, TEXT_BYTES_MAX};
-pub use parse::DOCKER_ACTIONS;
+pub use parse::{DOCKER_ACTIONS, MODEL_CHARS_MAX};
 pub use read::CODES;
 
 /// A sound manifest. Serialises for answers and tools; it is read only from TOML.

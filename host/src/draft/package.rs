@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use sandbook_core::manifest::MODEL_CHARS_MAX;
 use sandbook_core::problem::Problem;
 use sha2::{Digest as _, Sha256};
 
@@ -55,15 +56,14 @@ pub(super) fn asked(model: &str, sentence: &str, script: &str, about_container: 
 
 /// Key of the manifest that says which model drafted the package.
 const DRAFTED_BY: &str = "drafted_by";
-/// Characters of a model's name that are kept.
-const MODEL_CHARS: usize = 100;
 
+/// As much of a model's name as a manifest takes.
 fn named(model: &str) -> String {
-    model.chars().take(MODEL_CHARS).collect()
+    model.chars().take(MODEL_CHARS_MAX).collect()
 }
 
 /// The manifest with the line that says which model drafted it, in the place of whatever the model says about that.
-fn signed_by(model: &str, manifest: &str) -> String {
+fn marked(model: &str, manifest: &str) -> String {
     let own = |line: &&str| !line.trim_start().trim_start_matches(['"', '\'']).starts_with(DRAFTED_BY);
     let line = format!("{DRAFTED_BY} = {}", toml::Value::from(named(model)));
     // Keys of the root stand before the first table.
@@ -89,7 +89,7 @@ pub(super) fn generated(
         problems.push(format!("there are {} scenarios, at most {SCENARIOS_MAX} are read", scenarios.len()));
     }
     let mut files = vec![
-        File { name: MANIFEST_FILE.to_owned(), text: signed_by(model, manifest) },
+        File { name: MANIFEST_FILE.to_owned(), text: marked(model, manifest) },
         File { name: SCRIPT_FILE.to_owned(), text: script.to_owned() },
     ];
     for (name, text) in scenarios {

@@ -1,6 +1,9 @@
 //! Sentences without any model: what they ask for, what they forbid, and whom they name.
 
+use std::collections::BTreeMap;
+
 use sandbook_core::problem::Problem;
+use sandbook_core::run::Origin;
 
 use super::package;
 use super::sentence::{SENTENCE_BYTES_MAX, Sentence, Verdict, Wish};
@@ -140,4 +143,19 @@ fn files_of_a_model_are_those_of_a_package() {
     assert!(names(&many.iter().map(String::as_str).collect::<Vec<_>>()).is_err());
     let wrong: Result<_, Vec<Problem>> = package::of(&[File { name: "main.rhai".to_owned(), text: "no".to_owned() }]);
     assert!(!package::told(&wrong.expect_err("no manifest")).is_empty());
+}
+
+#[test]
+fn a_model_cannot_say_that_somebody_else_wrote_it() {
+    let manifest =
+        "name = \"x\"\n  drafted_by = \"dana\"\n\"drafted_by\" = \"lee\"\nversion = \"1.0.0\"\nsummary = \"s\"\n";
+    let scenarios = BTreeMap::from([("a".to_owned(), String::new())]);
+    let files = package::generated("m \"1\"", manifest, "fn run(input) { done(\"x\") }", &scenarios).expect("files");
+    let (read, _) = package::of(&files).expect("a package");
+    assert_eq!(read.manifest.drafted_by.as_deref(), Some("m \"1\""));
+    assert_eq!(read.origin, Origin::Llm);
+    // Spelt in another way it is the key twice, which is no manifest.
+    let spelt = manifest.replace("\"drafted_by\"", "\"draft\\u0065d_by\"");
+    let files = package::generated("m", &spelt, "fn run(input) { done(\"x\") }", &scenarios).expect("files");
+    assert!(package::of(&files).is_err());
 }

@@ -36,7 +36,7 @@ pub const DOCKER_ACTIONS: [&str; 12] = [
 ];
 
 /// The name of a model, in characters.
-const MODEL_CHARS_MAX: usize = 100;
+pub const MODEL_CHARS_MAX: usize = 100;
 /// A summary, in characters.
 const SUMMARY_CHARS_MAX: usize = 200;
 /// Rates of one brake.
