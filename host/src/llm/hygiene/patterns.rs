@@ -6,6 +6,17 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+/// A word that says so, a sign, and the value: bare or in quotes, once more escaped in JSON, or taken out already.
+macro_rules! valued {
+    ($word:literal) => {
+        concat!(
+            "(?i)(?P<k>",
+            $word,
+            r#"\\?["']?\s*(?:=>|:=|[:=])\s*)(?:\[redacted\]|\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'}\])]+)"#
+        )
+    };
+}
+
 /// A pattern, and what is put in its place; `$k` is what stays.
 static ALL: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     let patterns = [
@@ -37,13 +48,12 @@ static ALL: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         ),
         // A word that says so, a sign, a value.
         (
-            r#"(?i)(?P<k>[A-Za-z0-9_.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|signing[_-]?key|encryption[_-]?key|credentials?|signature|webhook[_-]?url)[A-Za-z0-9_.-]*\\?["']?\s*(?:=>|:=|[:=])\s*)(?:\[redacted\]|\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'}\])]+)"#,
+            valued!(
+                r"[A-Za-z0-9_.-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|signing[_-]?key|encryption[_-]?key|credentials?|signature|webhook[_-]?url)[A-Za-z0-9_.-]*"
+            ),
             KEPT,
         ),
-        (
-            r#"(?i)(?P<k>\b(?:[A-Za-z0-9.-]+[_-]|[A-Za-z0-9_.-]*_)?(?:pass|pw)\\?["']?\s*(?:=>|:=|[:=])\s*)(?:\[redacted\]|\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'}\])]+)"#,
-            KEPT,
-        ),
+        (valued!(r"\b(?:[A-Za-z0-9_.-]*[_-])?(?:pass|pw)"), KEPT),
         (r#"(?i)(?P<k>[?&](?:sig|hmac|auth)=)[^\s&"'<>]+"#, KEPT),
         // Programs whose option of one letter is a password.
         (
