@@ -34,9 +34,9 @@ const ALREADY_COMPUTED: &str = "a disk usage operation is already running";
 /// seconds where there are many layers.
 const USAGE_TRIES_MAX: u32 = 80;
 const USAGE_PAUSE: Duration = Duration::from_millis(250);
-/// Of a log, enough to tell it from another: its first line has a time in nanoseconds within its last 60 bytes, and lines
-/// are cut at 16 KiB by the engine.
-const LOG_BEGINNING_BYTES: u64 = 32 << 10;
+/// Of a log, enough to tell it from another: its first line ends with a time in nanoseconds, and the engine cuts lines at
+/// 16 KiB, which are six times that at most when all of it is escaped.
+const LOG_BEGINNING_BYTES: u64 = 128 << 10;
 
 impl Host {
     pub(in crate::driver) async fn images(&self, filter: &ImageFilter) -> Result<Vec<Image>, Error> {
