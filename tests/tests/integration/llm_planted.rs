@@ -144,7 +144,7 @@ fn alert(name: &str, planted: Option<&Planted>) -> Value {
     alert
 }
 
-/// Changes by way of answering: effect and target of each.
+/// Changes by way of answering: the effect of each.
 fn changes(daemon: &Daemon, run: &str) -> BTreeMap<usize, BTreeSet<String>> {
     let (mut case, mut found): (usize, BTreeMap<usize, BTreeSet<String>>) = (0, BTreeMap::new());
     for record in daemon.journal(run) {
