@@ -6,6 +6,7 @@
 //! too: bollard's URL joining drops it. Deliberately not here: what the calls mean, deadlines of effects, and how an
 //! endpoint is reached ([`super::dial`]).
 
+use std::io::ErrorKind;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,8 +36,15 @@ const IDLE_MAX: usize = 16;
 const IDLE_FOR: Duration = Duration::from_secs(5);
 /// Bytes of a version answer at the most: a real one has 1 KiB.
 const VERSION_BYTES_MAX: usize = 256 * 1024;
+/// The oldest API that is spoken: of Docker 20.10, and of every Podman that has Docker's API.
+const API_OLDEST: Version = (1, 41);
+/// The page on engines with which there is no common version.
+const TOO_OLD: &str = "SB0703";
 /// Bytes of any other answer at the most: the disk usage of a host with thousands of images has a few.
 const JSON_BYTES_MAX: usize = 32 << 20;
+
+/// Major and minor.
+type Version = (usize, usize);
 
 /// The body of a request, whose name bollard keeps to itself.
 trait HasBody {
@@ -174,9 +182,11 @@ impl Wire {
         let answer: serde_json::Value = serde_json::from_slice(&body)?;
         let text = |key: &str| answer.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         let theirs = parse_version(&text("ApiVersion")).ok_or(Fault::APIVersionParseError {})?;
-        let ours = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
-        let (major, minor) = theirs.min(ours);
-        Ok(Versions { api: format!("{major}.{minor}"), engine: text("Version") })
+        let engine = text("Version");
+        let api = agreed(theirs, parse_version(&text("MinAPIVersion"))).map_err(|why| {
+            Fault::from(std::io::Error::new(ErrorKind::Unsupported, format!("docker {engine} {why}")))
+        })?;
+        Ok(Versions { api, engine })
     }
 
     /// A bollard request, versioned. `304` comes back as an error so that callers see it.
@@ -239,7 +249,7 @@ impl Wire {
                 "docker host `{}` {silence}; nothing was sent, and nothing is until it answers a ping, tried every {every} s",
                 inner.host
             );
-            return Err(Fault::from(std::io::Error::new(std::io::ErrorKind::NotConnected, message)));
+            return Err(Fault::from(std::io::Error::new(ErrorKind::NotConnected, message)));
         }
         let read = request.method() == hyper::Method::GET;
         let call = Call::begin(read, inner.read_timeout, |why: &str| self.unanswered(why));
@@ -249,9 +259,7 @@ impl Wire {
                 inner.breaker.answered();
                 call.end();
             }
-            Err(Fault::IOError { err }) if err.kind() == std::io::ErrorKind::NotConnected => {
-                call.fail(&err.to_string())
-            }
+            Err(Fault::IOError { err }) if err.kind() == ErrorKind::NotConnected => call.fail(&err.to_string()),
             // A cut connection says neither that it is there nor that it is not.
             Err(_) => call.end(),
         }
@@ -334,7 +342,7 @@ impl Wire {
             *slot = None;
         }
         let message = format!("cannot connect to {}: {why}", self.endpoint());
-        Fault::from(std::io::Error::new(std::io::ErrorKind::NotConnected, message))
+        Fault::from(std::io::Error::new(ErrorKind::NotConnected, message))
     }
 }
 
@@ -342,7 +350,59 @@ fn get(path: &str) -> BollardRequest {
     Request::builder().uri(path).body(body_full(Bytes::new())).expect("paths here are built from checked parts")
 }
 
-fn parse_version(text: &str) -> Option<(usize, usize)> {
+/// The version that both sides speak: the newest one, so that an engine's own dropping of old ones comes late.
+fn agreed(theirs: Version, their_oldest: Option<Version>) -> Result<String, String> {
+    let newest = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
+    let text = |(major, minor): Version| format!("{major}.{minor}");
+    if theirs < API_OLDEST {
+        return Err(format!(
+            "speaks version {} of its API, and at least {} is needed, which Docker 20.10 has: update Docker [{TOO_OLD}]",
+            text(theirs),
+            text(API_OLDEST)
+        ));
+    }
+    match their_oldest {
+        Some(oldest) if oldest > newest => Err(format!(
+            "speaks no version of its API before {}, and this daemon none after {}: update Sandbook [{TOO_OLD}]",
+            text(oldest),
+            text(newest)
+        )),
+        Some(_) | None => Ok(text(theirs.min(newest))),
+    }
+}
+
+fn parse_version(text: &str) -> Option<Version> {
     let (major, minor) = text.split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_that_both_sides_speak_is_taken() {
+        let newest = format!("{}.{}", API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
+        for (theirs, oldest, agrees_on) in [
+            ((1, 41), Some((1, 12)), "1.41"),
+            ((1, 43), None, "1.43"),
+            ((1, 52), Some((1, 44)), "1.52"),
+            ((1, 99), Some((1, 44)), newest.as_str()),
+            ((2, 0), Some((1, 44)), newest.as_str()),
+        ] {
+            assert_eq!(agreed(theirs, oldest).as_deref(), Ok(agrees_on), "{theirs:?} {oldest:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_common_version_it_is_said_who_is_too_old() {
+        let old = agreed((1, 40), Some((1, 12))).expect_err("too old");
+        assert_eq!(
+            old,
+            "speaks version 1.40 of its API, and at least 1.41 is needed, which Docker 20.10 has: update Docker [SB0703]"
+        );
+        let new = agreed((2, 3), Some((2, 0))).expect_err("too new");
+        assert!(new.starts_with("speaks no version of its API before 2.0, and this daemon none after 1."), "{new}");
+        assert!(new.ends_with(": update Sandbook [SB0703]"), "{new}");
+    }
 }

@@ -3,6 +3,8 @@
 //! The difference matters for changes: what never reached the engine did not happen, a lost answer may well have.
 //! Deliberately not here: settling that. The engine of runs looks at the world afterwards.
 
+use std::io::ErrorKind;
+
 use bollard::errors::Error as Fault;
 use sandbook_core::error::Error;
 
@@ -26,7 +28,8 @@ impl Trouble {
             Fault::DockerResponseServerError { status_code, message } => {
                 Trouble::Told(told(status_code, message.trim()))
             }
-            Fault::IOError { err } if err.kind() == std::io::ErrorKind::NotConnected => {
+            // Neither a connection nor a common version: nothing was asked of it.
+            Fault::IOError { err } if matches!(err.kind(), ErrorKind::NotConnected | ErrorKind::Unsupported) => {
                 Trouble::Unreached(err.to_string())
             }
             Fault::RequestTimeoutError => Trouble::Lost("docker did not answer in time".to_owned()),
