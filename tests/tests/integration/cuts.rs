@@ -4,21 +4,22 @@
 //! The real binary, a real Docker engine and a real Alertmanager. A way between them and the daemon holds back the call or
 //! its answer until the daemon is gone. Deliberately not here: recreations, see `replacing`, and restarts, see `kills`.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sandbook_tests::daemon::{Daemon, Setup};
-use sandbook_tests::docker::{Container, Dockerd};
+use sandbook_tests::docker::{Container, Dockerd, IMAGE};
 use sandbook_tests::monitoring::{Alertmanager, Files, Ports};
 use sandbook_tests::package::Package;
 use sandbook_tests::process::{free_port, require};
 use sandbook_tests::{announce, wait};
 use serde_json::{Value, json};
+
+use way::{Way, before_alertmanager, before_docker};
+
+mod way;
 
 /// Guests start one after the other in a debug build.
 const HELD_WITHIN: Duration = Duration::from_secs(90);
@@ -58,6 +59,7 @@ fn run(input) {
         "update" => docker::update_resources(t, #{ memory_bytes: 67108864, memory_swap_bytes: 134217728 }),
         "up" => docker::scale_service(p.on, 2, #{ grace_ms: 1000 }),
         "down" => docker::scale_service(p.on, 1, #{ grace_ms: 1000 }),
+        "swarm" => docker::scale_service(p.on, 2),
         "prune" => docker::prune_images(),
         "exec" => docker::exec(t, ["sh", "-c", "echo ran >> /ran"]),
         "empty" => { logs::truncate_container_log(t); try { docker::exec(t, ["true"]); } catch {} }
@@ -69,143 +71,6 @@ fn run(input) {
     fixed("made")
 }
 "#;
-
-/// Something to connect through: a socket or a port.
-trait Stream: Read + Write + Send + Sized + 'static {
-    fn twin(&self) -> Self;
-    fn end(&self);
-}
-
-impl Stream for UnixStream {
-    fn twin(&self) -> Self {
-        self.try_clone().expect("a descriptor is free")
-    }
-    fn end(&self) {
-        let _ = self.shutdown(Shutdown::Both);
-    }
-}
-
-impl Stream for TcpStream {
-    fn twin(&self) -> Self {
-        self.try_clone().expect("a descriptor is free")
-    }
-    fn end(&self) {
-        let _ = self.shutdown(Shutdown::Both);
-    }
-}
-
-/// A call that is held: all its words are in the request.
-#[derive(Debug, Clone)]
-struct Hold {
-    words: Vec<String>,
-    /// The other side hears it, and only its answer is held.
-    heard: bool,
-}
-
-/// The way between, shared by its connections.
-#[derive(Debug, Default)]
-struct Way {
-    holds: Mutex<Vec<Hold>>,
-    /// Held calls that the other side has not answered yet.
-    under_way: AtomicUsize,
-    /// Requests that went through, each whole.
-    passed: Mutex<Vec<String>>,
-}
-
-impl Way {
-    fn hold(&self, words: &[String], heard: bool) {
-        self.holds.lock().expect("unpoisoned").push(Hold { words: words.to_vec(), heard });
-    }
-
-    /// How often a request with these words went through.
-    fn heard(&self, words: &[&str]) -> usize {
-        let passed = self.passed.lock().expect("unpoisoned");
-        passed.iter().filter(|request| words.iter().all(|word| request.contains(word))).count()
-    }
-
-    /// One request and its answer. Connections are not used twice.
-    fn pass<S: Stream>(&self, mut client: S, connect: impl Fn() -> std::io::Result<S>, close: bool) {
-        let Some((head, body)) = request(&mut client) else { return };
-        let text = format!("{head}\r\n\r\n{}", String::from_utf8_lossy(&body));
-        let hold = {
-            let mut holds = self.holds.lock().expect("unpoisoned");
-            let fits = |hold: &Hold| hold.words.iter().all(|word| text.contains(word.as_str()));
-            let found = if text.starts_with("GET ") { None } else { holds.iter().position(fits) };
-            let hold = found.map(|index| holds.remove(index));
-            self.under_way.fetch_add(usize::from(hold.as_ref().is_some_and(|hold| hold.heard)), Ordering::SeqCst);
-            hold
-        };
-        if hold.as_ref().is_some_and(|hold| !hold.heard) {
-            let _ = client.read(&mut [0; 1]);
-            return;
-        }
-        let Ok(mut server) = connect() else { return };
-        let close = if close { "\r\nConnection: close" } else { "" };
-        if server.write_all(format!("{head}{close}\r\n\r\n").as_bytes()).and_then(|()| server.write_all(&body)).is_err()
-        {
-            return;
-        }
-        self.passed.lock().expect("unpoisoned").push(text);
-        if hold.is_some() {
-            // It was done and says so; nobody hears.
-            let _ = server.read(&mut [0; 1024]);
-            self.under_way.fetch_sub(1, Ordering::SeqCst);
-            let _ = client.read(&mut [0; 1]);
-            return;
-        }
-        let (mut up, mut to) = (client.twin(), server.twin());
-        std::thread::spawn(move || {
-            let _ = std::io::copy(&mut up, &mut to);
-            to.end();
-        });
-        let _ = std::io::copy(&mut server, &mut client);
-        client.end();
-    }
-}
-
-/// Head without its last line breaks, and body.
-fn request(client: &mut impl Read) -> Option<(String, Vec<u8>)> {
-    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-    loop {
-        let read = client.read(&mut chunk).ok().filter(|read| *read > 0)?;
-        bytes.extend_from_slice(&chunk[..read]);
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-        let lower = head.to_ascii_lowercase();
-        let length = lower.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
-        if bytes.len() >= end + 4 + length.unwrap_or(0) {
-            return Some((head, bytes.split_off(end + 4)));
-        }
-    }
-}
-
-fn before_docker(engine: &Dockerd, folder: &Path) -> (Arc<Way>, String) {
-    let (socket, engine) = (folder.join("way.sock"), engine.socket().to_owned());
-    let listener = UnixListener::bind(&socket).expect("a free path");
-    let way = Arc::new(Way::default());
-    let shared = way.clone();
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let (way, engine) = (shared.clone(), engine.clone());
-            std::thread::spawn(move || way.pass(client, || UnixStream::connect(&engine), false));
-        }
-    });
-    (way, format!("unix://{}", socket.display()))
-}
-
-fn before_alertmanager(port: u16) -> (Arc<Way>, u16) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let own = listener.local_addr().expect("it is bound").port();
-    let way = Arc::new(Way::default());
-    let shared = way.clone();
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let way = shared.clone();
-            std::thread::spawn(move || way.pass(client, || TcpStream::connect(("127.0.0.1", port)), true));
-        }
-    });
-    (way, own)
-}
 
 /// One change that is cut: what the runbook is told, and words of the call that is held.
 struct Case {
@@ -262,10 +127,8 @@ impl Scene<'_> {
             HELD_WITHIN,
             || self.daemon.log_tail(),
             || {
-                let left = |way: &Way| way.holds.lock().expect("unpoisoned").clone();
-                let waits = |way: &Way| way.under_way.load(Ordering::SeqCst);
-                let left = [left(&self.docker), left(&self.silences)].concat();
-                let going = waits(&self.docker) + waits(&self.silences);
+                let ((docker, answers), (silences, more)) = (self.docker.left(), self.silences.left());
+                let (left, going) = ([docker, silences].concat(), answers + more);
                 if left.is_empty() && going == 0 { Ok(()) } else { Err(format!("not yet {left:?}, {going} under way")) }
             },
         );
@@ -297,6 +160,27 @@ fn plain<'e>(engine: &'e Dockerd, name: &str, network: &str) -> Container<'e> {
     engine.create(name, &more)
 }
 
+/// The command line client, for what is asked of the engine beside containers.
+fn docker(engine: &Dockerd, args: &[&str]) -> String {
+    let done = Command::new("docker").args(["-H", &engine.endpoint()]).args(args).output().expect("docker runs");
+    assert!(done.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).trim().to_owned()
+}
+
+/// A swarm of this engine alone.
+fn swarm(engine: &Dockerd) {
+    let listen = format!("127.0.0.1:{}", free_port());
+    docker(engine, &["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", &listen]);
+}
+
+/// The id of a new service of the swarm, with one replica.
+fn swarm_service(engine: &Dockerd, name: &str) -> String {
+    docker(
+        engine,
+        &["service", "create", "--detach", "--quiet", "--no-resolve-image", "--name", name, IMAGE, "sleep", "1000"],
+    )
+}
+
 fn silence(alertmanager: &Alertmanager, name: &str) -> String {
     let now = jiff::Timestamp::now();
     let silence = json!({
@@ -314,13 +198,13 @@ fn forget_after_first_step(daemon: &Daemon, run: &str) {
     let step = daemon_step(daemon, run);
     let delete = format!(".timeout 5000\nDELETE FROM records WHERE run = '{run}' AND seq > {step};\n");
     let database = daemon.data("sandbook.db");
-    let done = std::process::Command::new("sqlite3").arg(&database).arg(delete).output().expect("sqlite3 runs");
+    let done = Command::new("sqlite3").arg(&database).arg(delete).output().expect("sqlite3 runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 fn daemon_step(daemon: &Daemon, run: &str) -> String {
     let select = format!("SELECT min(seq) FROM records WHERE run = '{run}' AND record LIKE '%log_bytes%'");
-    let found = std::process::Command::new("sqlite3").arg(daemon.data("sandbook.db")).arg(select).output();
+    let found = Command::new("sqlite3").arg(daemon.data("sandbook.db")).arg(select).output();
     let found = String::from_utf8(found.expect("sqlite3 runs").stdout).expect("text");
     assert!(found.trim().parse::<u64>().is_ok(), "the size of the log was written down: {found}");
     found.trim().to_owned()
@@ -374,6 +258,7 @@ fn a_daemon_killed_in_the_middle_of_any_change_makes_it_once() {
 fn changes_of_containers_and_a_silence(scene: &mut Scene<'_>) {
     let engine = scene.engine;
     let mut cases = Vec::new();
+    swarm(engine);
     let rounds = [Round::make(scene, true, "a", &mut cases), Round::make(scene, false, "b", &mut cases)];
     cases.push(case_of_silence(scene, true, "a"));
     // A program that was started, and images that went: nobody hears of it.
@@ -394,15 +279,12 @@ fn changes_of_containers_and_a_silence(scene: &mut Scene<'_>) {
     });
     rounds.iter().for_each(|round| round.check(scene));
     check_silence(scene, "a");
-    let ran = std::process::Command::new("docker")
-        .args(["-H", &engine.endpoint(), "exec", "runs", "cat", "/ran"])
-        .output()
-        .expect("docker runs");
-    assert_eq!(String::from_utf8_lossy(&ran.stdout), "ran\n", "a program is started once");
+    assert_eq!(docker(engine, &["exec", "runs", "cat", "/ran"]), "ran", "a program is started once");
     let log = engine.api().get(&format!("/containers/{}/logs?stdout=1", emptied.id())).expect(200).text();
     let after = log.matches("written meanwhile").count();
     assert_eq!(after, 300, "what came after the emptying stays: {log}");
     assert!(!log.contains("line 1"), "it was emptied: {log}");
+    docker(engine, &["swarm", "leave", "--force"]);
     // A prune is not sent again before nothing of the first can come any more, which takes minutes.
     assert_eq!(scene.docker.heard(&["/images/prune"]), 1);
 }
@@ -434,6 +316,7 @@ struct Round {
     suffix: &'static str,
     removed: String,
     limited: String,
+    swarm: String,
 }
 
 impl Round {
@@ -449,6 +332,7 @@ impl Round {
         let up = engine.compose_service(&format!("up{suffix}"), "web", 1);
         let down = engine.compose_service(&format!("down{suffix}"), "web", 1);
         let second = engine.compose_service(&format!("down{suffix}"), "web", 2);
+        let (asks, swarm) = (plain(engine, &named("scales"), "none"), swarm_service(engine, &named("swarm")));
         cases.extend([
             case(("remove", heard), removed.name(), "", &["DELETE", removed.id()]),
             case(("connect", heard), joins.name(), &connect, &[&format!("/networks/{connect}/connect")]),
@@ -456,8 +340,9 @@ impl Round {
             case(("update", heard), limited.name(), "", &[&format!("{}/update", limited.id())]),
             case(("up", heard), up.name(), &format!("up{suffix}/web"), &[&format!("create?name=up{suffix}-web-2")]),
             case(("down", heard), down.name(), &format!("down{suffix}/web"), &[&format!("{}/stop", second.id())]),
+            case(("swarm", heard), asks.name(), &named("swarm"), &["POST", &format!("/services/{swarm}/update")]),
         ]);
-        Round { suffix, removed: removed.id().to_owned(), limited: limited.id().to_owned() }
+        Round { suffix, removed: removed.id().to_owned(), limited: limited.id().to_owned(), swarm }
     }
 
     fn check(&self, scene: &Scene<'_>) {
@@ -477,5 +362,8 @@ impl Round {
         assert_eq!(scene.names(&format!("up{suffix}-")), [format!("up{suffix}-web-1"), format!("up{suffix}-web-2")]);
         assert_eq!(scene.container(&format!("up{suffix}-web-2"))["State"]["Running"], true);
         assert_eq!(scene.names(&format!("down{suffix}-")), [format!("down{suffix}-web-1")]);
+        once(&scene.docker, &["POST", &format!("/services/{}/update", self.swarm)]);
+        let replicas = "{{.Spec.Mode.Replicated.Replicas}}";
+        assert_eq!(docker(scene.engine, &["service", "inspect", &self.swarm, "--format", replicas]), "2");
     }
 }

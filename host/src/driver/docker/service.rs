@@ -136,9 +136,17 @@ impl Host {
         let found = found.map_err(Trouble::into_read_error)?;
         let mut spec = found["Spec"].clone();
         spec["Mode"]["Replicated"]["Replicas"] = json!(replicas);
-        // Refused when somebody else changed it meanwhile.
+        // Refused when it has changed meanwhile.
         let version = found["Version"]["Index"].as_u64().unwrap_or_default();
-        self.act(Method::POST, &format!("/services/{id}/update?version={version}"), Some(&spec)).await.map(drop)
+        let updated = self.act(Method::POST, &format!("/services/{id}/update?version={version}"), Some(&spec)).await;
+        match updated {
+            Ok(_) => Ok(()),
+            // It may be an earlier attempt of this change that came in between.
+            Err(error) => match self.read(self.wire.json(Method::GET, &format!("/services/{id}"), None)).await {
+                Ok(now) if now["Spec"]["Mode"]["Replicated"]["Replicas"] == json!(replicas) => Ok(()),
+                Ok(_) | Err(_) => Err(error),
+            },
+        }
     }
 
     async fn make_replica(&self, members: &[Member], number: u32, steps: &dyn Steps) -> Result<String, Error> {
@@ -210,8 +218,9 @@ impl Host {
             let value = serde_json::to_value(scaled).map_err(|error| Error::failed(error.to_string()))?;
             return Ok(Settled::Is(Recovered::Done(value)));
         }
-        // The number is what is asked for, so going on from here repeats nothing.
-        Ok(if horizon_passed { Settled::Is(Recovered::NotDone) } else { Settled::AtHorizon })
+        // The number is what is asked for, so going on from here repeats nothing. A swarm refuses what comes late: each update
+        // names the version of the service that it changes.
+        Ok(if horizon_passed || now.swarm.is_some() { Settled::Is(Recovered::NotDone) } else { Settled::AtHorizon })
     }
 }
 
