@@ -56,6 +56,25 @@ fn recreated() -> Vec<Sequence> {
                 inspect("web"),
             ],
         ),
+        sequence(
+            "recreate-mounts",
+            vec![obeys("web").with(json!({"Volumes": {"/data": {}}})).host(json!({"Binds": ["/usr:/host:ro"]}))],
+            vec![
+                inspect("web"),
+                recreate(
+                    "web",
+                    json!({"mounts": [
+                        {"kind": "bind", "source": "/etc", "destination": "/host", "writable": false},
+                        {"kind": "volume", "source": "sb-kept", "destination": "/kept"},
+                        {"kind": "tmpfs", "destination": "/scratch"},
+                    ]}),
+                ),
+                inspect("web"),
+                // What was mounted stays unless something else is put there.
+                recreate("web", json!({"mounts": [{"kind": "tmpfs", "destination": "/kept"}]})),
+                inspect("web"),
+            ],
+        ),
         // What is wrong with the new one shows on the volume that goes over, so the old one does not live either.
         sequence(
             "recreate-ends",
