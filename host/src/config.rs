@@ -14,6 +14,7 @@ use sandbook_core::problem::Problem;
 
 mod check;
 mod drafts;
+mod files;
 mod llm;
 mod notify;
 mod otel;

@@ -496,7 +496,7 @@ pub struct ExplainArgs {
 /// `config …`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Find every mistake in the configuration, without starting anything
+    /// Find every mistake in the configuration, and files it names that cannot be read, without starting anything
     Check,
     /// The configuration in force: file, environment and defaults
     Print,

@@ -164,10 +164,12 @@ pub(super) fn report(screen: &Screen, problems: &[Problem], fine: &str) -> Exit 
 }
 
 fn load(global: &Global) -> Result<Config, Vec<Problem>> {
-    // Variables that are not text cannot be keys of ours.
-    let env =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(global.config.as_deref(), env)
+    Config::load(global.config.as_deref(), variables())
+}
+
+/// Variables that are not text cannot be keys of ours.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 pub(super) fn config(screen: &Screen, global: &Global, command: &ConfigCommand) -> Result<Exit, Failure> {
@@ -184,6 +186,8 @@ pub(super) fn config(screen: &Screen, global: &Global, command: &ConfigCommand) 
             let place =
                 global.config.as_ref().map_or("no file, the defaults".to_owned(), |path| path.display().to_string());
             let mut problems = config.warnings.clone();
+            let text = global.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+            problems.extend(config.unreadable_files(&text, variables()));
             // A policy that does not load keeps the daemon from starting just as well.
             match Policy::load(&config.policy.dirs, config.policy.label_grants) {
                 Ok(policy) => problems.extend_from_slice(policy.warnings()),
