@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: paths and shapes, which are generated from the handlers.
 
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     Components, ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
@@ -58,12 +59,14 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         ];
         for (method, operation) in operations {
             let Some(operation) = operation else { continue };
-            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
-            let failed =
-                ResponseBuilder::new().description("refused or failed").content("application/json", content).build();
-            operation.responses.responses.insert("default".to_owned(), RefOr::T(failed));
+            let access = access(method, path);
+            for (status, why) in failures(operation, path, access) {
+                let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
+                let failed = ResponseBuilder::new().description(why).content("application/json", content).build();
+                operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(failed));
+            }
             let token = || SecurityRequirement::new(TOKEN, Vec::<String>::new());
-            operation.security = match access(method, path) {
+            operation.security = match access {
                 Access::Open | Access::Login | Access::Page(_) => None,
                 Access::Alerts => Some(vec![token(), SecurityRequirement::new(PASSWORD, Vec::<String>::new())]),
                 Access::AtLeast(role) => {
@@ -78,4 +81,35 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         }
     }
     document
+}
+
+/// How it can fail, by status; `default` is everything else.
+fn failures(operation: &Operation, path: &str, access: Access) -> Vec<(&'static str, &'static str)> {
+    let mut failures = Vec::new();
+    let mut may = |fails: bool, all: &[(&'static str, &'static str)]| {
+        failures.extend(all.iter().filter(|_| fails));
+    };
+    may(
+        !matches!(access, Access::Open | Access::Login),
+        &[
+            ("401", "no valid token"),
+            ("403", "the token's role is not enough"),
+            ("429", "asked too often; see `Retry-After`"),
+        ],
+    );
+    may(path.contains('{'), &[("404", "there is no such thing")]);
+    may(
+        operation.request_body.is_some(),
+        &[
+            ("400", "the body cannot be read as what it says it is"),
+            ("413", "the body is too large"),
+            ("415", "the content type is not supported"),
+            ("422", "the body is read, and makes no sense"),
+        ],
+    );
+    may(
+        true,
+        &[("503", "it cannot be made durable now, or too much is asked at once"), ("default", "refused or failed")],
+    );
+    failures
 }

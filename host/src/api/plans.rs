@@ -3,6 +3,7 @@
 //!
 //! Deliberately not here: what a plan is and what holds a run to it, see [`crate::plan`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -66,7 +67,8 @@ pub(super) struct Ask {
     to_apply: bool,
     /// Its messages are really sent, instead of only shown.
     notify: bool,
-    /// A scenario, as TOML, in the place of the real world; the plan is not kept. Nothing else is looked at then.
+    /// In the place of the real world: the name of a scenario that came with the package, or one as TOML. The plan is not
+    /// kept, and nothing else is looked at then.
     scenario: Option<String>,
 }
 
@@ -160,13 +162,34 @@ async fn planned(app: &App, caller: &Caller, ask: Ask, package: Arc<Package>, st
 }
 
 /// What a runbook does in a scenario: nothing of it is kept, and it cannot be applied.
-async fn simulated(app: &App, caller: &Caller, text: &str, package: &Package, stage: Stage) -> Result<Answer<Plan>> {
-    let scenario = crate::scenario::read(text, "scenario", &package.manifest).map_err(|problems| {
+async fn simulated(app: &App, caller: &Caller, asked: &str, package: &Package, stage: Stage) -> Result<Answer<Plan>> {
+    let (file, text) = scenario_of(package, asked)?;
+    let scenario = crate::scenario::read(&text, &file, &package.manifest).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let fix = problems.into_iter().map(|problem| problem.help).find(|help| !help.is_empty());
         Error::invalid(all.join("; "), fix.unwrap_or_else(|| "`sandbook check` reads scenarios too".to_owned()))
     })?;
     Ok(Answer(app.planner.simulate(package, stage, &scenario, caller.who()).await.map_err(not_made)?))
+}
+
+/// A scenario's file and text. No scenario is a single word: it has at least an expectation.
+fn scenario_of<'a>(package: &'a Package, asked: &'a str) -> Result<(String, Cow<'a, str>)> {
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if asked.is_empty() || !asked.chars().all(word) {
+        return Ok(("scenario".to_owned(), Cow::Borrowed(asked)));
+    }
+    let file = format!("scenarios/{}.toml", asked.trim_end_matches(".toml"));
+    if let Some(text) = package.file(&file) {
+        return Ok((file, String::from_utf8_lossy(text)));
+    }
+    let stem = |path: &str| path.trim_start_matches("scenarios/").trim_end_matches(".toml").to_owned();
+    let known: Vec<String> = package.scenarios().map(|(path, _)| stem(path)).collect();
+    let fix = if known.is_empty() {
+        "no scenarios came with this version: send one as TOML".to_owned()
+    } else {
+        format!("it has {}; or send one as TOML", known.join(", "))
+    };
+    Err(Error::invalid(format!("`{}` has no scenario `{asked}`", package.name), fix))
 }
 
 /// What a plan is for.

@@ -283,6 +283,27 @@ async fn a_package_that_is_not_stored_is_planned_and_applied_once_it_is() {
 }
 
 #[tokio::test]
+async fn a_scenario_is_named_where_the_package_brought_it_or_sent_as_text() {
+    use base64::Engine as _;
+    let daemon = daemon().await;
+    let folder = std::path::Path::new("../runbooks/restart-unhealthy");
+    let (package, _) = crate::library::Package::read(crate::library::Upload::Path(folder)).expect("sound");
+    let bytes = base64::engine::general_purpose::STANDARD.encode(package.to_tar());
+    let planned = async |scenario: &str| {
+        daemon.act("POST", "/v1/plans", Some(json!({"package": bytes, "scenario": scenario}))).await
+    };
+    let text = std::fs::read_to_string(folder.join("scenarios/heals.toml")).expect("readable");
+    let (status, by_name) = planned("heals").await;
+    assert_eq!((status, &by_name["outcome"]), (StatusCode::OK, &json!("fixed")), "{by_name}");
+    assert_eq!((planned("heals.toml").await.1, planned(&text).await.1), (by_name.clone(), by_name));
+    let (status, answer) = planned("heels").await;
+    assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0112"), "{answer}");
+    assert_eq!(answer["error"]["message"], "`restart-unhealthy` has no scenario `heels`");
+    assert!(answer["error"]["fix"].as_str().is_some_and(|fix| fix.contains("heals, ")), "{answer}");
+    assert_eq!(state_of(&daemon, WEB).await["health"], "unhealthy", "nothing is done to the world");
+}
+
+#[tokio::test]
 async fn what_nobody_can_know_is_assumed_and_the_other_branch_can_be_seen() {
     let daemon = daemon_with("[egress]\nhosts = [\"web:8080\"]").await;
     upload(&daemon, PROBES).await;
