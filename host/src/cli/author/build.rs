@@ -2,7 +2,9 @@
 //!
 //! Deliberately not here: compilers, see [`crate::sdk`].
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use sandbook_core::manifest::Manifest;
@@ -27,7 +29,7 @@ pub struct BuildArgs {
 }
 
 pub(in crate::cli) async fn build(screen: &Screen, args: &BuildArgs) -> Result<Exit, Failure> {
-    let built = match sdk::build(&args.path, args.install).await {
+    let built = match going_on(screen, &args.path, sdk::build(&args.path, args.install)).await {
         Ok(built) => built,
         Err(Trouble::Problems(problems)) if screen.json => {
             screen.value(&json!({"ok": false, "problems": problems}));
@@ -64,8 +66,31 @@ pub(in crate::cli) async fn built(screen: &Screen, path: &Path) -> Result<(), Fa
     if !sdk::is_stale(path) {
         return Ok(());
     }
-    screen.error(&format!("building {} …\n", clean(&path.display().to_string())));
-    sdk::build(path, false).await.map(drop).map_err(|trouble| failure(screen, path, trouble))
+    let built = going_on(screen, path, sdk::build(path, false)).await;
+    built.map(drop).map_err(|trouble| failure(screen, path, trouble))
+}
+
+/// Says what is built, and on a terminal each second for how long it has been: a first build takes minutes.
+pub(super) async fn going_on<T>(screen: &Screen, path: &Path, building: impl Future<Output = T>) -> T {
+    let language = Language::of(path).filter(|language| *language != Language::Rhai);
+    let Some(language) = language.filter(|_| !screen.json) else { return building.await };
+    let what = format!("building {} in {} …", clean(&path.display().to_string()), language.name());
+    if !std::io::stderr().is_terminal() {
+        screen.error(&format!("{what}\n"));
+        return building.await;
+    }
+    let start = Instant::now();
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    tokio::pin!(building);
+    loop {
+        tokio::select! {
+            built = &mut building => {
+                screen.error("\r\x1b[K");
+                return built;
+            }
+            _ = seconds.tick() => screen.error(&format!("\r\x1b[K{what} {} s", start.elapsed().as_secs())),
+        }
+    }
 }
 
 /// What a failed build says.

@@ -104,8 +104,8 @@ fn is_source(root: &Path, path: &Path) -> bool {
 async fn round(client: Option<&Client>, screen: &Screen, args: &DevArgs, bench: &Bench) -> Result<Exit, Failure> {
     let start = Instant::now();
     if sdk::is_stale(&args.path) {
-        let built =
-            sdk::build(&args.path, false).await.map_err(|trouble| build::failure(screen, &args.path, trouble))?;
+        let built = build::going_on(screen, &args.path, sdk::build(&args.path, false)).await;
+        let built = built.map_err(|trouble| build::failure(screen, &args.path, trouble))?;
         step(screen, Paint::Good, "built", &format!("{} in {} ms", built.language.name(), built.took.as_millis()));
     }
     let (problems, package) = examine(&args.path).await?;
