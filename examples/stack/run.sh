@@ -2,6 +2,7 @@
 # Sandbook and what it works with, on this machine and from Debian's packages: Docker (this machine's engine, or one of its
 # own when none answers), Prometheus, Alertmanager, node-exporter, and a container that falls ill every two minutes.
 #   examples/stack/run.sh BINARY      until Ctrl-C; `./dev stack` installs, builds and calls it
+#   SICK_AFTER=120                    seconds until the container falls ill, after each of its starts
 # Everything listens on loopback and lives in one temporary folder; the demo container is removed at the end.
 set -eu
 
@@ -110,7 +111,7 @@ tar -C "$image" -c . | docker -H "$docker" import - sandbook-stack:latest >/dev/
 docker -H "$docker" rm -f sandbook-sick >/dev/null 2>&1 || true
 docker -H "$docker" run -d --init --name sandbook-sick --network none --label com.docker.compose.project=demo \
     --label com.docker.compose.service=shop --health-cmd 'test -f /tmp/well' --health-interval 5s --health-retries 2 \
-    sandbook-stack:latest /bin/sh -c 'touch /tmp/well; echo ready; sleep 120; echo "ERROR pool exhausted"; rm /tmp/well; sleep 1000000' >/dev/null
+    sandbook-stack:latest /bin/sh -c "touch /tmp/well; echo ready; sleep ${SICK_AFTER:-120}; echo 'ERROR pool exhausted'; rm /tmp/well; sleep 1000000" >/dev/null
 
 cat <<TEXT
 
@@ -119,7 +120,7 @@ cat <<TEXT
   alertmanager   http://127.0.0.1:9093
   logs           $state/*.log
 
-  The container sandbook-sick falls ill in two minutes. restart-unhealthy watches it in shadow; let it act with
+  The container sandbook-sick falls ill ${SICK_AFTER:-120} seconds after each start. restart-unhealthy watches it in shadow; let it act with
     export SANDBOOK_CONFIG=$state/sandbook.toml SANDBOOK_TOKEN=\$(cat $state/you)
     $binary promote restart-unhealthy live --reason 'trying it'
     $binary watch

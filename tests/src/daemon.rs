@@ -169,6 +169,15 @@ impl Daemon {
         Ran::of(arguments.join(" "), command.output().expect("the binary starts"))
     }
 
+    /// Starts the command line against this daemon, as its administrator, for a command that ends by being killed. What it
+    /// says goes into the file.
+    pub fn follow(&self, arguments: &[&str], output: &Path) -> Child {
+        let mut command = self.command();
+        command.args(arguments).env("SANDBOOK_SERVER", self.url()).stdin(Stdio::null());
+        command.stdout(std::fs::File::create(output).expect("a writable folder"));
+        command.spawn().expect("the binary starts")
+    }
+
     /// Runs a line as a person types it, `sandbook` being this binary.
     pub fn shell(&self, line: &str) -> Ran {
         let mut command = Command::new("sh");

@@ -39,3 +39,9 @@ pub fn until<T>(
 ) -> T {
     timed(what, deadline, context, probe).0
 }
+
+/// Waits until a growing text, such as what a command says, has these words.
+#[track_caller]
+pub fn for_words(words: &str, deadline: Duration, text: impl Fn() -> String) {
+    until(words, deadline, &text, || if text().contains(words) { Ok(()) } else { Err("not yet".to_owned()) });
+}

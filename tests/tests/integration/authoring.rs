@@ -443,12 +443,7 @@ fn every_save_is_checked_and_rehearsed() {
     command.args(["dev", "heal"]).current_dir(folder.path()).env("HOME", folder.path());
     let mut child = command.stdin(Stdio::null()).stdout(file).spawn().expect("it starts");
     let said = || std::fs::read_to_string(&output).expect("readable");
-    let until =
-        |what: &str| {
-            wait::until(what, SAVED_WITHIN, said, || {
-                if said().contains(what) { Ok(()) } else { Err("not yet".to_owned()) }
-            });
-        };
+    let until = |words: &str| wait::for_words(words, SAVED_WITHIN, said);
     until("waiting for a save");
     let script = folder.path().join("heal/main.rhai");
     let text = std::fs::read_to_string(&script).expect("readable");

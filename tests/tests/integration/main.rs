@@ -27,7 +27,8 @@
 //! - `people`: a runbook's own questions, the page that a message links to, and what ends a question
 //! - `console`: what a person sees, clicks and tabs through, in a real Chromium
 //! - `traces`: traces of runs, and a collector that fails
-//! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples
+//! - `monitoring`: the shipped rules and configurations; `examples`: the shipped examples;
+//!   `stack`: everything on one machine
 //! - `fixtures`: that the fixtures themselves do what the other tests rely on
 //! - `tidy`: what a reviewer would otherwise have to look for in every file
 //!
@@ -74,6 +75,7 @@ mod scenarios;
 mod schedules;
 mod secure;
 mod silence;
+mod stack;
 mod tidy;
 mod traces;
 mod versions;

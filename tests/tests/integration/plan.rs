@@ -6,14 +6,16 @@
 use std::time::{Duration, Instant};
 
 use sandbook_tests::alert::Alert;
-use sandbook_tests::announce;
 use sandbook_tests::daemon::{Daemon, Setup};
 use sandbook_tests::docker::Dockerd;
 use sandbook_tests::fake_docker::FakeDocker;
+use sandbook_tests::{announce, wait};
 use serde_json::{Value, json};
 
 const CONFIG: &str = "[policy]\ndirs = [\"./policy\"]\n[auth]\nmode = \"token\"\n";
 const POLICY: &str = "@id(\"restarts\") permit (principal == Runbook::\"restart-unhealthy\", action == Action::\"docker.restart-container\", resource is Container);\n";
+/// From a save to its plan: much longer than that takes, for slow machines.
+const SAVED_WITHIN: Duration = Duration::from_secs(30);
 /// Plans of which the median is told.
 const TIMED: usize = 21;
 
@@ -150,4 +152,34 @@ fn an_alert_in_shadow_tells_what_would_have_been_done() {
     let planned = daemon.cli(&["plan", "restart-unhealthy", "--episode", episode, "--json"]).expect(0).json();
     assert_eq!((&planned["alert"], &planned["target"]["name"]), (&json!("ContainerUnhealthy"), &json!("web-1")));
     assert_only_read(&fake);
+}
+
+#[test]
+fn every_save_is_planned_again_against_the_chosen_alert() {
+    let (fake, daemon) = ill();
+    daemon.cli(&["new", "heal"]).expect(0);
+    daemon.cli(&["dev", "heal", "--alert", "alert.json", "--once"]).expect(1).says("alert.json cannot be read");
+    daemon.write("alert.json", "{\"labels\": ");
+    daemon.cli(&["dev", "heal", "--alert", "alert.json", "--once"]).expect(1).says("an alert, or a message of alerts");
+    daemon.write("alert.json", json!({"labels": {"alertname": "ContainerUnhealthy", "name": "web-1"}}).to_string());
+    let once = daemon.cli(&["dev", "heal", "--alert", "alert.json", "--once"]).expect(0).says("checked  heal 0.1.0");
+    once.says("! restart container local/web-1").says("sandbook grant heal docker.restart-container").says("ms in all");
+
+    let output = daemon.path("output");
+    let mut child = daemon.follow(&["dev", "heal", "--alert", "alert.json"], &output);
+    let said = || std::fs::read_to_string(&output).expect("readable");
+    let until = |words: &str| wait::for_words(words, SAVED_WITHIN, said);
+    until("waiting for a save");
+    let script = std::fs::read_to_string(daemon.path("heal/main.rhai")).expect("readable");
+    // Who asks for the one thing gets the plan of that.
+    let stops = |text: &str| text.replace("docker::restart_container", "docker::stop_container");
+    daemon.write("heal/main.rhai", stops(&script));
+    until("SB0215");
+    let manifest = std::fs::read_to_string(daemon.path("heal/runbook.toml")).expect("readable");
+    daemon.write("heal/runbook.toml", manifest.replace("docker.restart-container", "docker.stop-container"));
+    until("! stop container local/web-1");
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert_only_read(&fake);
+    daemon.cli(&["runbooks", "heal"]).expect(1);
 }

@@ -376,6 +376,15 @@ fn wit_files(root: &Path) -> Vec<String> {
     wits.filter(|file| !file.path.split('/').any(|part| part == "world")).map(|file| file.path).collect()
 }
 
+/// Package managers take what lies beside the manifest, and follow no links.
+#[test]
+fn what_is_packed_carries_the_licence() {
+    let read = |name: &str| std::fs::read_to_string(repository().join(name)).expect("it is there");
+    for folder in ["sdk/python", "sdk/js"] {
+        assert!(read(&format!("{folder}/LICENSE")) == read("LICENSE"), "copy LICENSE into {folder}");
+    }
+}
+
 #[test]
 fn the_scripts_of_the_repository_can_be_run() {
     use std::os::unix::fs::PermissionsExt as _;
