@@ -19,6 +19,8 @@ use crate::store::{Approval, Checkpoint, Happened, Notice, RunPatch, RunRow};
 /// The pages that explain why a run is left to a person.
 const MISMATCH: &str = "SB0501";
 const ATTENTION: &str = "SB0502";
+/// The page on limits of one run, which are no brakes.
+const LIMIT: &str = "SB0504";
 pub(super) const VERSION_GONE: &str = "SB0510";
 pub(super) const JOURNAL: &str = "SB0511";
 pub(super) const CRASHES: &str = "SB0512";
@@ -91,7 +93,8 @@ impl Runner {
                 self.finish(prepared, State::Failed, Some(Outcome::Refused), &sentence, Some(sentence.clone())).await
             }
             Fault::Effects(_) | Fault::JournalBytes(_) | Fault::Flooding(_) => {
-                self.finish(prepared, State::Failed, Some(Outcome::Limited), &sentence, Some(sentence.clone())).await
+                let error = format!("[{LIMIT}] {sentence}");
+                self.finish(prepared, State::Failed, Some(Outcome::Limited), &sentence, Some(error)).await
             }
         }
     }

@@ -7,6 +7,9 @@ use super::{Options, why};
 use crate::cli::screen::Paint;
 use crate::cli::text::{clean, count, field, shell, suggested, without_suggestion};
 
+/// How the error of a run begins that reached a limit of its own.
+const LIMIT: &str = "[SB0504]";
+
 pub(crate) fn answers(story: &Story, options: Options) -> String {
     let ink = options.ink;
     let mut text = String::new();
@@ -106,6 +109,8 @@ fn next_of(story: &Story) -> String {
         ("fixed" | "done" | "nothing-to-do", _) => "nothing".to_owned(),
         ("escalate", _) => format!("a person is needed: look at {}", story.on()),
         ("no-target" | "ambiguous-target", _) => "sandbook targets, then name one by a label or a route".to_owned(),
+        // Its own limit, not a brake: nothing is counted down, and nobody can re-arm it.
+        ("limited", _) if story.error.starts_with(LIMIT) => "sandbook explain SB0504".to_owned(),
         ("limited", _) => "sandbook brakes".to_owned(),
         ("refused", _) => format!("sandbook grants {}", shell(&story.runbook)),
         (_, _) if story.state == "cancelled" => "nothing: it was cancelled".to_owned(),

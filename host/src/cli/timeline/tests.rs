@@ -219,6 +219,10 @@ fn what_comes_next_follows_from_how_it_stands() {
         (json!({"outcome": "escalate"}), "a person is needed: look at local/web-1"),
         (json!({"outcome": "no-target"}), "sandbook targets, then name one by a label or a route"),
         (json!({"outcome": "limited"}), "sandbook brakes"),
+        (
+            json!({"outcome": "limited", "error": "[SB0504] it asked for more effects than its limit of 20"}),
+            "sandbook explain SB0504",
+        ),
         (json!({"state": "failed", "outcome": "failed"}), "sandbook status says whether everything is reachable"),
         (
             json!({"verification": "contradicted"}),
