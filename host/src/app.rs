@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::driver::alertmanager::{self, Alertmanager};
 use crate::driver::loki::{self, Loki};
 use crate::driver::{Hosts, Live, docker, egress, grafana, metrics as prometheus, notify, redact};
-use crate::guest::{Compiler, Options, Sandbox};
+use crate::guest::{Compiler, Options, Sandbox, user_cache};
 use crate::intake::Intake;
 use crate::library::Library;
 use crate::llm::Model;
@@ -62,7 +62,7 @@ impl App {
     pub async fn build(config: Config, stage: Stage, store: Arc<dyn Store>, compiler: Compiler) -> Result<Arc<App>> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new()?);
-        let cache_dir = cache_dir(&config, &stage);
+        let cache_dir = cache_dir(&config, &stage)?;
         let sandbox = Sandbox::new(Options { cache_dir, compiler })?;
         let secrets = redact::Secrets::default();
         let model = model(&config, &store, &metrics, &secrets)?;
@@ -256,21 +256,11 @@ fn host_matches(config: &Config, names: &[String]) -> Vec<HostMatch> {
 }
 
 /// Compiled components outlive a simulated world's data directory, so that a demo starts at once the second time.
-fn cache_dir(config: &Config, stage: &Stage) -> PathBuf {
+fn cache_dir(config: &Config, stage: &Stage) -> Result<PathBuf> {
     match stage {
-        Stage::Real => config.data_dir.join(CACHE),
-        Stage::Simulated(_) => user_cache_dir(),
+        Stage::Real => Ok(config.data_dir.join(CACHE)),
+        Stage::Simulated(_) => Ok(user_cache()?),
     }
-}
-
-/// The user's cache folder for compiled components, or a temporary one.
-pub fn user_cache_dir() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
-        .filter(|base| base.is_absolute())
-        .unwrap_or_else(std::env::temp_dir);
-    base.join("sandbook").join(CACHE)
 }
 
 fn coded(problems: &[Problem]) -> String {

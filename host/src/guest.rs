@@ -18,6 +18,7 @@ use sandbook_core::journal::Limits;
 use serde_json::Value;
 
 mod audit;
+mod cache;
 mod compile;
 mod context;
 mod convert;
@@ -29,6 +30,7 @@ mod tests;
 mod wasi;
 
 pub use audit::{Audit, Import};
+pub use cache::user_cache;
 pub use compile::{COMPONENT_BYTES_MAX, Compiler, append_section, compile_worker, component_of};
 pub use engine::Sandbox;
 pub use invoke::exceeded;

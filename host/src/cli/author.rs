@@ -16,7 +16,7 @@ use super::exit::{Exit, Failure};
 use super::look::list;
 use super::screen::{Paint, Screen};
 use super::text::{clean, digest, field, shell};
-use crate::guest::{Compiler, Options, Report, Sandbox};
+use crate::guest::{Compiler, Options, Report, Sandbox, user_cache};
 use crate::library::{Package, Upload};
 use crate::sdk::Language;
 
@@ -126,30 +126,12 @@ pub(super) fn new(screen: &Screen, args: &NewArgs) -> Result<Exit, Failure> {
 
 /// A sandbox with the user's own compile cache: the second check of a script takes milliseconds.
 pub(super) fn sandbox() -> Result<std::sync::Arc<Sandbox>, Failure> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache"))).map(|dir| dir.join("sandbook"));
     let program = std::env::current_exe()
         .map_err(|error| Failure::failed(format!("cannot find the own program: {error}"), "start it by its path"))?;
-    let options = |cache_dir| Options { cache_dir, compiler: Compiler::Child(program.clone()) };
-    if let Some(dir) = home
-        && make_private(&dir).is_ok()
-        && let Ok(sandbox) = Sandbox::new(options(dir))
-    {
-        return Ok(sandbox);
-    }
-    // Without a home (a build container), compiled code goes to a folder nobody else can write.
-    let dir = tempfile::Builder::new().prefix("sandbook-cache-").tempdir().map_err(anyhow::Error::from)?;
-    Ok(Sandbox::new(options(dir.keep()))?)
-}
-
-/// Compiled code is mapped and executed, so nobody else may write where it lies.
-fn make_private(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let metadata = std::fs::metadata(dir)?;
-    let own = metadata.uid() == rustix::process::getuid().as_raw() && metadata.mode() & 0o022 == 0;
-    let probe = tempfile::tempfile_in(dir);
-    if own { probe.map(drop) } else { Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied)) }
+    let cache_dir = user_cache().map_err(|error| {
+        Failure::failed(format!("there is no place for compiled code: {error}"), "set TMPDIR to a folder you can write")
+    })?;
+    Ok(Sandbox::new(Options { cache_dir, compiler: Compiler::Child(program) })?)
 }
 
 /// Reads a package and looks at its code; every problem, and the package if there is one.
