@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::http::{Answer, Client};
 use crate::process::{ended_within, free_port, tail};
-use crate::{repository, wait};
+use crate::{repository, wait, warm};
 
 /// The promise is 150 ms warm and 5 s cold in a release build; a debug build compiles guests on a loaded machine.
 const UP_WITHIN: Duration = Duration::from_secs(120);
@@ -100,6 +100,7 @@ impl Daemon {
         for (name, text) in &daemon.setup.files {
             daemon.write(name, text);
         }
+        warm::fill(&daemon.path(DATA));
         daemon
     }
 
@@ -151,6 +152,7 @@ impl Daemon {
     fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.folder.path()).env("HOME", self.folder.path());
+        command.env("XDG_CACHE_HOME", warm::cache_home());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SANDBOOK_")) {
             command.env_remove(name);
         }
@@ -184,7 +186,11 @@ impl Daemon {
         let folder = binary().parent().expect("a file is in a folder").to_owned();
         let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
         command.args(["-c", line]).current_dir(self.folder.path()).env("HOME", self.folder.path());
-        command.env("PATH", path).env("SANDBOOK_SERVER", self.url()).stdin(Stdio::null());
+        command
+            .env("XDG_CACHE_HOME", warm::cache_home())
+            .env("PATH", path)
+            .env("SANDBOOK_SERVER", self.url())
+            .stdin(Stdio::null());
         Ran::of(line.to_owned(), command.output().expect("sh starts"))
     }
 
@@ -480,8 +486,9 @@ impl std::fmt::Display for Ran {
 
 /// Runs the binary in some folder, without a daemon.
 pub fn sandbook(folder: &Path, arguments: &[&str]) -> Ran {
-    let output = Command::new(binary()).args(arguments).current_dir(folder).env("HOME", folder).output();
-    Ran::of(arguments.join(" "), output.expect("the binary starts"))
+    let mut command = Command::new(binary());
+    command.args(arguments).current_dir(folder).env("HOME", folder).env("XDG_CACHE_HOME", warm::cache_home());
+    Ran::of(arguments.join(" "), command.output().expect("the binary starts"))
 }
 
 /// The binary beside the test's own executable: of the same profile, built by the same `./dev test`.

@@ -9,7 +9,7 @@
 //!   server; [`receiver`]: whoever takes messages
 //! - [`package`]: runbook packages, good and hostile; [`alert`]: messages as senders write them
 //! - [`event_log`]: what an engine did, counted as it says so; [`mount`]: small disks; [`dice`]: chance with a seed
-//! - [`http`], [`process`], [`wait`]: what those are made of
+//! - [`http`], [`process`], [`wait`], `warm`: what those are made of
 //!
 //! A missing part fails its test and says what to install; nothing is ever skipped. Deliberately not here: the daemon's
 //! library. A test that needs its insides belongs beside them.
@@ -35,6 +35,7 @@ pub mod receiver;
 pub mod relay;
 pub mod sshd;
 pub mod wait;
+mod warm;
 mod wire;
 
 use std::path::{Path, PathBuf};
