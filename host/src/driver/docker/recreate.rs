@@ -328,9 +328,12 @@ impl Way<'_> {
             tokio::time::sleep(Duration::from_millis(self.saga.within_ms)).await;
         }
         match self.back().await {
-            Ok(()) => {
+            Ok(Back::AsItWas) => {
                 let kind = if error.kind == ErrorKind::Timeout { ErrorKind::Failed } else { error.kind };
                 Error::new(kind, format!("{}; the old container is as it was", error.message))
+            }
+            Ok(Back::Down(why)) => {
+                Error::failed(format!("{}; the old container is back, but does not start: {why}", error.message))
             }
             Err(back) => Error::timeout(format!("{}; the way back is not finished: {}", error.message, back.message)),
         }
@@ -348,8 +351,9 @@ impl Way<'_> {
         }
     }
 
-    /// The old container as it was. Each step looks first, so that it can be taken again.
-    async fn back(&self) -> Result<(), Error> {
+    /// The old container as it was. Each step looks first, so that it can be taken again. An engine that refuses to start it is
+    /// not asked again: what it needs went while it ran, such as the container whose network it was in.
+    async fn back(&self) -> Result<Back, Error> {
         let old = self.host.raw(&self.saga.old).await?;
         if let Some(new) = self.new_id().await? {
             match self.host.act(Method::DELETE, &format!("/containers/{new}?v=false&force=true"), None).await {
@@ -364,10 +368,15 @@ impl Way<'_> {
         if old["HostConfig"]["RestartPolicy"] != self.saga.policy {
             self.update_policy(&self.saga.policy).await?;
         }
-        if self.saga.ran && old["State"]["Running"] != true {
-            self.host.act(Method::POST, &format!("/containers/{}/start", self.saga.old), None).await?;
+        if !self.saga.ran || old["State"]["Running"] == true {
+            return Ok(Back::AsItWas);
         }
-        Ok(())
+        let start = self.host.wire.json(Method::POST, &format!("/containers/{}/start", self.saga.old), None).await;
+        match start.map_err(Trouble::from_fault) {
+            Ok(_) | Err(Trouble::NotModified) => Ok(Back::AsItWas),
+            Err(Trouble::Told(error)) => Ok(Back::Down(error.message)),
+            Err(trouble) => Err(trouble.into_change_error()),
+        }
     }
 
     async fn settle(mut self, horizon_passed: bool) -> Result<Settled, Error> {
@@ -392,7 +401,7 @@ impl Way<'_> {
             }
         }
         match self.back().await {
-            Ok(()) => Ok(Settled::Is(Recovered::NotDone)),
+            Ok(Back::AsItWas | Back::Down(_)) => Ok(Settled::Is(Recovered::NotDone)),
             Err(error) if error.kind == ErrorKind::NotFound => {
                 let why = format!("the old container {} is gone before the new one was well", short(&self.saga.old));
                 Ok(Settled::Is(Recovered::Unknown(why)))
@@ -423,6 +432,14 @@ fn image_path(name: &str) -> Result<&str, Error> {
         return Ok(name);
     }
     Err(Error::invalid(format!("image `{}` is no name of an image, such as `shop/web:1.4`", name.escape_debug())))
+}
+
+/// How the old container is after the way back.
+#[derive(Debug, PartialEq, Eq)]
+enum Back {
+    AsItWas,
+    /// In its place, and the engine says why it does not start.
+    Down(String),
 }
 
 /// How a new container is.

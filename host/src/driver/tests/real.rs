@@ -353,6 +353,26 @@ async fn a_container_is_made_anew_with_what_it_had_or_comes_back() {
     let error = lone.drive("docker.recreate-container", json!({})).await.expect_err("it removes itself");
     assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
     docker(&["network", "rm", "sb-back", "sb-front"]);
+    one_that_cannot_start_any_more_is_back_and_said_to_be_down().await;
+}
+
+/// The container whose network it was in has gone while it ran, and the new one does not get well either.
+async fn one_that_cannot_start_any_more_is_back_and_said_to_be_down() {
+    let owner = Made::new("sb-owner", &["--network", "none"], &LIVES);
+    let made = Made::new("sb-in-it", &["--network", "container:sb-owner"], &LIVES);
+    let _next = Made::new("sb-next", &["--network", "none"], &LIVES);
+    let before = inspected("sb-in-it");
+    drop(owner);
+    assert_eq!(inspected("sb-in-it")["State"]["Running"], true);
+    let options = json!({"options": {
+        "network_of": "sb-next", "command": ["false"], "grace_ms": 1_000, "healthy_within_ms": 5_000,
+    }});
+    let error = made.drive("docker.recreate-container", options).await.expect_err("it ends");
+    assert_eq!(error.kind, ErrorKind::Failed, "{error}");
+    assert!(error.message.contains("the old container is back, but does not start: "), "{error}");
+    let after = inspected("sb-in-it");
+    assert_eq!((&after["Id"], &after["State"]["Running"]), (&before["Id"], &json!(false)));
+    assert_eq!(names("sb-in-it"), ["sb-in-it"]);
 }
 
 async fn services_are_scaled() {
