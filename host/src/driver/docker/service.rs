@@ -218,9 +218,8 @@ impl Host {
             let value = serde_json::to_value(scaled).map_err(|error| Error::failed(error.to_string()))?;
             return Ok(Settled::Is(Recovered::Done(value)));
         }
-        // The number is what is asked for, so going on from here repeats nothing. A swarm refuses what comes late: each update
-        // names the version of the service that it changes.
-        Ok(if horizon_passed || now.swarm.is_some() { Settled::Is(Recovered::NotDone) } else { Settled::AtHorizon })
+        // The number is what is asked for, so going on from here repeats nothing.
+        Ok(if horizon_passed { Settled::Is(Recovered::NotDone) } else { Settled::AtHorizon })
     }
 }
 
