@@ -171,13 +171,13 @@ impl Daemon {
         Ran::of(arguments.join(" "), command.output().expect("the binary starts"))
     }
 
-    /// Starts the command line against this daemon, as its administrator, for a command that ends by being killed. What it
-    /// says goes into the file.
-    pub fn follow(&self, arguments: &[&str], output: &Path) -> Child {
+    /// Starts the command line against this daemon, as its administrator, for a command that only ends when it is killed. What
+    /// it says goes into the file.
+    pub fn follow(&self, arguments: &[&str], output: &Path) -> Following {
         let mut command = self.command();
         command.args(arguments).env("SANDBOOK_SERVER", self.url()).stdin(Stdio::null());
         command.stdout(std::fs::File::create(output).expect("a writable folder"));
-        command.spawn().expect("the binary starts")
+        Following(command.spawn().expect("the binary starts"))
     }
 
     /// Runs a line as a person types it, `sandbook` being this binary.
@@ -431,6 +431,17 @@ impl Drop for Daemon {
             }
         }
         self.kill();
+    }
+}
+
+/// A command that follows something; killed when dropped.
+#[derive(Debug)]
+pub struct Following(Child);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

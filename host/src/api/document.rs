@@ -91,11 +91,12 @@ fn failures(operation: &Operation, path: &str, access: Access) -> Vec<(&'static 
     };
     may(
         !matches!(access, Access::Open | Access::Login),
-        &[
-            ("401", "no valid token"),
-            ("403", "the token's role is not enough"),
-            ("429", "asked too often; see `Retry-After`"),
-        ],
+        &[("401", "no valid token"), ("403", "the token's role is not enough")],
+    );
+    // A sender of alerts is asked to come again, with 503: Alertmanager would not after a 429.
+    may(
+        !matches!(access, Access::Open | Access::Login | Access::Alerts),
+        &[("429", "asked too often; see `Retry-After`")],
     );
     may(path.contains('{'), &[("404", "there is no such thing")]);
     may(

@@ -172,13 +172,12 @@ async fn simulated(app: &App, caller: &Caller, asked: &str, package: &Package, s
     Ok(Answer(app.planner.simulate(package, stage, &scenario, caller.who()).await.map_err(not_made)?))
 }
 
-/// A scenario's file and text. No scenario is a single word: it has at least an expectation.
+/// A scenario's file and text. No scenario is one line without an `=`.
 fn scenario_of<'a>(package: &'a Package, asked: &'a str) -> Result<(String, Cow<'a, str>)> {
-    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if asked.is_empty() || !asked.chars().all(word) {
+    if asked.is_empty() || asked.contains(['=', '\n']) {
         return Ok(("scenario".to_owned(), Cow::Borrowed(asked)));
     }
-    let file = format!("scenarios/{}.toml", asked.trim_end_matches(".toml"));
+    let file = format!("scenarios/{}.toml", asked.trim_start_matches("scenarios/").trim_end_matches(".toml"));
     if let Some(text) = package.file(&file) {
         return Ok((file, String::from_utf8_lossy(text)));
     }

@@ -166,7 +166,7 @@ fn every_save_is_planned_again_against_the_chosen_alert() {
     once.says("! restart container local/web-1").says("sandbook grant heal docker.restart-container").says("ms in all");
 
     let output = daemon.path("output");
-    let mut child = daemon.follow(&["dev", "heal", "--alert", "alert.json"], &output);
+    let following = daemon.follow(&["dev", "heal", "--alert", "alert.json"], &output);
     let said = || std::fs::read_to_string(&output).expect("readable");
     let until = |words: &str| wait::for_words(words, SAVED_WITHIN, said);
     until("waiting for a save");
@@ -178,8 +178,7 @@ fn every_save_is_planned_again_against_the_chosen_alert() {
     let manifest = std::fs::read_to_string(daemon.path("heal/runbook.toml")).expect("readable");
     daemon.write("heal/runbook.toml", manifest.replace("docker.restart-container", "docker.stop-container"));
     until("! stop container local/web-1");
-    child.kill().expect("it runs");
-    child.wait().expect("it ends");
+    drop(following);
     assert_only_read(&fake);
     daemon.cli(&["runbooks", "heal"]).expect(1);
 }

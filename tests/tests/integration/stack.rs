@@ -17,6 +17,8 @@ const UP_WITHIN: Duration = Duration::from_secs(120);
 /// A scrape, the rule's delay and the group's wait of the files in `monitoring/`, and the health check before them.
 const HEALED_WITHIN: Duration = Duration::from_secs(240);
 
+/// Five programs end one after the other, each within its own grace.
+const GONE_WITHIN: Duration = Duration::from_secs(60);
 /// Long enough for the first health check, after which a restart has helped.
 const SICK: &str = "SICK_AFTER=15";
 
@@ -110,17 +112,21 @@ fn everything_on_one_machine_heals_a_container_and_is_gone_at_the_end() {
     stack.cli(&["promote", "restart-unhealthy", "live", "--reason", "trying it"]).expect(0);
     let run = wait::until("the sick container to be healed", HEALED_WITHIN, explain, || {
         let runs = stack.cli(&["runs", "--json"]).expect(0).json();
-        let fixed = runs["runs"].as_array().into_iter().flatten().find(|run| run["outcome"] == "fixed").cloned();
+        // Before it was let act, an event may have been looked at in shadow.
+        let live = |run: &&Value| run["outcome"] == "fixed" && run["mode"] == "live";
+        let fixed = runs["runs"].as_array().into_iter().flatten().find(live).cloned();
         fixed.ok_or_else(|| runs.to_string())
     });
-    assert_eq!((&run["runbook"], &run["mode"]), (&json!("restart-unhealthy"), &json!("live")), "{run}");
+    assert_eq!(run["runbook"], "restart-unhealthy", "{run}");
     announce(&format!("stack: {}", run["sentence"]));
 
     let (folder, state) = (stack.folder.path().to_owned(), stack.state.clone());
     assert!(!running(&folder).is_empty() && state.is_dir());
     let Stack { _process: mut process, folder: kept, .. } = stack;
     process.stop();
-    let text = std::fs::read_to_string(kept.path().join("output")).expect("written");
-    assert_eq!(running(&folder), Vec::<String>::new(), "{text}");
-    assert!(!state.exists(), "its folder is gone: {text}");
+    let text = || std::fs::read_to_string(kept.path().join("output")).expect("written");
+    wait::until("everything of it to be gone", GONE_WITHIN, text, || {
+        let left = running(&folder);
+        if left.is_empty() && !state.exists() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
 }

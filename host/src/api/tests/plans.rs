@@ -295,6 +295,7 @@ async fn a_scenario_is_named_where_the_package_brought_it_or_sent_as_text() {
     let text = std::fs::read_to_string(folder.join("scenarios/heals.toml")).expect("readable");
     let (status, by_name) = planned("heals").await;
     assert_eq!((status, &by_name["outcome"]), (StatusCode::OK, &json!("fixed")), "{by_name}");
+    assert_eq!(planned("scenarios/heals.toml").await.1, by_name);
     assert_eq!((planned("heals.toml").await.1, planned(&text).await.1), (by_name.clone(), by_name));
     let (status, answer) = planned("heels").await;
     assert_eq!((status, code(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, "SB0112"), "{answer}");

@@ -36,7 +36,7 @@ const IDLE_MAX: usize = 16;
 const IDLE_FOR: Duration = Duration::from_secs(5);
 /// Bytes of a version answer at the most: a real one has 1 KiB.
 const VERSION_BYTES_MAX: usize = 256 * 1024;
-/// The oldest API that is spoken: of Docker 20.10, and of every Podman that has Docker's API.
+/// The oldest API that is spoken: of Docker 20.10, and of Podman 4.
 const API_OLDEST: Version = (1, 41);
 /// The page on engines with which there is no common version.
 const TOO_OLD: &str = "SB0703";
