@@ -136,17 +136,9 @@ impl Host {
         let found = found.map_err(Trouble::into_read_error)?;
         let mut spec = found["Spec"].clone();
         spec["Mode"]["Replicated"]["Replicas"] = json!(replicas);
-        // Refused when it has changed meanwhile.
+        // Refused when somebody else changed it meanwhile.
         let version = found["Version"]["Index"].as_u64().unwrap_or_default();
-        let updated = self.act(Method::POST, &format!("/services/{id}/update?version={version}"), Some(&spec)).await;
-        match updated {
-            Ok(_) => Ok(()),
-            // It may be an earlier attempt of this change that came in between.
-            Err(error) => match self.read(self.wire.json(Method::GET, &format!("/services/{id}"), None)).await {
-                Ok(now) if now["Spec"]["Mode"]["Replicated"]["Replicas"] == json!(replicas) => Ok(()),
-                Ok(_) | Err(_) => Err(error),
-            },
-        }
+        self.act(Method::POST, &format!("/services/{id}/update?version={version}"), Some(&spec)).await.map(drop)
     }
 
     async fn make_replica(&self, members: &[Member], number: u32, steps: &dyn Steps) -> Result<String, Error> {
