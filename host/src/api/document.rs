@@ -2,7 +2,6 @@
 //!
 //! Deliberately not here: paths and shapes, which are generated from the handlers.
 
-use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     Components, ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
@@ -18,6 +17,20 @@ const ABOUT: &str = "A runbook engine an on-call engineer can trust with the Doc
     has a code, and `sandbook explain CODE` its page.";
 const TOKEN: &str = "token";
 const PASSWORD: &str = "password";
+
+/// How a request fails, by status; `default` is everything else.
+const FAILURES: [(&str, &str); 10] = [
+    ("400", "the body cannot be read as what it says it is"),
+    ("401", "no valid token"),
+    ("403", "the token's role is not enough"),
+    ("404", "there is no such thing"),
+    ("413", "the body is too large"),
+    ("415", "the content type is not supported"),
+    ("422", "the body is read, and makes no sense"),
+    ("429", "asked too often; see `Retry-After`"),
+    ("503", "it cannot be made durable now, or too much is asked at once"),
+    ("default", "refused or failed"),
+];
 
 /// What stands before the paths are collected.
 pub(super) fn base() -> OpenApi {
@@ -36,7 +49,13 @@ fn components() -> Components {
         |scheme, about| SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(about)).build());
     let mut nested = Vec::new();
     error::Body::schemas(&mut nested);
+    let failed = |why| {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
+        ResponseBuilder::new().description(why).content("application/json", content).build()
+    };
+    let failures = FAILURES.map(|(status, why)| (status, failed(why)));
     ComponentsBuilder::new()
+        .responses_from_iter(failures)
         .schema("Error", error::Body::schema())
         .schemas_from_iter(nested)
         .security_scheme(TOKEN, scheme(HttpAuthScheme::Bearer, "a token of the configuration, or a generated one"))
@@ -60,10 +79,10 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         for (method, operation) in operations {
             let Some(operation) = operation else { continue };
             let access = access(method, path);
-            for (status, why) in failures(operation, path, access) {
-                let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
-                let failed = ResponseBuilder::new().description(why).content("application/json", content).build();
-                operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(failed));
+            let has_body = operation.request_body.is_some();
+            for (status, _) in FAILURES.iter().filter(|(status, _)| may_fail(status, has_body, path, access)) {
+                let failed = RefOr::Ref(Ref::from_response_name(*status));
+                operation.responses.responses.entry((*status).to_owned()).or_insert(failed);
             }
             let token = || SecurityRequirement::new(TOKEN, Vec::<String>::new());
             operation.security = match access {
@@ -83,34 +102,14 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     document
 }
 
-/// How it can fail, by status; `default` is everything else.
-fn failures(operation: &Operation, path: &str, access: Access) -> Vec<(&'static str, &'static str)> {
-    let mut failures = Vec::new();
-    let mut may = |fails: bool, all: &[(&'static str, &'static str)]| {
-        failures.extend(all.iter().filter(|_| fails));
-    };
-    may(
-        !matches!(access, Access::Open | Access::Login),
-        &[("401", "no valid token"), ("403", "the token's role is not enough")],
-    );
-    // A sender of alerts is asked to come again, with 503: Alertmanager would not after a 429.
-    may(
-        !matches!(access, Access::Open | Access::Login | Access::Alerts),
-        &[("429", "asked too often; see `Retry-After`")],
-    );
-    may(path.contains('{'), &[("404", "there is no such thing")]);
-    may(
-        operation.request_body.is_some(),
-        &[
-            ("400", "the body cannot be read as what it says it is"),
-            ("413", "the body is too large"),
-            ("415", "the content type is not supported"),
-            ("422", "the body is read, and makes no sense"),
-        ],
-    );
-    may(
-        true,
-        &[("503", "it cannot be made durable now, or too much is asked at once"), ("default", "refused or failed")],
-    );
-    failures
+/// Whether a path can fail so.
+fn may_fail(status: &str, has_body: bool, path: &str, access: Access) -> bool {
+    match status {
+        "401" | "403" => !matches!(access, Access::Open | Access::Login),
+        "404" => path.contains('{'),
+        "400" | "413" | "415" | "422" => has_body,
+        // A sender of alerts is asked to come again, with 503: Alertmanager would not after a 429.
+        "429" => !matches!(access, Access::Open | Access::Login | Access::Alerts),
+        _ => true,
+    }
 }

@@ -33,12 +33,17 @@ async fn the_document_of_the_api_is_committed_and_served() {
                 operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()),
                 "{method} {path} has no summary"
             );
-            assert_eq!(
-                operation["responses"]["default"]["content"]["application/json"]["schema"]["$ref"],
-                "#/components/schemas/Error"
-            );
+            assert_eq!(operation["responses"]["default"]["$ref"], "#/components/responses/default", "{method} {path}");
         }
     }
+    for (status, failure) in document["components"]["responses"].as_object().expect("how requests fail") {
+        let shape = &failure["content"]["application/json"]["schema"]["$ref"];
+        assert_eq!(shape, "#/components/schemas/Error", "{status}");
+    }
+    let failures = |path: &str, method: &str| document["paths"][path][method]["responses"].clone();
+    let alerts = failures("/webhook/alerts", "post");
+    assert!(alerts["503"].is_object() && alerts["413"].is_object() && alerts["429"].is_null(), "{alerts}");
+    assert!(failures("/v1/runs/{id}", "get")["404"].is_object() && failures("/v1/runs", "get")["404"].is_null());
     references_resolve(&document, &document);
     compare("openapi.json", &format!("{document:#}\n"));
     let (_, served) = daemon().await.get("/openapi.json").await;
