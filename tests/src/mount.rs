@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::process;
+
 /// A mounted tmpfs, unmounted on drop.
 #[derive(Debug)]
 pub struct Mount<'a> {
@@ -25,16 +27,19 @@ impl<'a> Mount<'a> {
 impl Drop for Mount<'_> {
     fn drop(&mut self) {
         let at = self.at.to_str().expect("temporary paths are text");
-        let _ = Command::new(root_prefix()[0]).args(&root_prefix()[1..]).args(["umount", "-l", at]).status();
+        let _ = Command::new(process::root_prefix()[0])
+            .args(&process::root_prefix()[1..])
+            .args(["umount", "-l", at])
+            .status();
     }
-}
-
-fn root_prefix() -> &'static [&'static str] {
-    if rustix::process::getuid().is_root() { &["env"] } else { &["sudo", "-n"] }
 }
 
 #[track_caller]
 fn as_root(command: &[&str]) {
-    let ran = Command::new(root_prefix()[0]).args(&root_prefix()[1..]).args(command).output().expect("it starts");
+    let ran = Command::new(process::root_prefix()[0])
+        .args(&process::root_prefix()[1..])
+        .args(command)
+        .output()
+        .expect("it starts");
     assert!(ran.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ran.stderr));
 }

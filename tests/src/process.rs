@@ -26,6 +26,11 @@ wait "$child"
 [ -z "$remove" ] || [ -e "$remove.keep" ] || rm -rf "$remove"
 "#;
 
+/// What stands before a command that needs root.
+pub fn root_prefix() -> &'static [&'static str] {
+    if rustix::process::getuid().is_root() { &["env"] } else { &["sudo", "-n"] }
+}
+
 /// A process on a leash.
 #[derive(Debug)]
 pub struct Leashed {
@@ -38,10 +43,7 @@ impl Leashed {
     /// Starts `command` with its output in `log`. With `as_root`, through sudo unless this process already is root.
     #[track_caller]
     pub fn start(name: &'static str, command: &[&str], log: &Path, as_root: bool, remove: Option<&Path>) -> Leashed {
-        let mut words: Vec<&str> = Vec::new();
-        if as_root && !rustix::process::getuid().is_root() {
-            words.extend(["sudo", "-n"]);
-        }
+        let mut words: Vec<&str> = if as_root { root_prefix().to_vec() } else { Vec::new() };
         words.extend(["sh", "-c", LEASH, "leash"]);
         let log_text = log.to_str().expect("temporary paths are text");
         let remove = remove.map_or("", |path| path.to_str().expect("temporary paths are text"));

@@ -255,3 +255,20 @@ fn an_engine_that_is_away_and_comes_back_is_waited_for() {
     assert_eq!(ended["outcome"], "fixed", "{ended}");
     assert_eq!((fake.seen("POST", "/restart").len(), fake.changes("web-1")), (1, 1));
 }
+
+#[test]
+fn an_engine_without_a_version_in_common_is_named_and_a_newer_one_is_spoken_to() {
+    let fake = FakeDocker::start();
+    fake.container("web-1", "unhealthy");
+    let says = |version: &'static str| fake.script("GET", "/version", Fault::Nonsense(version), 1_000);
+    says(r#"{"Version": "19.03.15", "ApiVersion": "1.40", "MinAPIVersion": "1.12"}"#);
+    let daemon = Daemon::start(Setup::with("[auth]\nmode = \"token\"").docker(&fake.endpoint()));
+    let refused = daemon.cli(&["plan", "restart-unhealthy", "web-1"]).expect(1).says("update Docker [SB0703]");
+    refused.says("docker 19.03.15 speaks version 1.40 of its API, and at least 1.41 is needed");
+    daemon.cli(&["status"]).says("update Docker [SB0703]");
+    let others = fake.seen("GET", "").iter().filter(|seen| seen.path != "/version" && seen.path != "/_ping").count();
+    assert_eq!(others, 0, "nothing else is asked of it");
+    fake.recover();
+    says(r#"{"Version": "29.0.0", "ApiVersion": "1.52", "MinAPIVersion": "1.44"}"#);
+    daemon.cli(&["plan", "restart-unhealthy", "web-1"]).expect(3).says("! restart container local/web-1");
+}

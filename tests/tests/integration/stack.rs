@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use sandbook_tests::daemon::{Ran, binary};
-use sandbook_tests::process::{Leashed, require};
+use sandbook_tests::process::{Leashed, require, root_prefix};
 use sandbook_tests::{announce, repository, wait};
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ const SICK: &str = "SICK_AFTER=15";
 
 /// The stack, from its start to its end.
 struct Stack {
-    _process: Leashed,
+    process: Leashed,
     folder: tempfile::TempDir,
     /// Where it keeps its files, which it removes.
     state: PathBuf,
@@ -49,9 +49,7 @@ impl Stack {
         let log = folder.path().join("output");
         let process = Leashed::start("stack", &words, &log, true, None);
         let text = || std::fs::read_to_string(&log).unwrap_or_default();
-        wait::until("the stack to be up", UP_WITHIN, text, || {
-            if text().contains("Ctrl-C ends everything") { Ok(()) } else { Err("not yet".to_owned()) }
-        });
+        wait::for_words("Ctrl-C ends everything", UP_WITHIN, text);
         let after = |words: &str| {
             let text = text();
             let (_, rest) = text.split_once(words).unwrap_or_else(|| panic!("no {words:?} in {text}"));
@@ -59,13 +57,13 @@ impl Stack {
         };
         let state = PathBuf::from(after("SANDBOOK_CONFIG="));
         let state = state.parent().expect("a file is in a folder").to_owned();
-        Stack { _process: process, state, token: after("token: "), folder }
+        Stack { process, state, token: after("token: "), folder }
     }
 
     /// A command in the stack's network.
     fn inside(&self, words: &[&str]) -> Ran {
         let pid = std::fs::read_to_string(self.folder.path().join("pid")).expect("written at the start");
-        let mut all = if rustix::process::getuid().is_root() { Vec::new() } else { vec!["sudo", "-n"] };
+        let mut all: Vec<&str> = root_prefix().to_vec();
         let config = format!("SANDBOOK_CONFIG={}", self.state.join("sandbook.toml").display());
         let token = format!("SANDBOOK_TOKEN={}", self.token);
         all.extend(["nsenter", "-t", pid.trim(), "-n", "env", &config, &token]);
@@ -122,7 +120,7 @@ fn everything_on_one_machine_heals_a_container_and_is_gone_at_the_end() {
 
     let (folder, state) = (stack.folder.path().to_owned(), stack.state.clone());
     assert!(!running(&folder).is_empty() && state.is_dir());
-    let Stack { _process: mut process, folder: kept, .. } = stack;
+    let Stack { mut process, folder: kept, .. } = stack;
     process.stop();
     let text = || std::fs::read_to_string(kept.path().join("output")).expect("written");
     wait::until("everything of it to be gone", GONE_WITHIN, text, || {
