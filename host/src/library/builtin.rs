@@ -1,6 +1,7 @@
 //! The built-in catalogue, embedded: manifest, code and README of each, and nothing that building them leaves behind.
 //!
-//! A new runbook is one line here; a test compares the list with the folder.
+//! A new runbook is one line here; a test compares the list with the folder. Deliberately not here: runbooks whose components
+//! carry the interpreter of their language (Python, JavaScript); see docs/adr/0008.
 
 /// Name and files of one built-in.
 pub(crate) type BuiltIn = (&'static str, &'static [(&'static str, &'static [u8])]);

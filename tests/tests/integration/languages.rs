@@ -1,10 +1,9 @@
 //! What the languages are for, beyond the first package: a guest with the whole standard library of Rust over WASI, and the
-//! example runbooks in Python, JavaScript and TypeScript, built with the real toolchains, played, and run against a real engine.
+//! catalogue's runbooks in Python, JavaScript and TypeScript, built with the real toolchains, played, and run against a real engine.
 //!
 //! Deliberately not here: a new package in each language, see `authoring`.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use sandbook_tests::daemon::{Daemon, Setup};
@@ -14,6 +13,7 @@ use sandbook_tests::repository;
 use serde_json::{Value, json};
 
 use crate::authoring::{author, write};
+use crate::catalogue::plays_every_scenario;
 
 /// Compiling an interpreter of some megabytes in a debug build, on a loaded machine.
 const ENDED_WITHIN: Duration = Duration::from_secs(180);
@@ -137,29 +137,16 @@ fn replays_equal(wasm: &[u8]) {
     daemon.cli(&["replay", &run]).expect(0).says("equal");
 }
 
-/// An example as its author has it: built, checked without a warning, every scenario played, its alert a rule.
+/// A runbook of the catalogue as its author has it: built, checked without a warning, every scenario played. Its page and its
+/// alert are held with everybody's, in `host/src/reference/catalogue.rs`.
 #[track_caller]
-fn example(folder: &Path, name: &str) -> Package {
-    let from = repository().join("examples/runbooks").join(name);
+fn built(folder: &Path, name: &str) -> Package {
+    let from = repository().join("runbooks").join(name);
     copy(&from, &folder.join(name));
     author(folder, &["build", name]).expect(0).says("main.wasm");
     let checked = author(folder, &["check", name]).expect(0);
     assert!(!checked.out.contains("warning"), "{checked}");
-    let played = author(folder, &["test", name]).expect(0).says("all passed");
-    assert!(!played.out.contains("never used"), "{played}");
-
-    let page = std::fs::read_to_string(from.join("README.md")).expect("a page");
-    for part in ["Meaning", "Impact", "What it does", "What it cannot do", "Policy to grant", "Triggers"] {
-        assert!(page.contains(&format!("**{part}.**")), "the page of {name} has no {part}");
-    }
-    let checked = author(folder, &["check", name, "--json"]).expect(0).json();
-    let manifest = std::fs::read_to_string(from.join("runbook.toml")).expect("a manifest");
-    let rules = std::fs::read_to_string(from.join("alerts.yml")).expect("a rule");
-    let alert = rules.lines().find_map(|line| line.trim().strip_prefix("- alert: ")).expect("an alert");
-    assert!(manifest.contains(&format!("alert = [\"{alert}\"]")) && page.contains(alert), "{name}: {alert} {checked}");
-    let promtool = Command::new("promtool").args(["check", "rules"]).arg(from.join("alerts.yml")).output();
-    let promtool = promtool.expect("promtool of the package prometheus");
-    assert!(promtool.status.success(), "{name}: {}", String::from_utf8_lossy(&promtool.stderr));
+    plays_every_scenario(&folder.join(name));
     Package::file(name, &std::fs::read(folder.join(name).join("main.wasm")).expect("built"))
 }
 
@@ -187,10 +174,10 @@ fn service(docker: &Dockerd, name: &str, script: &str) {
 }
 
 #[test]
-fn examples_in_python_pass_their_scenarios_and_read_the_log_of_a_real_container() {
+fn runbooks_in_python_pass_their_scenarios_and_read_the_log_of_a_real_container() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let package = example(folder.path(), "report-error-rate");
-    example(folder.path(), "check-certificate");
+    let package = built(folder.path(), "report-error-rate");
+    built(folder.path(), "check-certificate");
 
     let docker = Dockerd::start();
     let ok = r#"{"method": "GET", "path": "/cart", "status": 200}"#;
@@ -211,7 +198,7 @@ fn examples_in_python_pass_their_scenarios_and_read_the_log_of_a_real_container(
 }
 
 #[test]
-fn examples_in_javascript_pass_their_scenarios_and_heal_a_real_container() {
+fn runbooks_in_javascript_pass_their_scenarios_and_heal_a_real_container() {
     let docker = Dockerd::start();
     // Works, hangs with work waiting, and works again after a restart. It hangs long before its runbook is built.
     let script = r#"
@@ -221,8 +208,8 @@ touch /once; finished; sleep 3
 while :; do echo '{"event": "waiting", "jobs": 12}'; sleep 0.5; done"#;
     service(&docker, "worker-1", script);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let package = example(folder.path(), "restart-stalled-worker");
-    example(folder.path(), "report-error-budget");
+    let package = built(folder.path(), "restart-stalled-worker");
+    built(folder.path(), "report-error-budget");
 
     let permit = "permit (principal == Runbook::\"restart-stalled-worker\", action in Action::\"mutate\", \
                   resource is Container) when { resource.name like \"worker-*\" };\n";
