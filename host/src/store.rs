@@ -13,7 +13,7 @@ use std::path::Path;
 use futures::future::BoxFuture;
 use sandbook_core::error::Error as CoreError;
 use sandbook_core::journal::Record;
-use sandbook_core::run::Stage;
+use sandbook_core::run::{Stage, Verification};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
@@ -113,8 +113,9 @@ pub trait Store: Send + Sync {
     /// Verifications that became final and of which nobody was told yet, and those whose time is over; longest due
     /// first.
     fn due_verifications(&self, now: u64) -> Answer<'_, Vec<Due>>;
-    /// Nothing is left to do about its verification. False when that was so already.
-    fn close_verification(&self, id: &str) -> Answer<'_, bool>;
+    /// Nothing is left to do about its verification, which was found to be that. False, and nothing happened, when that was
+    /// so already, or when it is another meanwhile: an alert that fired again is yet to be told.
+    fn close_verification(&self, id: &str, settled: Verification) -> Answer<'_, bool>;
     /// How runs queued since then went, by runbook and subject; of one runbook, or of all.
     fn tallies(&self, since: u64, runbook: Option<String>) -> Answer<'_, Vec<Tally>>;
     /// Of the last `limit` confirmed or contradicted runs of a version queued since then, how many were contradicted.

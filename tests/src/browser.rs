@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::key::Key;
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -113,12 +114,14 @@ impl Browser {
         wait::until("a page to read", SEEN_WITHIN, || self.path(), read)
     }
 
-    /// An element, as soon as it is there.
+    /// Does something with an element, as soon as it is there: news may be replacing it just now.
     #[track_caller]
-    fn element(&self, locator: Locator<'_>) -> Element {
-        let find = || self.runtime.block_on(self.client().find(locator)).map_err(|error| error.to_string());
+    fn with<F: Future<Output = Result<(), CmdError>>>(&self, locator: Locator<'_>, act: impl Fn(Element) -> F) {
         let context = || format!("{}\n{}", self.path(), self.text_or_nothing());
-        wait::until(&format!("{locator:?}"), SEEN_WITHIN, context, find)
+        wait::until(&format!("{locator:?}"), SEEN_WITHIN, context, || {
+            let done = async { act(self.client().find(locator).await?).await };
+            self.runtime.block_on(done).map_err(|error| error.to_string())
+        });
     }
 
     fn text_or_nothing(&self) -> String {
@@ -131,40 +134,29 @@ impl Browser {
         self.runtime.block_on(self.client().find_all(Locator::Css(css))).map_or(0, |all| all.len())
     }
 
-    /// Clicks the button or link with these words, as soon as it is there: news may be replacing it just now.
+    /// Clicks the button or link with these words.
     #[track_caller]
     pub fn press(&self, words: &str) {
         let path = format!("//*[self::button or self::a or self::summary][contains(normalize-space(.), \"{words}\")]");
-        wait::until(
-            &format!("something to press that says {words:?}"),
-            SEEN_WITHIN,
-            || format!("{}\n{}", self.path(), self.text_or_nothing()),
-            || {
-                let clicked = async { self.client().find(Locator::XPath(&path)).await?.click().await };
-                self.runtime.block_on(clicked).map_err(|error| error.to_string())
-            },
-        );
+        self.with(Locator::XPath(&path), |element| async move { element.click().await });
     }
 
     /// Writes into a field.
     #[track_caller]
     pub fn write(&self, css: &str, text: &str) {
-        let element = self.element(Locator::Css(css));
-        self.runtime.block_on(element.send_keys(text)).unwrap_or_else(|error| panic!("{css}: {error}"));
+        self.with(Locator::Css(css), |element| async move { element.send_keys(text).await });
     }
 
     /// Chooses what is sent as that value.
     #[track_caller]
     pub fn choose(&self, css: &str, value: &str) {
-        let element = self.element(Locator::Css(css));
-        self.runtime.block_on(element.select_by_value(value)).unwrap_or_else(|error| panic!("{css}, {value}: {error}"));
+        self.with(Locator::Css(css), |element| async move { element.select_by_value(value).await });
     }
 
     /// Clicks an element whose words are not its own.
     #[track_caller]
     pub fn click(&self, css: &str) {
-        let element = self.element(Locator::Css(css));
-        self.runtime.block_on(element.click()).unwrap_or_else(|error| panic!("{css}: {error}"));
+        self.with(Locator::Css(css), |element| async move { element.click().await });
     }
 
     /// Waits until it is on a page whose path begins so, and says what follows.
@@ -316,5 +308,7 @@ fn capabilities(profile: &Path, look: Look) -> Capabilities {
     let mut capabilities = Capabilities::new();
     capabilities.insert("browserName".to_owned(), json!("chrome"));
     capabilities.insert("goog:chromeOptions".to_owned(), options);
+    // axe takes seconds on a large page, and many on a loaded machine.
+    capabilities.insert("timeouts".to_owned(), json!({"script": 120_000}));
     capabilities
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::event_log::EventLog;
 use crate::http::Client;
 use crate::process::{Leashed, require};
 use crate::wait;
@@ -22,6 +23,9 @@ const STATE_WITHIN: Duration = Duration::from_secs(30);
 const HEALTH_INTERVAL_NS: u64 = 500_000_000;
 /// The image of every container.
 pub const IMAGE: &str = "sandbook-busybox:latest";
+
+/// What happens to a container, health checks and programs in it aside.
+const LIFE: [&str; 10] = ["create", "start", "restart", "stop", "kill", "die", "pause", "unpause", "update", "destroy"];
 
 /// What a container runs: well while `/ok` is there, gone once `/crash` is; both are put right by starting again.
 const SERVICE: &str = "
@@ -36,6 +40,7 @@ pub struct Dockerd {
     api: Client,
     socket: PathBuf,
     more: Vec<String>,
+    events: Option<EventLog>,
     folder: TempDir,
 }
 
@@ -77,14 +82,17 @@ impl Dockerd {
         between();
         self.process = Dockerd::spawn(self.folder.path(), &self.more);
         wait::until("dockerd to answer", UP_WITHIN, || self.process.log_tail(), || self.ping());
+        self.events = Some(EventLog::listen(&self.socket, &LIFE));
     }
 
     #[track_caller]
     fn start_in(folder: TempDir, more: &[String]) -> Dockerd {
         let socket = folder.path().join("docker.sock");
         let process = Dockerd::spawn(folder.path(), more);
-        let engine = Dockerd { process, api: Client::unix(&socket), socket, more: more.to_vec(), folder };
+        let api = Client::unix(&socket);
+        let mut engine = Dockerd { process, api, socket, more: more.to_vec(), events: None, folder };
         wait::until("dockerd to answer", UP_WITHIN, || engine.process.log_tail(), || engine.ping());
+        engine.events = Some(EventLog::listen(&engine.socket, &LIFE));
         engine
     }
 
@@ -204,7 +212,10 @@ impl Dockerd {
         // To the nanosecond: an event of this very second counts, and a moment to come would be waited for.
         let until = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
         let answer = self.api.get(&format!("/events?since=0&until={until}&filters={}", percent(&filters))).expect(200);
-        answer.text().lines().filter(|line| !line.trim().is_empty()).count()
+        let remembered = answer.text().lines().filter(|line| !line.trim().is_empty()).count();
+        assert!(LIFE.contains(&action), "{action} is not listened to");
+        // The engine forgets all but its last events, and what it says as it happens may still be on its way.
+        self.events.as_ref().map_or(0, |events| events.count(container, action)).max(remembered)
     }
 }
 

@@ -4,6 +4,7 @@
 //! few. Deliberately not here: what an event means, and hearing again after the stream has ended; whoever counts is told.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
-use crate::docker::{Dockerd, percent};
+use crate::docker::percent;
 use crate::http::runtime;
 
 #[derive(Debug, Default)]
@@ -32,11 +33,11 @@ pub struct EventLog {
 impl EventLog {
     /// Listens for those actions (`restart`, `start`, `die`) of any container; returns once the engine has answered.
     #[track_caller]
-    pub fn listen(engine: &Dockerd, actions: &[&str]) -> EventLog {
+    pub fn listen(socket: &Path, actions: &[&str]) -> EventLog {
         let filters = percent(&json!({"type": ["container"], "event": actions}).to_string());
         let heard = Arc::<Mutex<Heard>>::default();
         let mut body = runtime().block_on(async {
-            let stream = UnixStream::connect(engine.socket()).await.expect("dockerd listens");
+            let stream = UnixStream::connect(socket).await.expect("dockerd listens");
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("dockerd speaks HTTP");
             tokio::spawn(connection);

@@ -35,7 +35,7 @@ pub mod receiver;
 pub mod relay;
 pub mod sshd;
 pub mod wait;
-mod warm;
+pub mod warm;
 mod wire;
 
 use std::path::{Path, PathBuf};

@@ -119,7 +119,7 @@ impl Bench {
     async fn apply(&self, plan: &Plan) -> Vec<sandbook_core::journal::Act> {
         let row = self.store.plan(&plan.plan).await.expect("read").expect("kept");
         let run = self.planner.apply(&row, "test").await.expect("the world is as it was");
-        for _ in 0..2_000 {
+        for _ in 0..30_000 {
             let found = self.store.run(&run).await.expect("read").expect("there");
             assert_ne!(found.state, State::Waiting, "it asks: {:?}", self.store.approvals(true).await);
             if found.state.is_final() {

@@ -110,7 +110,7 @@ impl Bench {
     }
 
     async fn ended(&self, id: &str) -> RunRow {
-        for _ in 0..2_000 {
+        for _ in 0..12_000 {
             let row = self.store.run(id).await.expect("readable").expect("there");
             if row.state.is_final() && row.verification != Some(Verification::Pending)
                 || row.state == State::NeedsAttention

@@ -93,17 +93,18 @@ impl Runner {
         self.settle_verifications().await
     }
 
-    /// Writes what was found, unless something else was found meanwhile.
-    async fn judge(&self, row: &RunRow, from: Verification, to: Verification, why: &str) -> Result<()> {
+    /// Writes what was found. False: something else was found meanwhile, and stands.
+    async fn judge(&self, row: &RunRow, from: Verification, to: Verification, why: &str) -> Result<bool> {
         let at = self.parts.clock.now().unix_ms;
         let verdict = Verdict { from, to, why: why.to_owned(), at };
-        if self.parts.store.set_verification(&row.id, verdict).await? {
+        let written = self.parts.store.set_verification(&row.id, verdict).await?;
+        if written {
             tracing::info!(run = %row.id, runbook = %row.runbook, verification = to.name(), "verified: {why}");
             if to == Verification::Confirmed {
                 self.count(row, to);
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     fn count(&self, row: &RunRow, verification: Verification) {
@@ -128,20 +129,23 @@ impl Runner {
             let acted = run.finished_at.unwrap_or(run.at);
             let within = DurationMs(run.aftermath.resolve_by.unwrap_or(acted).saturating_sub(acted));
             let why = format!("the condition held, but the alert was not resolved within {within}");
-            self.judge(&run, Verification::Confirmed, Verification::Unknown, &why).await?;
+            if !self.judge(&run, Verification::Confirmed, Verification::Unknown, &why).await? {
+                return Ok(()); // It fired again just now, and is due as contradicted.
+            }
             run.verification = Some(Verification::Unknown);
         }
-        match run.verification {
-            Some(Verification::Contradicted) => {
+        let Some(settled) = run.verification else { return Ok(()) };
+        match settled {
+            Verification::Contradicted => {
                 self.count(&run, Verification::Contradicted);
                 let why = run.aftermath.verification_why.as_deref().unwrap_or("it did not help");
                 self.tell(self.notice(Happened::Contradicted, &run, &format!("it acted, but {why}"))).await?;
                 self.demote(&run).await?;
             }
-            Some(Verification::Unknown) => self.count(&run, Verification::Unknown),
-            Some(Verification::Confirmed | Verification::Pending) | None => {}
+            Verification::Unknown => self.count(&run, Verification::Unknown),
+            Verification::Confirmed | Verification::Pending => {}
         }
-        self.parts.store.close_verification(&run.id).await?;
+        self.parts.store.close_verification(&run.id, settled).await?;
         Ok(())
     }
 

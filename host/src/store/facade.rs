@@ -5,7 +5,7 @@ use std::path::Path;
 use futures::future::FutureExt;
 use sandbook_core::error::Error as CoreError;
 use sandbook_core::journal::Record;
-use sandbook_core::run::Stage;
+use sandbook_core::run::{Stage, Verification};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
@@ -85,9 +85,9 @@ impl Store for Sqlite {
     fn due_verifications(&self, now: u64) -> Answer<'_, Vec<Due>> {
         self.readers.read(move |sql| outcomes::due(sql, now)).boxed()
     }
-    fn close_verification(&self, id: &str) -> Answer<'_, bool> {
+    fn close_verification(&self, id: &str, settled: Verification) -> Answer<'_, bool> {
         let id = id.to_owned();
-        self.write(move |tx| outcomes::close(tx, &id)).boxed()
+        self.write(move |tx| outcomes::close(tx, &id, settled)).boxed()
     }
     fn tallies(&self, since: u64, runbook: Option<String>) -> Answer<'_, Vec<Tally>> {
         self.readers.read(move |sql| outcomes::tallies(sql, since, runbook.as_deref())).boxed()

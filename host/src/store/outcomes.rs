@@ -122,10 +122,11 @@ pub(super) fn due(sql: &Connection, now: u64) -> Result<Vec<Due>> {
 }
 
 /// See [`super::Store::close_verification`].
-pub(super) fn close(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
-    let mut statement =
-        tx.sql.prepare_cached("UPDATE runs SET verify_until = NULL WHERE id = ?1 AND verify_until IS NOT NULL")?;
-    Ok(statement.execute([id])? == 1)
+pub(super) fn close(tx: &mut Tx<'_>, id: &str, settled: Verification) -> Result<bool> {
+    let mut statement = tx.sql.prepare_cached(
+        "UPDATE runs SET verify_until = NULL WHERE id = ?1 AND verification = ?2 AND verify_until IS NOT NULL",
+    )?;
+    Ok(statement.execute(params![id, settled.name()])? == 1)
 }
 
 /// See [`super::Store::tallies`].

@@ -441,6 +441,7 @@ fn every_save_is_checked_and_rehearsed() {
     let file = std::fs::File::create(&output).expect("a file");
     let mut command = Command::new(binary());
     command.args(["dev", "heal"]).current_dir(folder.path()).env("HOME", folder.path());
+    command.env("XDG_CACHE_HOME", sandbook_tests::warm::cache_home());
     let mut child = command.stdin(Stdio::null()).stdout(file).spawn().expect("it starts");
     let said = || std::fs::read_to_string(&output).expect("readable");
     let until = |words: &str| wait::for_words(words, SAVED_WITHIN, said);

@@ -394,6 +394,7 @@ fn a_docker_socket_that_hangs_delays_nothing_else() {
     let daemon = Daemon::start(Setup::with(TOKENS).docker(&fake.endpoint()));
     let start = std::time::Instant::now();
     assert_taken(&daemon);
-    assert!(start.elapsed() < Duration::from_secs(5), "intake waited {:?} for docker", start.elapsed());
+    // Reads of Docker are given up after ten seconds.
+    assert!(start.elapsed() < Duration::from_secs(9), "intake waited {:?} for docker", start.elapsed());
     assert_shown(&daemon, "docker");
 }

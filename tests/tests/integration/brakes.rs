@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 /// started in a debug build.
 const STARTED_WITHIN: Duration = Duration::from_secs(60);
 /// A notification goes out when its run ends.
-const TOLD_WITHIN: Duration = Duration::from_secs(20);
+const TOLD_WITHIN: Duration = Duration::from_secs(60);
 
 const POLICY: &str = r#"
 @id("restarts")

@@ -3,11 +3,14 @@
 //! Each step looks at what the page says afterwards and at what the API, the audit or the container says of it. An alert
 //! that is approved and heals is beside this, in `console`; so are keyboards, phones and pages without scripts.
 
+use std::time::Duration;
+
 use sandbook_tests::browser::{Browser, Look};
 use sandbook_tests::daemon::{Daemon, Setup};
 use sandbook_tests::docker::Dockerd;
 use sandbook_tests::package::Package;
 use sandbook_tests::receiver::Receiver;
+use sandbook_tests::wait;
 use serde_json::{Value, json};
 
 use super::console::{ASK, id, log_in, question};
@@ -231,6 +234,12 @@ impl Desk {
         assert!(written.is_some_and(|grant| grant["ask"] == true && grant["limit"] == "3/1h"), "{grants}");
         self.browser.press("Take away");
         self.browser.press("Take this grant away");
+        let taken = || {
+            let grants = self.get("/v1/grants");
+            let left = grants["grants"].as_array().expect("a list").iter().any(|grant| grant["runbook"] == "heals");
+            if left { Err(grants.to_string()) } else { Ok(()) }
+        };
+        wait::until("the grant to be gone", Duration::from_secs(60), || self.daemon.log_tail(), taken);
         self.browser.go("/grants?runbook=heals");
         assert!(!self.browser.text().contains("3/1h"), "{}", self.browser.text());
         let grants = self.get("/v1/grants");

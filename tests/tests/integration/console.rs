@@ -129,6 +129,7 @@ fn an_alert_is_approved_by_clicking_and_the_container_heals() {
     browser.go("/targets");
     assert!(browser.text().contains("local/web-1"), "{}", browser.text());
     browser.press("Log out");
+    browser.await_text("Your token");
     browser.go("/runs");
     assert_eq!(browser.count("#token"), 1, "out is out");
 }
@@ -425,7 +426,7 @@ fn without_scripts_everything_is_read_and_decided() {
     assert!(browser.text().contains("/var 97 %"), "evidence is unfolded: {}", browser.text());
     browser.go(&format!("/approvals/{}", id(&asked, "id")));
     browser.press("leave it");
-    assert!(browser.text().contains("This is over: approved by admin"), "{}", browser.text());
+    browser.await_text("This is over: approved by admin");
     assert_eq!(daemon.ended(&run)["sentence"], "leave it");
 }
 

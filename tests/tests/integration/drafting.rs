@@ -106,7 +106,7 @@ const CANARY: &str = "canary-90af31-of-whoever-asks";
 /// A daemon with a key, prices, little patience, and a log of everything.
 fn watched(docker: &FakeDocker, fake: &FakeOpenAi) -> Daemon {
     let config = format!(
-        "[llm]\nbase_url = \"{}\"\nmodel = \"m\"\napi_key_file = \"./key\"\nattempts = 2\ntimeout = \"4s\"\n\
+        "[llm]\nbase_url = \"{}\"\nmodel = \"m\"\napi_key_file = \"./key\"\nattempts = 2\ntimeout = \"12s\"\n\
          [llm.prices.m]\ninput = 2.0\noutput = 10.0\n\
          [log]\nlevel = \"debug,sandbook=trace,reqwest=trace,hyper=trace,hyper_util=trace\"\n",
         fake.base_url()

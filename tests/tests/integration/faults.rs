@@ -59,7 +59,7 @@ fn run(input) {
         "stop" => docker::stop_container(container, #{ grace_ms: 0 }),
         "restart" => docker::restart_container(container, #{ grace_ms: 0 }),
         "kill" => docker::kill_container(container),
-        "exec" => docker::exec(container, ["true"], #{ timeout_ms: 2000 }),
+        "exec" => docker::exec(container, ["true"], #{ timeout_ms: 10000 }),
         "inspect" => docker::inspect_container(container),
         "tail" => logs::tail_container(container, #{ lines: 5 }),
     }

@@ -52,7 +52,7 @@ fn prometheus_and_alertmanager_start_with_the_shipped_files() {
     // Nothing listens on the port of the daemon: scraping works and says so, and the rule about it is loaded.
     wait::until(
         "SandbookDown to be pending",
-        Duration::from_secs(20),
+        Duration::from_secs(50),
         || prometheus.log_tail(),
         || {
             let pending = prometheus.query("ALERTS{alertname=\"SandbookDown\", alertstate=\"pending\"}");

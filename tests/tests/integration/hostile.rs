@@ -308,9 +308,16 @@ fn forty_hostile_runs_at_once_starve_nobody() {
         daemon.push_live(&Package::rhai(name, SHORT, "fn run(input) { loop {} }"));
     }
     let runs: Vec<String> = (0..5).flat_map(|_| names.iter().map(|name| daemon.run(name, &json!({})))).collect();
-    let start = std::time::Instant::now();
-    daemon.anonymous().get("/health").expect(200);
-    assert!(start.elapsed() < Duration::from_secs(2), "/health waited {:?} for guests", start.elapsed());
+    // Other tests share the machine: the fastest of some answers tells whether guests keep the daemon from answering.
+    let answered = || {
+        let start = std::time::Instant::now();
+        daemon.anonymous().get("/health").expect(200);
+        start.elapsed()
+    };
+    let fastest = (0..5).map(|_| answered()).min().expect("five");
+    let open = runs.iter().any(|run| daemon.api().get(&format!("/v1/runs/{run}")).json()["finished_at"].is_null());
+    assert!(open, "the guests were over before anybody asked");
+    assert!(fastest < Duration::from_secs(2), "/health waited {fastest:?} for guests");
     for run in &runs {
         assert_eq!(daemon.ended_within(run, ENDS_WITHIN)["state"], "failed");
     }

@@ -248,7 +248,8 @@ fn ill_containers(docker: &Dockerd) -> Vec<Container<'_>> {
     let rarely = json!({"Healthcheck": {"Interval": 2_000_000_000_u64, "Retries": 1}});
     let make = &|number: usize| {
         let container = docker.create(&format!("web-{number}"), &rarely);
-        container.sicken();
+        container.exec(&["rm", "-f", "/ok"]);
+        container.await_health_within("unhealthy", WELL_WITHIN);
         container
     };
     std::thread::scope(|scope| {
@@ -264,7 +265,7 @@ fn a_hundred_kills_lose_nothing_and_repeat_nothing() {
     announce(&format!("kills: {SEED}={}", dice.seed()));
     let docker = Dockerd::start();
     let containers = ill_containers(&docker);
-    let events = EventLog::listen(&docker, &["restart", "start"]);
+    let events = EventLog::listen(docker.socket(), &["restart", "start"]);
     let setup = Setup::with(CONFIG).docker(&docker.endpoint()).file("policy/once.cedar", POLICY);
     let mut daemon = Daemon::start(setup);
     daemon.push_live(&Package::rhai_file("once", RUNBOOK));

@@ -20,7 +20,7 @@ const CHOOSE: &str = r#"fn run(input) {
 
 fn setup(docker: &FakeDocker, server: &FakeOpenAi, more: &str) -> Setup {
     let text = format!(
-        "[llm]\nbase_url = \"{}\"\nmodel = \"m\"\napi_key_file = \"./key\"\nattempts = 2\ntimeout = \"4s\"\n\
+        "[llm]\nbase_url = \"{}\"\nmodel = \"m\"\napi_key_file = \"./key\"\nattempts = 2\ntimeout = \"12s\"\n\
          [llm.prices.m]\ninput = 2.0\noutput = 10.0\n{more}\n",
         server.base_url()
     );
@@ -74,7 +74,7 @@ fn a_choice_is_one_of_those_offered_or_the_fallback_with_its_reason() {
     let began = Instant::now();
     let said = run();
     assert!(said.starts_with("escalate | true | timeout: "), "{said}");
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     let metrics = daemon.api().get("/metrics").text();
     for reason in ["not-offered", "quote", "unsure", "answer", "server", "key", "timeout"] {
         let line = format!("sandbook_llm_fallbacks_total{{purpose=\"choose\",reason=\"{reason}\"}} 1");
@@ -313,7 +313,7 @@ fn observers_see_an_answer_come() {
     let daemon = Daemon::start(setup(&docker, &server, ""));
     daemon.push_live(&Package::rhai("asks", Asks { effects: &ASKS, ..Asks::default() }, CHOOSE));
     let answer = json!({"quote": "out of memory", "option": 2, "confidence": 0.9, "reason": "it leaks"}).to_string();
-    server.say(Say::Slowly(answer, Duration::from_millis(150)));
+    server.say(Say::Slowly(answer, Duration::from_millis(500)));
     let run = daemon.run("asks", &json!({}));
     let events = daemon.api().get(&format!("/v1/runs/{run}/events")).text();
     let progress: Vec<&str> = events.split("\n\n").filter(|event| event.contains("event: progress")).collect();

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 /// An intent's horizon, a retry or two, and the answers of a database that was away.
 const HANDLED_WITHIN: Duration = Duration::from_secs(90);
 /// What a jump of the clock or the end of some trouble brings about by itself.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(45);
 /// How long the disk stays full and the database locked: longer than SQLite waits by itself (5 s), twice.
 const TROUBLE: Duration = Duration::from_secs(12);
 /// Longer than a permit for a restart without grace is good for (15 s), and its intent's horizon.
@@ -111,19 +111,12 @@ impl Caught {
     #[track_caller]
     fn some(fake: &FakeDocker, daemon: &Daemon) -> Caught {
         let mut runs = Vec::new();
-        for number in 0..2 * EACH {
+        // Those that act come first, so that nobody else has asked by the time they are counted.
+        for number in 0..EACH {
             let name = format!("web-{number}");
             let id = fake.container(&name, "unhealthy");
-            let acting = number >= EACH;
-            if acting {
-                fake.script("POST", &format!("/{id}/restart"), Fault::Delay(TROUBLE / 2), 1);
-            }
-            let wait_ms = if acting { 0 } else { u64::try_from(TROUBLE.as_millis() / 3).unwrap_or(0) };
-            let run = started(daemon, ill(&name, wait_ms, number));
-            if !acting {
-                await_state(daemon, &run, "waiting");
-            }
-            runs.push((name, run));
+            fake.script("POST", &format!("/{id}/restart"), Fault::Delay(TROUBLE * 3 / 4), 1);
+            runs.push((name.clone(), started(daemon, ill(&name, 0, number))));
         }
         wait::until(
             "the changes to be under way",
@@ -134,6 +127,14 @@ impl Caught {
                 if asked == EACH { Ok(()) } else { Err(format!("{asked} asked")) }
             },
         );
+        let wait_ms = u64::try_from(TROUBLE.as_millis() * 2 / 3).unwrap_or(0);
+        for number in EACH..2 * EACH {
+            let name = format!("web-{number}");
+            fake.container(&name, "unhealthy");
+            let run = started(daemon, ill(&name, wait_ms, number));
+            await_state(daemon, &run, "waiting");
+            runs.push((name, run));
+        }
         Caught { runs }
     }
 
@@ -349,18 +350,22 @@ fn a_clock_set_forward_and_back_repeats_nothing_and_opens_no_brake() {
     announce(&format!("machine: clock 1 h forward and back, {:.0} s", began.elapsed().as_secs_f64()));
 }
 
+/// Longer than a stalled machine needs to set the clock meanwhile.
+const WAITS_MS: u64 = 10_000;
+
 #[test]
 fn a_clock_set_back_and_put_right_repeats_nothing_and_ends_every_wait() {
     let began = Instant::now();
     let (fake, clock, daemon) = under_clock(WIDE);
-    let waiting = started(&daemon, ill("web-1", 3_000, 5));
     let asked = started(&daemon, ill("asked-0", 0, 6));
-    await_state(&daemon, &waiting, "waiting");
     let approval = approval_of(&daemon, &asked);
+    let began_to_wait = Instant::now();
+    let waiting = started(&daemon, ill("web-1", WAITS_MS, 5));
+    await_state(&daemon, &waiting, "waiting");
 
     // An hour back: what waits goes on waiting, a question stays open and its answer counts.
     clock.set("-1h");
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(Duration::from_millis(WAITS_MS + 2_000).saturating_sub(began_to_wait.elapsed()));
     await_state(&daemon, &waiting, "waiting");
     let decision = json!({"decision": "approve", "reason": "a test"});
     let answer = daemon.api().post(&format!("/v1/approvals/{approval}"), &decision);

@@ -31,7 +31,12 @@ fn from_nothing_to_a_healed_container() {
         .says("restart-with-dependents")
         .says("collect-evidence")
         .says("shadow");
-    type_in("sandbook targets").expect(0).says("web-1");
+    // What Docker has is listed as soon as it was asked.
+    let listed = || {
+        let targets = type_in("sandbook targets").expect(0).out;
+        if targets.contains("web-1") { Ok(()) } else { Err(targets) }
+    };
+    wait::until("the container to be listed", NOTICED_WITHIN, || daemon.log_tail(), listed);
     assert_receiver(&daemon, type_in("sandbook config alertmanager").expect(0));
 
     web.sicken();

@@ -157,7 +157,16 @@ fn a_busy_receiver_says_when_and_one_that_refuses_is_not_asked_again() {
     let ops = channel(&daemon, "ops", |ops| ops["dropped"] == 1);
     assert!(ops["error"].as_str().is_some_and(|why| why.contains("answered 400")), "{ops}");
     assert_eq!(receiver.posts().len(), 3, "it is not asked again");
-    daemon.cli(&["audit"]).expect(0).says("drop-messages");
+    // The audit's line follows.
+    wait::until(
+        "the audit to name it",
+        TOLD_WITHIN,
+        || daemon.log_tail(),
+        || {
+            let audit = daemon.cli(&["audit"]).expect(0).out;
+            if audit.contains("drop-messages") { Ok(()) } else { Err(audit) }
+        },
+    );
     daemon.cli(&["status"]).expect(0).says("1 dropped");
     // What waits is counted every few seconds, what went out at once.
     let none = "sandbook_notify_waiting{channel=\"ops\"} 0";
@@ -184,7 +193,7 @@ fn a_busy_receiver_says_when_and_one_that_refuses_is_not_asked_again() {
 #[test]
 fn what_happens_at_once_is_one_message_and_nothing_is_left_out() {
     let receiver = Receiver::open();
-    let daemon = Daemon::start(Setup::with(&hook(&receiver.url(), "group_wait = \"4s\"")));
+    let daemon = Daemon::start(Setup::with(&hook(&receiver.url(), "group_wait = \"15s\"")));
     daemon.push_live(&escalates());
     let runs: Vec<String> = (0..3).map(|_| daemon.run("passes-on", &json!({}))).collect();
     for run in &runs {

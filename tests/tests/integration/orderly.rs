@@ -15,15 +15,20 @@ const WORKS_WITHIN: Duration = Duration::from_secs(60);
 const POLICY: &str = "@id(\"all\")\npermit (principal, action in Action::\"mutate\", resource);\n";
 const CONFIG: &str = "[policy]\ndirs = [\"./policy\"]\n[auth]\nmode = \"token\"\n[brakes]\nper_host = []\n";
 
-/// Restarts, then keeps its guest, and with it its locks, for some seconds: pauses below a second do not drop it.
-fn slow(name: &str) -> Package {
+/// Half a second each. A run that is looked at while it naps must nap for longer than a stalled machine takes to look.
+const NAPS: usize = 8;
+/// Each stop of the daemon lets the nap at hand end, and a stalled machine lets some more.
+const NAPS_OF_FOUR_STOPS: usize = 24;
+
+/// Keeps its guest, and with it its locks, for some seconds (pauses below a second do not drop it), then restarts.
+fn slow(name: &str, naps: usize) -> Package {
     let text = format!(
         "//! name = \"{name}\"\n//! version = \"1.0.0\"\n//! summary = \"Made by a test.\"\n\
          //! [[trigger]]\n//! alert = [\"Down\", \"AlsoDown\"]\n\
          //! [target]\n//! kind = \"container\"\n//! container_from = [\"name\"]\n\
          //! [requests]\n//! effects = [\"docker.restart-container\", \"docker.inspect-container\"]\n\
          //! [brake]\n//! attempts = [\"9/1h\"]\n//! settle = \"1s\"\n\
-         fn run(input) {{\n    docker::inspect_container(input.target);\n    for i in 0..6 {{ clock::sleep(500); }}\n\
+         fn run(input) {{\n    docker::inspect_container(input.target);\n    for i in 0..{naps} {{ clock::sleep(500); }}\n\
              docker::restart_container(input.target, #{{ grace_ms: 0 }});\n    fixed(\"restarted\")\n}}\n"
     );
     Package::rhai_file(name, &text)
@@ -55,8 +60,8 @@ fn runs_on_a_container_and_its_dependent_never_interleave() {
     let _torrent = docker.create("torrent", &shares);
     let setup = Setup::with(CONFIG).docker(&docker.endpoint()).file("policy/all.cedar", POLICY);
     let daemon = Daemon::start(setup);
-    daemon.push_live(&slow("of-the-parent"));
-    daemon.push_live(&slow("of-the-child"));
+    daemon.push_live(&slow("of-the-parent", NAPS));
+    daemon.push_live(&slow("of-the-child", NAPS));
     let parent = daemon.run("of-the-parent", &json!({"target": "vpn"}));
     await_state(&daemon, &parent, "running");
     let child = daemon.run("of-the-child", &json!({"target": "torrent"}));
@@ -75,7 +80,7 @@ fn an_alert_about_a_fault_somebody_is_at_work_on_joins_that_run() {
     fake.container("web-1", "none");
     let setup = Setup::with(CONFIG).docker(&fake.endpoint()).file("policy/all.cedar", POLICY);
     let daemon = Daemon::start(setup);
-    daemon.push_live(&slow("heals"));
+    daemon.push_live(&slow("heals", NAPS));
     let alert = |name: &str, severity: &str| Alert::firing(name).label("name", "web-1").label("severity", severity);
     let first = daemon.alert(&[alert("Down", "warning")]);
     let run = first["runs"][0]["run"].as_str().expect("it starts a run").to_owned();
@@ -95,7 +100,7 @@ fn a_daemon_told_to_stop_finishes_the_effect_and_goes_on_later() {
     fake.container("web-1", "none");
     let setup = Setup::with(CONFIG).docker(&fake.endpoint()).file("policy/all.cedar", POLICY);
     let mut daemon = Daemon::start(setup);
-    daemon.push_live(&slow("heals"));
+    daemon.push_live(&slow("heals", NAPS_OF_FOUR_STOPS));
     let answer = daemon.alert(&[Alert::firing("Down").label("name", "web-1")]);
     let run = answer["runs"][0]["run"].as_str().expect("it starts a run").to_owned();
     for _ in 0..4 {

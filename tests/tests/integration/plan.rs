@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 const CONFIG: &str = "[policy]\ndirs = [\"./policy\"]\n[auth]\nmode = \"token\"\n";
 const POLICY: &str = "@id(\"restarts\") permit (principal == Runbook::\"restart-unhealthy\", action == Action::\"docker.restart-container\", resource is Container);\n";
 /// From a save to its plan: much longer than that takes, for slow machines.
-const SAVED_WITHIN: Duration = Duration::from_secs(30);
+const SAVED_WITHIN: Duration = Duration::from_secs(60);
 /// Plans of which the median is told.
 const TIMED: usize = 21;
 

@@ -112,7 +112,7 @@ const RUNBOOK: &str = r#"//! name = "anew"
 //! settle = "1ms"
 fn run(input) {
     let made = docker::recreate_container(input.target, #{
-        labels: #{ "made": "anew" }, COMMAND grace_ms: 1000, healthy_within_ms: 15000,
+        labels: #{ "made": "anew" }, COMMAND grace_ms: 1000, healthy_within_ms: 60000,
     });
     fixed("made " + made.id)
 }

@@ -4,7 +4,7 @@
 //! The collector is a fake at the wire, because no real one hangs on request; it decodes what it is sent.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandbook_tests::alert::{Alert, message};
 use sandbook_tests::daemon::{Daemon, Setup};
@@ -137,7 +137,13 @@ fn a_run_is_one_trace_from_its_alert_to_its_verification_also_over_a_crash() {
     assert!(!format!("{spans:?}").contains(PRIVATE), "arguments are not told: {spans:#?}");
     let sent = collector.headers();
     assert!(sent.iter().all(|headers| headers.get("x-team").is_some_and(|team| team == "night shift")), "{sent:?}");
-    assert!(counted(&daemon, "sent") >= 2 && counted(&daemon, "failed") == 0);
+    // The collector has them before the daemon hears that it has.
+    let sent = || match counted(&daemon, "sent") {
+        sent if sent >= 2 => Ok(()),
+        sent => Err(format!("{sent} sent")),
+    };
+    wait::until("both to be counted", ARRIVES_WITHIN, || daemon.log_tail(), sent);
+    assert_eq!(counted(&daemon, "failed"), 0);
 }
 
 #[test]
@@ -145,9 +151,10 @@ fn a_collector_that_hangs_or_fails_is_in_nobodys_way() {
     let (fake, collector) = (FakeDocker::start(), FakeOtlp::start());
     let names: Vec<String> = (0..12).map(|number| format!("web-{number}")).collect();
     names.iter().for_each(|name| drop(fake.container(name, "none")));
-    let otel = format!("[otel]\nendpoint = \"{}\"\ntimeout = \"150ms\"\n", collector.url());
+    let otel = format!("[otel]\nendpoint = \"{}\"\ntimeout = \"2s\"\n", collector.url());
     let daemon = daemon(&fake, PERMIT, &otel);
     collector.mood(Mood::Hangs);
+    let began = Instant::now();
     for (index, name) in names.iter().enumerate() {
         if index == names.len() / 2 {
             wait::until(
@@ -178,7 +185,12 @@ fn a_collector_that_hangs_or_fails_is_in_nobodys_way() {
     );
     assert_eq!((counted(&daemon, "sent"), collector.spans().len()), (0, 0));
     let said = daemon.log_text().matches("traces do not arrive").count();
-    assert_eq!(said, 1, "a line a minute, however often it fails\n{}", daemon.log_tail());
+    let minutes = usize::try_from(began.elapsed().as_secs() / 60).expect("a few");
+    assert!(
+        (1..=1 + minutes).contains(&said),
+        "{said}: a line a minute, however often it fails\n{}",
+        daemon.log_tail()
+    );
     collector.mood(Mood::Takes);
     let answer = daemon.alert(&[down("web-0").fingerprint("another")]);
     let run = answer["runs"][0]["run"].as_str().expect("it starts a run").to_owned();

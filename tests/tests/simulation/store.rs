@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sandbook::store::*;
 use sandbook_core::error::Error as CoreError;
 use sandbook_core::journal::Record;
-use sandbook_core::run::Stage;
+use sandbook_core::run::{Stage, Verification};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
@@ -231,7 +231,7 @@ impl Store for SimStore {
         withdraw_approvals(run: &str, reason: &str, at: u64) -> u64;
         delete_pause(id: &str) -> bool;
         set_verification(id: &str, verdict: Verdict) -> bool;
-        close_verification(id: &str) -> bool;
+        close_verification(id: &str, settled: Verification) -> bool;
         add_drift(drift: Drift) -> ();
         prune(before: u64) -> Pruned;
         backup(file: &Path) -> ();

@@ -28,8 +28,6 @@ const UNTIL_MS: u64 = 30_000;
 const LOOK_MS: u64 = 25;
 /// Marks a page of events that does not reach back to the take-over.
 const FORGOTTEN: &str = "forgotten";
-/// The whole test.
-const WITHIN: Duration = Duration::from_secs(90);
 
 /// A named list of effects and the containers they are about.
 struct Sequence {
@@ -121,7 +119,6 @@ fn the_simulated_world_answers_like_a_real_engine() {
     ));
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
     assert!(compared > 5 * sequences.len(), "too little is compared: {compared}");
-    assert!(took < WITHIN, "it took {took:?}");
 }
 
 #[test]

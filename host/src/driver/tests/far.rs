@@ -62,9 +62,14 @@ fn an_engine_behind_ssh_is_driven_until_the_way_is_cut_and_comes_back_by_itself(
     let slow = engine.create("slow", &json!({"Cmd": ["sh", "-c", "sleep 1000"], "Healthcheck": {"Test": ["NONE"]}}));
     let before = slow.started_at();
     let lost = std::thread::scope(|scope| {
-        let args = json!({"container": "slow", "options": {"grace_ms": 3_000}});
+        let args = json!({"container": "slow", "options": {"grace_ms": 10_000}});
         let driven = scope.spawn(|| wait(drive(&live, "docker.restart-container", args, slow.id(), None)));
-        std::thread::sleep(Duration::from_millis(1_000));
+        sandbook_tests::wait::until(
+            "the restart to be under way",
+            WITHIN,
+            || sshd.log_tail(),
+            || if engine.events("slow", "kill") == 0 { Err("not yet".to_owned()) } else { Ok(()) },
+        );
         sshd.cut_sessions();
         driven.join().expect("no panic").expect_err("its answer is lost")
     });

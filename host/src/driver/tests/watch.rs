@@ -31,7 +31,7 @@ async fn a_cut_stream_is_taken_up_where_it_ended() {
     let mut heard = Vec::new();
     while heard.len() < 2 {
         let next =
-            tokio::time::timeout(Duration::from_secs(5), events.recv()).await.expect("in time").expect("an event");
+            tokio::time::timeout(Duration::from_secs(60), events.recv()).await.expect("in time").expect("an event");
         assert_eq!(next.labels, BTreeMap::from([("tier".to_owned(), "front".to_owned())]));
         heard.push((next.action, next.exit_code));
     }

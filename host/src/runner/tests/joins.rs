@@ -78,7 +78,7 @@ impl Bench {
     }
 
     async fn until(&self, id: &str, state: State) -> RunRow {
-        for _ in 0..2_000 {
+        for _ in 0..12_000 {
             let row = self.store.run(id).await.expect("readable").expect("there");
             if row.state == state {
                 return row;

@@ -72,8 +72,11 @@ async fn what_fires_again_in_time_contradicts_in_the_transaction_that_takes_it()
             let due = store.due_verifications(again).await.expect("listed");
             assert_eq!(due.iter().map(|due| due.run.id.as_str()).collect::<Vec<_>>(), [id.as_str()], "{name}");
             assert!(!judged(&store, &id, Pending, Confirmed, again).await, "{name}: a late look changes nothing");
-            assert!(store.close_verification(&id).await.expect("closed"), "{name}");
-            assert!(!store.close_verification(&id).await.expect("closed"), "{name}");
+            let close = async |settled| store.close_verification(&id, settled).await.expect("closed");
+            assert!(!close(Confirmed).await, "{name}: whoever saw it confirmed does not close what is to be told");
+            assert_eq!(store.due_verifications(again).await.expect("listed").len(), 1, "{name}");
+            assert!(close(Contradicted).await, "{name}");
+            assert!(!close(Contradicted).await, "{name}");
             assert!(store.due_verifications(again).await.expect("listed").is_empty(), "{name}");
         }
     }

@@ -29,8 +29,8 @@ kill "$watch" 2>/dev/null
 exit "$status""#;
 /// How often it is looked whether the tunnel is there yet.
 const LOOK: Duration = Duration::from_millis(20);
-/// Looks for words of ssh after a failure: a line on a pipe takes no half second, and some failures have none.
-const WORDS_LOOKS: u32 = 25;
+/// Looks for words of ssh after a failure: a line on a pipe takes no two seconds, and some failures have none.
+const WORDS_LOOKS: u32 = 100;
 /// A peer that says nothing is asked after so many seconds, so many times; then the tunnel ends.
 const ALIVE_SECONDS: u32 = 5;
 const ALIVE_COUNT: u32 = 3;
