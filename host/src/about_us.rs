@@ -10,7 +10,7 @@
 //!
 //! Deliberately not here: what tells people that Sandbook is gone; Prometheus does (`monitoring/prometheus/rules`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,10 @@ const PENDING_MAX: usize = 256;
 const RETRY: Duration = Duration::from_secs(2);
 /// How often the watchdog's age is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Ends of so long ago are told after a start, in milliseconds: what was sent is kept for an hour at least, so none twice.
+const ENDED_WITHIN_MS: u64 = 3_600_000;
+/// Episodes that began so long ago are looked at for that, in milliseconds.
+const HEARD_WITHIN_MS: u64 = 7 * 86_400_000;
 /// What is told of an alert's annotations, in bytes.
 const TEXT_BYTES_MAX: usize = 2_000;
 /// Why a run about the engine's own container does not start.
@@ -307,21 +311,36 @@ impl Message {
     }
 }
 
-/// Open episodes about the engine that nobody was told of, because it ended before it could.
+/// Episodes about the engine whose beginning or end nobody was told of, because it ended itself before it could. What was
+/// told is told once: the outbox knows it for longer than [`ENDED_WITHIN_MS`].
 async fn untold(app: &App, about_us: &AboutUs) {
-    let filter = EpisodeFilter { open: true, ..EpisodeFilter::default() };
-    match app.store.episodes(filter).await {
-        Ok((episodes, _)) => {
-            let ours = |labels: &BTreeMap<String, String>| about(labels) == Some(About::Us);
-            let waits =
-                lock(&about_us.pending).iter().filter_map(|message| message.episode.clone()).collect::<Vec<_>>();
-            for episode in episodes.iter().filter(|episode| episode.outcome.is_none() && ours(&episode.labels)) {
-                if !waits.contains(&episode.id) {
-                    about_us.push(message(&episode.labels, &episode.annotations, &episode.id, false));
-                }
+    let now = app.now_ms();
+    let open = EpisodeFilter { open: true, ..EpisodeFilter::default() };
+    let lately = EpisodeFilter { since: Some(now.saturating_sub(HEARD_WITHIN_MS)), ..EpisodeFilter::default() };
+    let waits: Vec<String> = lock(&about_us.pending).iter().filter_map(|message| message.episode.clone()).collect();
+    let mut seen = BTreeSet::new();
+    for filter in [open, lately] {
+        let episodes = match app.store.episodes(filter).await {
+            Ok((episodes, _)) => episodes,
+            Err(error) => {
+                tracing::warn!("what was not told before the start cannot be read: {error}");
+                continue;
+            }
+        };
+        for episode in episodes.iter().filter(|episode| about(&episode.labels) == Some(About::Us)) {
+            if waits.contains(&episode.id) || !seen.insert(episode.id.clone()) {
+                continue;
+            }
+            let ended = episode.resolved_at.is_some_and(|at| at.saturating_add(ENDED_WITHIN_MS) > now);
+            let ended = ended && !episode.superseded;
+            let say = |over| message(&episode.labels, &episode.annotations, &episode.id, over);
+            if episode.outcome.is_none() && (ended || episode.resolved_at.is_none()) {
+                about_us.push(say(false));
+            }
+            if ended {
+                about_us.push(say(true));
             }
         }
-        Err(error) => tracing::warn!("what was not told before the start cannot be read: {error}"),
     }
 }
 

@@ -32,7 +32,7 @@ use crate::runner::drivers::{Driver, Simulated};
 use crate::runner::{Asking, Brakes, HostMatch, Parts, Runner};
 use crate::schedules::Schedules;
 use crate::similar::Remembered;
-use crate::state::{App, load_policy};
+use crate::state::{App, load_policy, policy_files};
 use crate::store::{self, Sqlite, Store};
 use crate::trust::Trust;
 use crate::watcher::Watcher;
@@ -66,6 +66,7 @@ impl App {
         let sandbox = Sandbox::new(Options { cache_dir, compiler })?;
         let secrets = redact::Secrets::default();
         let model = model(&config, &store, &metrics, &secrets)?;
+        let policy_files = policy_files(&config);
         let policy = load_policy(&config).map_err(|problems| anyhow::anyhow!("{}", coded(&problems)))?;
         let Surroundings { driver, clock, watcher, notifier, grafana, alertmanager, acting, host_names } =
             world(&config, stage, secrets, model.as_ref(), &metrics, &store)?;
@@ -111,6 +112,7 @@ impl App {
             auth,
             started_at_ms,
             instance,
+            policy_files,
             policy_problems: Mutex::default(),
             catch_up,
             outbox,

@@ -20,6 +20,7 @@ use crate::library::Library;
 use crate::store::{Happened, NewRun, Notice, RunPatch, RunRow};
 
 pub mod aim;
+mod cancel;
 pub mod drivers;
 mod ending;
 pub mod execute;
@@ -93,7 +94,8 @@ pub struct Runner {
     joins: joins::Joins,
     active: Mutex<BTreeMap<String, Arc<perform::Attempt>>>,
     /// Runs cancelled while they were queued.
-    cancelled: Mutex<BTreeSet<String>>,
+    /// With the sentence each ends with.
+    cancelled: Mutex<BTreeMap<String, String>>,
     /// When containers were last acted on, by `host/name`.
     touched: Mutex<HashMap<String, u64>>,
     notices: tokio::sync::broadcast::Sender<Notice>,
@@ -252,6 +254,20 @@ impl Runner {
         Ok(())
     }
 
+    /// Queues a run whose state in the store says already that it is queued; when the store fails, as soon as it works again.
+    pub async fn queue_again(&self, id: &str) {
+        let brought = async {
+            match self.parts.store.run(id).await? {
+                Some(row) => self.bring_back(row).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = brought.await {
+            tracing::warn!(run = %id, "it cannot be brought back yet: {error:#}");
+            self.try_again_later(id.to_owned());
+        }
+    }
+
     async fn wake_forever(&self) {
         loop {
             tokio::time::sleep(WAKE_EVERY).await;
@@ -272,53 +288,12 @@ impl Runner {
                     ..RunPatch::default()
                 };
                 match self.parts.store.update_run(&row.id, patch).await {
-                    Ok(true) => {
-                        let id = row.id.clone();
-                        if let Err(error) = self.bring_back(row).await {
-                            tracing::warn!(run = %id, "a waiting run cannot be brought back yet: {error:#}");
-                            self.try_again_later(id);
-                        }
-                    }
+                    Ok(true) => self.queue_again(&row.id).await,
                     Ok(false) => {}
                     Err(error) => tracing::warn!(run = %row.id, "a waiting run cannot be woken: {error}"),
                 }
             }
         }
-    }
-
-    /// Ends a run before its next effect. False when it is not open.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn cancel(&self, run: &str, by: &str, reason: &str) -> Result<bool> {
-        let why = if reason.is_empty() { format!("cancelled by {by}") } else { format!("cancelled by {by}: {reason}") };
-        {
-            let mut cancelled = self.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
-            if cancelled.len() >= QUEUE_MAX {
-                cancelled.clear();
-            }
-            cancelled.insert(run.to_owned());
-        }
-        let attempt = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(run).cloned();
-        if let Some(attempt) = attempt {
-            self.cancelled.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
-            attempt.stop(perform::Why::Cancelled(why));
-            return Ok(true);
-        }
-        let patch = RunPatch {
-            from: vec![State::Queued, State::Waiting, State::NeedsAttention],
-            state: Some(State::Cancelled),
-            finished_at: Some(self.parts.clock.now().unix_ms),
-            sentence: Some(why),
-            wake_at: Some(None),
-            ..RunPatch::default()
-        };
-        self.parts.store.withdraw_approvals(run, "the run was cancelled", self.parts.clock.now().unix_ms).await?;
-        let ended = self.parts.store.update_run(run, patch).await?;
-        if ended {
-            self.parts.trace_end(run);
-        }
-        Ok(ended)
     }
 
     async fn serve(self: Arc<Self>, queued: Queued) {

@@ -51,6 +51,8 @@ pub struct App {
     pub started_at_ms: u64,
     /// Which daemon this is, among several and across restarts.
     pub instance: String,
+    /// The policy's files as they were before they were read first.
+    pub policy_files: PolicyFiles,
     /// What is wrong with the policy on disk, while the one loaded before stays in force.
     pub policy_problems: Mutex<Vec<Problem>>,
     /// Fetches missed alerts; absent unless an Alertmanager is configured.
@@ -67,9 +69,10 @@ impl App {
     /// # Errors
     /// Every problem, with file, line and column.
     pub fn reload_policy(&self) -> Result<(), Vec<Problem>> {
+        // Held until it is in force: whoever read older files must not come second.
+        let mut shown = self.policy_problems.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = load_policy(&self.config);
-        let problems = loaded.as_ref().err().cloned().unwrap_or_default();
-        *self.policy_problems.lock().unwrap_or_else(PoisonError::into_inner) = problems;
+        *shown = loaded.as_ref().err().cloned().unwrap_or_default();
         match loaded {
             Ok(policy) => {
                 self.runner.parts().set_policy(policy);
@@ -91,6 +94,29 @@ impl App {
     pub fn now_ms(&self) -> u64 {
         self.runner.parts().clock.now().unix_ms
     }
+}
+
+/// Files of the policy: path, time of the last change, bytes.
+pub type PolicyFiles = Vec<(PathBuf, Option<std::time::SystemTime>, u64)>;
+
+/// Which files the policy is read from, and whether they changed.
+pub fn policy_files(config: &Config) -> PolicyFiles {
+    let own = config.data_dir.join(OWN_POLICY);
+    let dirs = if config.policy.dirs.is_empty() { std::slice::from_ref(&own) } else { &config.policy.dirs[..] };
+    let mut files: PolicyFiles = dirs
+        .iter()
+        .filter_map(|dir| std::fs::read_dir(dir).ok())
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "cedar"))
+        .map(|entry| {
+            let metadata = entry.metadata().ok();
+            let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+            (entry.path(), modified, metadata.map_or(0, |metadata| metadata.len()))
+        })
+        .collect();
+    files.sort();
+    files
 }
 
 /// The policy of the configured folders and of the grants folder, with the operator's lists.

@@ -182,6 +182,8 @@ pub trait Store: Send + Sync {
     fn package(&self, digest: &str) -> Answer<'_, Option<Vec<u8>>>;
     /// Sets how far a version is trusted. What was before stays in the history. False when there is no such version.
     fn set_stage(&self, name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> Answer<'_, bool>;
+    /// The same for several, each with the details of its line in the audit; all of it, or nothing when one is not known.
+    fn set_stages(&self, changes: Vec<(StageRow, Value)>) -> Answer<'_, bool>;
     /// Sets the stage of a version that did not help, audits it and keeps the notice of it, in one transaction. False, and
     /// nothing happened, when there is no such version.
     fn demote(&self, demotion: Demotion) -> Answer<'_, bool>;
@@ -290,6 +292,8 @@ pub trait Store: Send + Sync {
     fn stopped(&self) -> Answer<'_, Option<Stop>>;
     /// Sets or clears the stop switch. From the answer on no intent passes.
     fn set_stop(&self, stop: Option<Stop>) -> Answer<'_, ()>;
+    /// Clears it if it is still that one. False, and nothing happened, when it is not.
+    fn release_stop(&self, stop: Stop) -> Answer<'_, bool>;
     /// Tripped brakes, newest first, at most [`PAGE_MAX`]; re-armed ones too unless only open ones are wanted.
     fn trips(&self, open_only: bool) -> Answer<'_, Vec<Trip>>;
     /// Lets what a trip covers go on and starts its count afresh. By id or unique beginning of one.

@@ -110,13 +110,11 @@ pub(super) async fn resume(
     if !app.store.checkpoint(&row.id, checkpoint).await? {
         return Err(too_late(find(&app, &row.id).await?.state));
     }
+    app.runner.queue_again(&row.id).await;
     let word = if resume.settled == Settled::Done { "done" } else { "not-done" };
     let details = json!({"runbook": row.runbook, "as": word, "effect": effect, "reason": resume.reason});
     app.store.audit(caller.who(), "resume", &row.id, details, app.now_ms()).await?;
-    let row = find(&app, &row.id).await?;
-    let brought = Brought { run: row.id.clone(), state: RunState::Queued.name() };
-    app.runner.bring_back(row).await?;
-    Ok(Answer(brought))
+    Ok(Answer(Brought { run: row.id, state: RunState::Queued.name() }))
 }
 
 /// The record that settles the change the run stopped at, with the effect's name; nothing when it stopped elsewhere.

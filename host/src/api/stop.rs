@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::extract::JsonOrNothing;
 use super::time::Time;
 use crate::auth::Caller;
@@ -66,8 +66,13 @@ pub(super) async fn stop(
 #[utoipa::path(delete, path = "/v1/stop", tag = "brakes", responses((status = 200, body = Switch)))]
 pub(super) async fn release(State(app): State<Arc<App>>, caller: Caller) -> Result<Answer<Switch>> {
     let before = app.store.stopped().await?;
-    app.store.set_stop(None).await?;
     if let Some(before) = before {
+        if !app.store.release_stop(before.clone()).await? {
+            return Err(Error::too_late(
+                "the stop was set or released by somebody else just now",
+                "look at `sandbook status`",
+            ));
+        }
         tracing::warn!(by = %caller.who(), "runbooks may act again");
         let details = json!({"stopped_by": before.by, "reason": before.reason, "at": Time(before.at)});
         app.store.audit(caller.who(), "release", "everything", details, app.now_ms()).await?;

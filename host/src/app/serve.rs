@@ -11,7 +11,7 @@ use sandbook_core::run::Stage as RunbookStage;
 use super::{Stage, compiler, list, open_store, problems};
 use crate::config::Config;
 use crate::listen::{self, tls, tls::Certificates};
-use crate::state::App;
+use crate::state::{App, policy_files};
 use crate::{about_us, api, digest, otel, telemetry};
 
 /// How often retention is looked after.
@@ -198,10 +198,11 @@ async fn docker_events(app: Arc<App>) {
 /// Reads the policy again when a file changed; a broken one keeps the old policy and says why.
 async fn watch_policy(app: Arc<App>) {
     let dirs = if app.config.policy.dirs.is_empty() { vec![app.grants_dir()] } else { app.config.policy.dirs.clone() };
-    let mut seen = stamp(&dirs);
+    // As it was before the start read them: what changed since then is read now.
+    let mut seen = app.policy_files.clone();
     loop {
         tokio::time::sleep(POLICY_EVERY).await;
-        let now = stamp(&dirs);
+        let now = policy_files(&app.config);
         if now == seen {
             continue;
         }
@@ -217,21 +218,4 @@ async fn watch_policy(app: Arc<App>) {
             Err(found) => tracing::error!("the policy has problems and the old one stays in force:\n{}", list(&found)),
         }
     }
-}
-
-fn stamp(dirs: &[PathBuf]) -> Vec<(PathBuf, Option<std::time::SystemTime>, u64)> {
-    let mut files: Vec<_> = dirs
-        .iter()
-        .filter_map(|dir| std::fs::read_dir(dir).ok())
-        .flatten()
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "cedar"))
-        .map(|entry| {
-            let metadata = entry.metadata().ok();
-            let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
-            (entry.path(), modified, metadata.map_or(0, |metadata| metadata.len()))
-        })
-        .collect();
-    files.sort();
-    files
 }

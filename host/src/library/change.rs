@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Error, Library, Package, Result, Standing, Upload, builtin, now_ms};
 use crate::config::Trusted;
-use crate::store::{self, Source};
+use crate::store::{self, Source, StageRow};
 use crate::trust::Signed;
 
 /// What an upload led to.
@@ -205,7 +205,7 @@ impl Library {
             digest => self.find(name, Some(digest))?,
         };
         self.trusted_by_a_person(&before, digest, &change)?;
-        self.apply(&mut work, &before, &change).await
+        self.apply(&mut work, &[(before, change)]).await
     }
 
     /// What a model drafted is trusted with more by a person who names that very version, unless the operator decided
@@ -236,23 +236,32 @@ impl Library {
         self.signed_for(&target, previous.stage, by).await?;
         // Whatever acted before was trusted then.
         let change = |stage| StageChange { stage, reason: reason.to_owned(), by: by.to_owned(), person: true };
+        let mut changes = Vec::new();
         if current.stage >= Stage::Ask {
-            self.apply(&mut work, &current, &change(Stage::Shadow)).await?;
+            changes.push((current, change(Stage::Shadow)));
         }
-        self.apply(&mut work, &target, &change(previous.stage)).await
+        changes.push((target, change(previous.stage)));
+        self.apply(&mut work, &changes).await
     }
 
-    async fn apply(&self, work: &mut super::Work, before: &Standing, change: &StageChange) -> Result<StageSet> {
-        let StageChange { stage, reason, by, person: _ } = change;
-        self.signed_for(before, *stage, by).await?;
+    /// Applies them, all or none, and answers with the last.
+    async fn apply(&self, work: &mut super::Work, changes: &[(Standing, StageChange)]) -> Result<StageSet> {
         let at = now_ms();
-        if !self.store.set_stage(&before.name, &before.digest, *stage, reason, by, at).await? {
-            return Err(Error::UnknownVersion { name: before.name.clone(), digest: before.digest.clone() });
+        let mut rows = Vec::with_capacity(changes.len());
+        for (before, StageChange { stage, reason, by, person: _ }) in changes {
+            self.signed_for(before, *stage, by).await?;
+            let details = json!({
+                "version": before.version, "digest": before.digest, "from": before.stage, "stage": stage, "reason": reason,
+            });
+            let (name, digest) = (before.name.clone(), before.digest.clone());
+            rows.push((StageRow { name, digest, stage: *stage, reason: reason.clone(), by: by.clone(), at }, details));
         }
-        let details = json!({
-            "version": before.version, "digest": before.digest, "from": before.stage, "stage": stage, "reason": reason,
-        });
-        self.store.audit(by, "stage", &before.name, details, at).await?;
+        let stored = self.store.set_stages(rows).await?;
+        let Some((before, StageChange { stage, .. })) = changes.last().filter(|_| stored) else {
+            let (name, digest) =
+                changes.first().map(|(one, _)| (one.name.clone(), one.digest.clone())).unwrap_or_default();
+            return Err(Error::UnknownVersion { name, digest });
+        };
         self.refresh(work).await?;
         let now = self.standing_of(&before.name, &before.digest).map_or(*stage, |standing| standing.stage);
         Ok(StageSet {

@@ -14,7 +14,7 @@ use super::perform::{Attempt, Why};
 use super::verify::aftermath;
 use crate::guest::{Ended, Place};
 use crate::metrics::CANCELLED;
-use crate::store::{Approval, Checkpoint, Happened, Notice, RunPatch, RunRow};
+use crate::store::{Approval, Checkpoint, Happened, NewRun, Notice, RunPatch, RunRow};
 
 /// The pages that explain why a run is left to a person.
 const MISMATCH: &str = "SB0501";
@@ -162,6 +162,23 @@ impl Runner {
         outcome: Outcome,
         sentence: &str,
     ) -> Result<Option<Prepared>> {
+        self.end_with(row, state, outcome, sentence, Vec::new()).await?;
+        Ok(None)
+    }
+
+    /// Ends a run that others take the place of. False: it was over already, and they were not made.
+    pub(super) async fn divided(&self, row: &RunRow, sentence: &str, runs: Vec<NewRun>) -> Result<bool> {
+        self.end_with(row, State::Succeeded, Outcome::Done, sentence, runs).await
+    }
+
+    async fn end_with(
+        &self,
+        row: &RunRow,
+        state: State,
+        outcome: Outcome,
+        sentence: &str,
+        runs: Vec<NewRun>,
+    ) -> Result<bool> {
         let now = self.parts.clock.now().unix_ms;
         let notices: Vec<Notice> = self.notice_of_end(row, Some(outcome), sentence).into_iter().collect();
         let patch = RunPatch {
@@ -175,13 +192,15 @@ impl Runner {
             outcome: Some(outcome),
             sentence: Some(sentence.to_owned()),
             error: (state == State::Failed).then(|| sentence.to_owned()),
+            runs,
             ..RunPatch::default()
         };
-        if self.parts.store.update_run(&row.id, patch).await? {
+        let ended = self.parts.store.update_run(&row.id, patch).await?;
+        if ended {
             self.ended(row, Some(outcome), sentence, 0);
             self.noticed(notices);
         }
-        Ok(None)
+        Ok(ended)
     }
 
     /// The run's end: its last record and its row, in one transaction, before anybody is told.

@@ -16,7 +16,7 @@ use super::aim::{Aimed, Hint};
 use super::ending::{JOURNAL, VERSION_GONE};
 use super::locks::Held;
 use super::perform::{Attempt, Why};
-use super::{Queued, Runner};
+use super::{Queued, Runner, row_of};
 use crate::about_us;
 use crate::guest::{ABI, Call, Code, Ended, Entry, INTERPRETER};
 use crate::library::Package;
@@ -133,11 +133,12 @@ impl Runner {
         Ok(Some(Box::new(bound)))
     }
 
-    /// One run per member, each on its own.
+    /// One run per member, each on its own; made in the transaction that ends this one, so that a crash makes none twice.
     async fn one_each(&self, row: &RunRow, alert: Option<AlertInput>, members: &[String]) -> Result<()> {
+        let mut runs = Vec::with_capacity(members.len());
         for member in members {
             let hint = Hint { reference: Some(member.clone()), ..Hint::default() };
-            let run = NewRun {
+            runs.push(NewRun {
                 id: id::new("r"),
                 runbook: row.runbook.clone(),
                 version: row.version.clone(),
@@ -151,11 +152,16 @@ impl Runner {
                 target_hint: serde_json::to_value(hint)?,
                 priority: row.priority,
                 at: self.parts.clock.now().unix_ms,
-            };
-            self.submit(run, alert.clone()).await?;
+            });
         }
         let sentence = format!("started one run for each of {}", members.join(", "));
-        self.end_early(row, State::Succeeded, Outcome::Done, &sentence).await.map(drop)
+        if self.divided(row, &sentence, runs.clone()).await? {
+            for run in runs {
+                let accepted = Instant::now();
+                self.enqueue(Queued { row: row_of(run), alert: alert.clone(), accepted, resumed: false });
+            }
+        }
+        Ok(())
     }
 
     /// Executes a run that has its target and its subject's lock.
@@ -181,9 +187,12 @@ impl Runner {
         if self.closing.load(Ordering::Acquire) {
             attempt.stop(Why::Waits(self.parts.clock.now().unix_ms));
         }
-        if self.cancelled.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id) {
+        let cancelled = self.cancelled.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id);
+        if let Some(sentence) = cancelled {
             self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&prepared.row.id);
-            return Ok(());
+            attempt.release();
+            // Ended already, unless it began to run in that very moment.
+            return self.finish(&prepared, State::Cancelled, None, &sentence, None).await;
         }
         let ended = self.call_visibly(&prepared, &attempt, Entry::Run).await;
         if attempt.changes() > 0 {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use sandbook_core::effect::{Class, Effect};
 use sandbook_core::error::{Error, ErrorKind};
-use sandbook_core::gate::{Claim, Fault, Next, Permit, Session, Step};
+use sandbook_core::gate::{Claim, Fault, Next, Permit, Recovered, Session, Step};
 use sandbook_core::journal::Record;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -130,9 +130,14 @@ impl Attempt {
         self.target.as_deref()
     }
 
-    /// Stops it: its guest gets no more answers. The first reason stays.
+    /// Stops it: its guest gets no more answers. The first reason stays; but what is cancelled does not wait.
     pub fn stop(&self, why: Why) {
-        self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        let mut first = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = matches!(*first, Some(Why::Waits(_) | Why::Asks(_)));
+        if first.is_none() || waits && matches!(why, Why::Cancelled(_)) {
+            *first = Some(why);
+        }
+        drop(first);
         self.stopped.store(true, Ordering::Release);
         self.stop.notify_waiters();
     }
@@ -147,7 +152,7 @@ impl Attempt {
         std::mem::take(&mut *self.trips.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes of the world in this attempt.
+    /// Changes of the world in this attempt, also those found done and those that may have happened.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Relaxed)
     }
@@ -189,6 +194,9 @@ impl Attempt {
                 Step::Ask(claim) => return Err(Why::Asks(claim)),
                 Step::Recover(claim, how) => {
                     let recovered = self.recover(&mut session, &claim, how).await?;
+                    if claim.effect.class() == Class::Mutate && matches!(recovered, Recovered::Done(_)) {
+                        self.changes.fetch_add(1, Ordering::Relaxed);
+                    }
                     self.note_late_drift(&session, &claim, &recovered).await?;
                     session.recovered(recovered, self.parts.clock.now())
                 }
@@ -229,9 +237,6 @@ impl Attempt {
             }
         };
         self.parts.metrics.effect(effect, &result, began.elapsed());
-        if class == Class::Mutate && result.is_ok() {
-            self.changes.fetch_add(1, Ordering::Relaxed);
-        }
         let lost = matches!(&result, Err(error) if error.kind == ErrorKind::Timeout)
             && class == Class::Mutate
             // An answer that is assumed was not lost.
@@ -241,9 +246,16 @@ impl Attempt {
             false => result,
             true => match self.look_after_timeout(&permit).await {
                 Some(done) => Ok(done),
-                None => return Err(self.until_horizon(session, permit.slot()).await),
+                None => {
+                    // It may have happened, and what comes of it must not start others.
+                    self.changes.fetch_add(1, Ordering::Relaxed);
+                    return Err(self.until_horizon(session, permit.slot()).await);
+                }
             },
         };
+        if class == Class::Mutate && result.is_ok() {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
         self.note_drift(session, permit.slot(), (permit.effect(), permit.resolved()), &result).await?;
         let certainty = self.parts.driver.certainty(&permit);
         Ok(session.settle_as(permit, certainty, result, self.parts.clock.now()))

@@ -94,13 +94,11 @@ impl Runner {
     /// Answers a question; the run goes on with it.
     ///
     /// # Errors
-    /// When the store fails; then nothing was answered, or the run goes on at the next start.
+    /// When the store fails; then nothing was answered.
     pub async fn answer(&self, id: &str, decision: ApprovalDecision) -> Result<Decided> {
         let decided = self.parts.store.answer_approval(id, decision).await?;
-        if let Decided::Done(approval) = &decided
-            && let Some(row) = self.parts.store.run(&approval.run).await?
-        {
-            self.bring_back(row).await?;
+        if let Decided::Done(approval) = &decided {
+            self.queue_again(&approval.run).await;
         }
         Ok(decided)
     }

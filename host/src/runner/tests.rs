@@ -109,6 +109,25 @@ impl Bench {
         id
     }
 
+    /// A run by hand on the demo's database, not stored yet.
+    fn new_run(&self, package: &Package) -> NewRun {
+        NewRun {
+            id: id::new("r"),
+            runbook: package.name.clone(),
+            version: package.version.clone(),
+            digest: package.digest.clone(),
+            mode: Mode::Simulate,
+            stage: Stage::Live,
+            origin: Origin::Person,
+            trigger: "manual".to_owned(),
+            episode: None,
+            parameters: json!({}),
+            target_hint: json!({ "reference": "shop-db-1" }),
+            priority: 0,
+            at: 1,
+        }
+    }
+
     async fn ended(&self, id: &str) -> RunRow {
         for _ in 0..12_000 {
             let row = self.store.run(id).await.expect("readable").expect("there");
@@ -319,21 +338,7 @@ async fn a_run_cancelled_in_the_queue_does_nothing() {
         "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }",
     );
     bench.install(&package).await;
-    let run = NewRun {
-        id: id::new("r"),
-        runbook: package.name.clone(),
-        version: package.version.clone(),
-        digest: package.digest.clone(),
-        mode: Mode::Simulate,
-        stage: Stage::Live,
-        origin: Origin::Person,
-        trigger: "manual".to_owned(),
-        episode: None,
-        parameters: json!({}),
-        target_hint: json!({ "reference": "shop-db-1" }),
-        priority: 0,
-        at: 1,
-    };
+    let run = bench.new_run(&package);
     bench.store.create_run(run.clone()).await.expect("created");
     let before = bench.world.lock().expect("world").clone();
     assert!(bench.runner.cancel(&run.id, "dana", "wrong one").await.expect("cancelled"));
@@ -347,6 +352,39 @@ async fn a_run_cancelled_in_the_queue_does_nothing() {
 }
 
 /// An answer that is lost is never asked for again blindly: the engine looks, and drives again only what did not happen.
+/// Cancelled in the moment in which it begins to run: whoever cancels finds it in neither state, and it acts no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_cancelled_as_it_begins_is_over_and_did_nothing() {
+    let bench = bench(EVERYTHING);
+    let package = script(
+        "c",
+        &["docker.restart-container"],
+        "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }",
+    );
+    bench.install(&package).await;
+    let run = bench.new_run(&package);
+    bench.store.create_run(run.clone()).await.expect("created");
+    let running = RunPatch { state: Some(State::Running), ..RunPatch::default() };
+    bench.store.update_run(&run.id, running).await.expect("begun");
+    let cancelling = tokio::spawn({
+        let (runner, id) = (bench.runner.clone(), run.id.clone());
+        async move { runner.cancel(&id, "dana", "wrong one").await }
+    });
+    while !bench.runner.cancelled.lock().expect("unpoisoned").contains_key(&run.id) {
+        tokio::task::yield_now().await;
+    }
+    bench.runner.bring_back(row_of(run.clone())).await.expect("queued");
+    assert!(cancelling.await.expect("no panic").expect("the store works"), "it was cancelled");
+    let row = bench.ended(&run.id).await;
+    assert_eq!((row.state, row.sentence.as_deref()), (State::Cancelled, Some("cancelled by dana: wrong one")));
+    let restarted = bench.world.lock().expect("world").hosts["local"]
+        .events
+        .iter()
+        .any(|event| event.action == "restart" && event.container == "shop-db-1");
+    assert!(!restarted, "nothing was touched");
+    assert!(!bench.runner.cancel(&run.id, "dana", "again").await.expect("the store works"), "it is over");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_looked_at_and_not_repeated() {
     let package = script(

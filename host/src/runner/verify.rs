@@ -137,15 +137,17 @@ impl Runner {
         let Some(settled) = run.verification else { return Ok(()) };
         match settled {
             Verification::Contradicted => {
-                self.count(&run, Verification::Contradicted);
                 let why = run.aftermath.verification_why.as_deref().unwrap_or("it did not help");
                 self.tell(self.notice(Happened::Contradicted, &run, &format!("it acted, but {why}"))).await?;
                 self.demote(&run).await?;
             }
-            Verification::Unknown => self.count(&run, Verification::Unknown),
-            Verification::Confirmed | Verification::Pending => {}
+            Verification::Unknown | Verification::Confirmed | Verification::Pending => {}
         }
-        self.parts.store.close_verification(&run.id, settled).await?;
+        let closed = self.parts.store.close_verification(&run.id, settled).await?;
+        // What was confirmed is counted when that was found, the rest once it is final.
+        if closed && matches!(settled, Verification::Contradicted | Verification::Unknown) {
+            self.count(&run, settled);
+        }
         Ok(())
     }
 

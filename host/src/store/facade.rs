@@ -227,6 +227,9 @@ impl Store for Sqlite {
         let row = StageRow { name, digest, stage, reason, by, at };
         self.write(move |tx| versions::set_stage(tx, &row)).boxed()
     }
+    fn set_stages(&self, changes: Vec<(StageRow, Value)>) -> Answer<'_, bool> {
+        self.write(move |tx| versions::set_stages(tx, changes)).boxed()
+    }
     fn demote(&self, demotion: Demotion) -> Answer<'_, bool> {
         self.write(move |tx| versions::demote(tx, demotion)).boxed()
     }
@@ -401,6 +404,9 @@ impl Store for Sqlite {
     }
     fn stopped(&self) -> Answer<'_, Option<Stop>> {
         self.readers.read(pauses::stopped).boxed()
+    }
+    fn release_stop(&self, stop: Stop) -> Answer<'_, bool> {
+        self.write(move |tx| pauses::release_stop(tx, &stop)).boxed()
     }
     fn set_stop(&self, stop: Option<Stop>) -> Answer<'_, ()> {
         self.write(move |tx| pauses::set_stop(tx, stop)).boxed()

@@ -169,6 +169,8 @@ pub struct RunPatch {
     pub trace: Option<Trace>,
     /// What people may want to be told of it.
     pub notices: Vec<Notice>,
+    /// Runs that take its place.
+    pub runs: Vec<NewRun>,
 }
 
 /// A plan that was made.

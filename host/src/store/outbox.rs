@@ -147,10 +147,13 @@ pub(super) fn settle(tx: &Tx<'_>, ids: &[i64], delivery: &Delivery, at: u64) -> 
 }
 
 /// Messages that were sent and whose alert is over, or whose brake was re-armed: ids of both are told apart by themselves.
+/// An alert that fires again is not over, though that is another episode.
 const OVER: &str =
     "FROM outbox LEFT JOIN episodes ON episodes.id = outbox.opens LEFT JOIN trips ON trips.id = outbox.opens
      WHERE outbox.opens IS NOT NULL AND outbox.state = 'sent'
-         AND (episodes.resolved_at IS NOT NULL OR trips.rearmed_at IS NOT NULL)";
+         AND (trips.rearmed_at IS NOT NULL OR episodes.resolved_at IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM episodes AS again
+                 WHERE again.fingerprint = episodes.fingerprint AND again.resolved_at IS NULL))";
 
 /// Whether there is something for [`resolve`].
 pub(super) fn any_over(sql: &Connection) -> Result<bool> {
@@ -207,7 +210,9 @@ pub(super) fn counts(sql: &Connection) -> Result<Vec<ChannelCount>> {
 /// Removes some of what was over before then, and what is beyond the most that is kept.
 pub(super) fn prune(tx: &Tx<'_>, before: u64, rows_max: u32) -> Result<()> {
     let mut statement = tx.sql.prepare_cached(
-        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at IS NOT NULL AND (done_at < ?1 OR done_at <
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at IS NOT NULL
+             -- What opened an incident is there until that is over.
+             AND (opens IS NULL AND done_at < ?1 OR done_at <
              (SELECT done_at FROM outbox WHERE done_at IS NOT NULL ORDER BY done_at DESC LIMIT 1 OFFSET ?2)) LIMIT ?3)",
     )?;
     statement.execute(params![int(before), DONE_MAX, rows_max])?;

@@ -110,6 +110,12 @@ pub(super) fn stopped(sql: &Connection) -> Result<Option<Stop>> {
     Ok(stop)
 }
 
+/// See [`super::Store::release_stop`].
+pub(super) fn release_stop(tx: &mut Tx<'_>, stop: &Stop) -> Result<bool> {
+    let mut statement = tx.sql.prepare_cached("DELETE FROM stop WHERE by = ?1 AND reason = ?2 AND at = ?3")?;
+    Ok(statement.execute(params![stop.by, stop.reason, int(stop.at)])? == 1)
+}
+
 /// See [`super::Store::set_stop`].
 pub(super) fn set_stop(tx: &mut Tx<'_>, stop: Option<Stop>) -> Result<()> {
     match stop {

@@ -28,6 +28,10 @@ pub(super) fn batch(tx: &mut Tx<'_>, before: u64) -> Result<Pruned> {
              -- What was done about an alert that still fires must be known, or it would be done again.
              AND NOT EXISTS (SELECT 1 FROM episodes WHERE episodes.id = runs.episode AND resolved_at IS NULL
                  AND last_heard >= ?1)
+             AND NOT EXISTS (SELECT 1 FROM joins JOIN episodes ON episodes.id = joins.episode
+                 WHERE joins.run = runs.id AND resolved_at IS NULL AND last_heard >= ?1)
+             -- Whether it helped is not known for good, or nobody was told yet.
+             AND verify_until IS NULL
              ORDER BY finished_at LIMIT ?2",
     )?;
     let ids = statement.query_map(params![int(before), RUNS_MAX], |row| row.get::<_, String>(0))?;
@@ -35,6 +39,7 @@ pub(super) fn batch(tx: &mut Tx<'_>, before: u64) -> Result<Pruned> {
     for id in &ids {
         pruned.records += tx.sql.prepare_cached("DELETE FROM records WHERE run = ?1")?.execute([id])? as u64;
         tx.sql.prepare_cached("DELETE FROM approvals WHERE run = ?1")?.execute([id])?;
+        tx.sql.prepare_cached("DELETE FROM joins WHERE run = ?1")?.execute([id])?;
         traces::remove(tx, id)?;
         pruned.runs += tx.sql.prepare_cached("DELETE FROM runs WHERE id = ?1")?.execute([id])? as u64;
     }
@@ -48,7 +53,8 @@ pub(super) fn batch(tx: &mut Tx<'_>, before: u64) -> Result<Pruned> {
         .execute(params![int(before), ROWS_MAX])? as u64;
     tx.sql
         .prepare_cached("DELETE FROM llm_calls WHERE id IN (SELECT id FROM llm_calls WHERE at < ?1 LIMIT ?2)")?
-        .execute(params![int(before), ROWS_MAX])?;
+        // The budget of a day counts them, however short everything else is kept.
+        .execute(params![int(before.saturating_sub(ATTEMPTS_LONGER_MS)), ROWS_MAX])?;
     pruned.drafts = versions::remove_asked(tx, RUNS_MAX)?;
     outbox::prune(tx, before, ROWS_MAX)?;
     let before = int(before.saturating_sub(ATTEMPTS_LONGER_MS));

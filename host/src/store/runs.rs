@@ -86,6 +86,9 @@ pub(super) fn update(tx: &mut Tx<'_>, id: &str, patch: RunPatch) -> Result<bool>
     for notice in &patch.notices {
         outbox::put_notice(tx, notice)?;
     }
+    for run in &patch.runs {
+        create(tx, run)?;
+    }
     if let Some(state) = patch.state.filter(|state| *state != current) {
         tx.events.push(Event { run: id.to_owned(), kind: EventKind::State(state) });
     }

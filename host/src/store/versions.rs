@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sandbook_core::run::{Origin, Stage};
+use serde_json::Value;
 
 use super::row::{Columns, Where, int, word};
 use super::writer::Tx;
@@ -148,6 +149,22 @@ pub(super) fn set_stage(tx: &mut Tx<'_>, row: &StageRow) -> Result<bool> {
     )?;
     let stage = row.stage.name();
     Ok(statement.execute(params![row.name, row.digest, stage, row.reason, row.by, int(row.at)])? == 1)
+}
+
+/// See [`super::Store::set_stages`].
+pub(super) fn set_stages(tx: &mut Tx<'_>, changes: Vec<(StageRow, Value)>) -> Result<bool> {
+    let mut known = tx.sql.prepare_cached("SELECT 1 FROM versions WHERE name = ?1 AND digest = ?2")?;
+    for (row, _) in &changes {
+        if !known.exists(params![row.name, row.digest])? {
+            return Ok(false);
+        }
+    }
+    for (stage, details) in changes {
+        set_stage(tx, &stage)?;
+        let (what, StageRow { by: who, name: subject, at, .. }) = ("stage".to_owned(), stage);
+        audit::add(tx, &audit::Line { who, what, subject, details, at })?;
+    }
+    Ok(true)
 }
 
 /// See [`super::Store::demote`].

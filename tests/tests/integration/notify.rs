@@ -138,6 +138,37 @@ fn a_trip_is_told_although_the_daemon_dies_before_its_run_ends() {
     assert_eq!(receiver.posts().len(), 1, "{:?}", receiver.posts());
 }
 
+/// What is wrong with the engine itself is told from memory; the next start tells what this one did not come to.
+#[test]
+fn what_was_wrong_with_the_engine_and_its_end_are_told_although_it_is_killed_at_once() {
+    let receiver = Receiver::open();
+    let own =
+        format!("[notify]\nself = \"ops\"\n[notify.channels.ops]\nkind = \"webhook\"\nurl = \"{}\"\n", receiver.url());
+    let mut daemon = Daemon::start(Setup::with(&own));
+    let down = Alert::firing("SandbookStoreSlow").label("sandbook", "self");
+    for alert in [down.clone(), down.resolved()] {
+        daemon.alert(&[alert]);
+        daemon.kill();
+        daemon.restart();
+    }
+    let titles = || -> Vec<String> {
+        receiver.posts().iter().map(|post| post.json()["title"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    let over = || titles().iter().any(|title| title.starts_with("resolved: "));
+    wait::until(
+        "the end to be told",
+        TOLD_WITHIN,
+        || daemon.log_tail(),
+        || if over() { Ok(()) } else { Err(format!("{:?}", titles())) },
+    );
+    assert!(!titles()[0].starts_with("resolved: "), "{:?}", titles());
+    let told = titles().len();
+    daemon.stop();
+    daemon.restart();
+    channel(&daemon, "ops", |ops| ops["waiting"] == 0);
+    assert_eq!(titles().len(), told, "and not again: {:?}", titles());
+}
+
 #[test]
 fn a_busy_receiver_says_when_and_one_that_refuses_is_not_asked_again() {
     let receiver = Receiver::open();

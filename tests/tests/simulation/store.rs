@@ -219,6 +219,7 @@ impl Store for SimStore {
         put_version(version: VersionRow) -> PutVersion;
         demote(demotion: Demotion) -> bool;
         set_stage(name: &str, digest: &str, stage: Stage, reason: &str, by: &str, at: u64) -> bool;
+        set_stages(changes: Vec<(StageRow, Value)>) -> bool;
         audit(who: &str, what: &str, subject: &str, details: Value, at: u64) -> u64;
         put_signature(signature: SignatureRow) -> bool;
         follow_schedule(key: &ScheduleKey, seen: u64) -> ();
@@ -451,6 +452,15 @@ impl Store for SimStore {
             if answer.is_ok() {
                 sim.law.stopped = on;
                 sim.say(&format!("stopped: {on}"));
+            }
+        })
+    }
+
+    fn release_stop(&self, stop: Stop) -> Answer<'_, bool> {
+        self.call(("release_stop", Kind::Write, None), self.inner.release_stop(stop), move |sim, answer| {
+            if answer.as_ref().is_ok_and(|released| *released) {
+                sim.law.stopped = false;
+                sim.say("stopped: false");
             }
         })
     }

@@ -139,6 +139,28 @@ async fn a_trigger_in_a_settle_window_waits_for_its_end() {
     assert_eq!((ended.outcome, bench.attempts().await), (Some(Outcome::Fixed), 2), "{ended:?}");
 }
 
+/// The engine is slow: its answer is lost, and a look tells that the restart happened. That is an act like any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_found_done_opens_the_window_as_well() {
+    let bench = bench(EVERYTHING);
+    bench.world.lock().expect("world").faults.push(sandbook_core::world::Fault {
+        effect: "docker.restart-container".to_owned(),
+        error: sandbook_core::error::ErrorKind::Timeout,
+        happened: true,
+        ..Default::default()
+    });
+    let package = restarting("restart");
+    bench.runner.start().await.expect("started");
+    let first = bench.episode("f1").await;
+    let acted = bench.alerted(&package, &first).await;
+    assert_eq!(bench.until(&acted, State::Succeeded).await.outcome, Some(Outcome::Fixed));
+    let second = bench.episode("f2").await;
+    let waits = bench.alerted(&package, &second).await;
+    let waiting = bench.until(&waits, State::Waiting).await;
+    assert!(waiting.sentence.unwrap_or_default().contains(&acted));
+    assert_eq!(bench.attempts().await, 1, "nothing acts inside the window");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_that_outlasts_the_window_is_not_lost() {
     let bench = bench(EVERYTHING);

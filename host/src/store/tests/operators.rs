@@ -182,6 +182,90 @@ async fn only_lines_since_the_last_look_are_computed_again_unless_all_are_asked_
 }
 
 #[tokio::test]
+async fn pruning_leaves_what_is_still_watched_and_what_an_alert_that_fires_has_joined() {
+    let store = memory();
+    let over = async |n: &str, verify_until: Option<u64>| {
+        let accepted = store.accept(vec![incoming(Status::Firing, n, T, T)]).await.expect("accepted").remove(0);
+        let run = accepted.runs[0].clone();
+        let aftermath = verify_until.map(|at| Aftermath { verify_until: Some(at), ..Aftermath::default() });
+        let (state, finished_at) = (Some(State::Succeeded), Some(T));
+        let end = RunPatch { state, finished_at, aftermath, ..RunPatch::default() };
+        store.update_run(&run, end).await.expect("updated");
+        store.accept(vec![incoming(Status::Resolved, n, T, T + 1)]).await.expect("accepted");
+        run
+    };
+    let (gone, watched, joined) =
+        (over("gone", None).await, over("watched", Some(T + 9_000)).await, over("joined", None).await);
+    let other = store.accept(vec![incoming(Status::Firing, "other", T, T + 500)]).await.expect("accepted").remove(0);
+    store.join(&other.episode, &joined).await.expect("joined");
+    let left = async || {
+        while store.prune(T + 100).await.expect("pruned") != Pruned::default() {}
+        let mut left = Vec::new();
+        for (name, run) in [("gone", &gone), ("watched", &watched), ("joined", &joined)] {
+            if store.run(run).await.expect("read").is_some() {
+                left.push(name);
+            }
+        }
+        left
+    };
+    assert_eq!(left().await, ["watched", "joined"]);
+    store.accept(vec![incoming(Status::Resolved, "other", T, T + 600)]).await.expect("accepted");
+    let told = RunPatch { aftermath: Some(Aftermath::default()), ..RunPatch::default() };
+    store.update_run(&watched, told).await.expect("updated");
+    assert!(left().await.is_empty());
+}
+
+#[tokio::test]
+async fn stages_are_set_together_with_their_audit_or_not_at_all() {
+    let store = memory();
+    for digest in ["aa", "bb"] {
+        assert_eq!(store.put_version(version("heal", digest, digest)).await, Ok(PutVersion::Stored));
+    }
+    let digests: Vec<String> =
+        store.versions("heal").await.expect("listed").into_iter().map(|row| row.digest).collect();
+    let change = |digest: &str, stage| {
+        let (reason, by) = ("a test".to_owned(), "dana".to_owned());
+        (StageRow { name: "heal".to_owned(), digest: digest.to_owned(), stage, reason, by, at: T }, json!({}))
+    };
+    let half = vec![change(&digests[0], Stage::Shadow), change("sha256:unknown", Stage::Live)];
+    assert_eq!(store.set_stages(half).await, Ok(false));
+    assert!(store.stage_history("heal").await.expect("listed").is_empty(), "nothing of it");
+    let both = vec![change(&digests[0], Stage::Shadow), change(&digests[1], Stage::Live)];
+    assert_eq!(store.set_stages(both).await, Ok(true));
+    assert_eq!(store.stage_history("heal").await.expect("listed").len(), 2);
+    assert_eq!(store.audit_rows(None, 0, None).await.expect("listed").0.len(), 2);
+}
+
+#[tokio::test]
+async fn whoever_releases_a_stop_releases_the_one_that_was_seen() {
+    let store = memory();
+    let stop = |by: &str, at| Stop { by: by.to_owned(), reason: "smoke".to_owned(), at };
+    store.set_stop(Some(stop("dana", T))).await.expect("set");
+    store.set_stop(Some(stop("eve", T + 1))).await.expect("set");
+    assert_eq!(store.release_stop(stop("dana", T)).await, Ok(false));
+    assert_eq!(store.stopped().await, Ok(Some(stop("eve", T + 1))), "eve's holds");
+    assert_eq!(store.release_stop(stop("eve", T + 1)).await, Ok(true));
+    assert_eq!(store.stopped().await, Ok(None));
+}
+
+#[tokio::test]
+async fn runs_that_take_anothers_place_are_made_with_its_end_or_not_at_all() {
+    let store = memory();
+    store.create_run(new_run("r_all")).await.expect("stored");
+    let divided = |id: &str| RunPatch {
+        from: vec![State::Queued],
+        state: Some(State::Succeeded),
+        finished_at: Some(T),
+        runs: vec![new_run(id)],
+        ..RunPatch::default()
+    };
+    assert_eq!(store.update_run("r_all", divided("r_one")).await, Ok(true));
+    assert_eq!(store.update_run("r_all", divided("r_two")).await, Ok(false), "it is over");
+    assert_eq!(store.run("r_one").await.expect("read").map(|row| row.state), Some(State::Queued));
+    assert_eq!(store.run("r_two").await, Ok(None));
+}
+
+#[tokio::test]
 async fn pruning_removes_what_ended_and_a_backup_has_the_rest() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(&dir);

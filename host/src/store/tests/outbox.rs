@@ -115,6 +115,23 @@ async fn the_end_of_an_alert_ends_the_incident_that_was_sent_once() {
     assert_eq!(rows[0].message, json!({"title": "a", "resolves": true}));
 }
 
+#[tokio::test]
+async fn an_alert_that_fires_again_keeps_the_incident_of_its_first_time_open() {
+    let store = Sqlite::in_memory().expect("a store");
+    let accepted = store.accept(vec![incoming(Status::Firing, "f", T, T)]).await.expect("accepted").remove(0);
+    routed(&store, vec![message("a", Some(&accepted.episode))]).await;
+    let id = waiting(&store).await[0].id;
+    store.settle_messages(vec![id], Delivery::Sent, T + 1).await.expect("written");
+    // Another episode begins, which ends the first; nothing is over for whoever was called.
+    let again = store.accept(vec![incoming(Status::Firing, "f", T + 10, T + 10)]).await.expect("accepted").remove(0);
+    assert_eq!(again.kind, AcceptedKind::Refired);
+    assert_eq!(store.resolve_incidents(T + 11).await, Ok(0), "it fires");
+    store.prune(T + 1_000).await.expect("pruned");
+    store.accept(vec![incoming(Status::Resolved, "f", T + 10, T + 2_000)]).await.expect("accepted");
+    assert_eq!(store.resolve_incidents(T + 2_001).await, Ok(1), "over, and the retention left what opened it");
+    assert_eq!(store.resolve_incidents(T + 2_002).await, Ok(0), "once");
+}
+
 /// Everything but the notice could be written, and then nothing is.
 #[tokio::test]
 async fn a_demotion_its_audit_and_its_notice_are_written_together_or_not_at_all() {
