@@ -171,6 +171,8 @@ impl Outbox {
                 for (channel, dropped) in crowded {
                     tracing::error!(channel, dropped, "messages are dropped: more wait than {}", store::WAITING_MAX);
                     self.metrics.notify.count(&channel, "dropped", dropped);
+                    let details = serde_json::json!({"messages": dropped, "why": "more wait than may"});
+                    self.store.audit("engine", "drop-messages", &channel, details, self.now()).await?;
                 }
             }
             self.queued.notify_waiters();

@@ -31,7 +31,7 @@ impl Incidents for Remembered {
 
     fn read_by<'a>(&'a self, run: &'a str) -> BoxFuture<'a, Vec<Read>> {
         Box::pin(async move {
-            let journal = self.0.records(run).await.ok().and_then(|records| Journal::fold(records).ok());
+            let journal = self.so_far(run).await.ok().flatten();
             journal.as_ref().map(trace::read).unwrap_or_default()
         })
     }
@@ -67,11 +67,19 @@ pub async fn of_plan(
 }
 
 impl Remembered {
+    /// What a run that is at work has recorded. As an observer: only whoever goes on with a run may read what a failed store
+    /// held back of it.
+    async fn so_far(&self, run: &str) -> store::Result<Option<Journal>> {
+        self.0.flush(run).await?;
+        let records = self.0.records_after(run, None).await?;
+        Ok(Journal::fold(records.into_iter().map(|(_, record)| record)).ok())
+    }
+
     async fn found(&self, run: &str, limit: u32) -> store::Result<Vec<Answer>> {
         let Some(episode) = self.0.run(run).await?.and_then(|row| row.episode) else { return Ok(Vec::new()) };
         let Some(episode) = self.0.episode(&episode).await? else { return Ok(Vec::new()) };
         let mut logs = self.0.log_patterns(&episode.id).await?;
-        if let Ok(journal) = Journal::fold(self.0.records(run).await?) {
+        if let Some(journal) = self.so_far(run).await? {
             logs.extend(
                 trace::patterns(&journal).into_iter().filter(|pattern| !logs.contains(pattern)).collect::<Vec<_>>(),
             );

@@ -48,7 +48,9 @@ pub(super) fn batch(tx: &mut Tx<'_>, before: u64) -> Result<Pruned> {
         .prepare_cached(
             "DELETE FROM episodes WHERE seq IN (SELECT seq FROM episodes AS e
              WHERE resolved_at IS NOT NULL AND resolved_at < ?1
-                 AND NOT EXISTS (SELECT 1 FROM runs WHERE episode = e.id) LIMIT ?2)",
+                 AND NOT EXISTS (SELECT 1 FROM runs WHERE episode = e.id)
+                 -- An incident at a pager ends when this alert does not fire again any more.
+                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE opens = e.id) LIMIT ?2)",
         )?
         .execute(params![int(before), ROWS_MAX])? as u64;
     tx.sql

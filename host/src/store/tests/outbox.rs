@@ -122,11 +122,15 @@ async fn an_alert_that_fires_again_keeps_the_incident_of_its_first_time_open() {
     routed(&store, vec![message("a", Some(&accepted.episode))]).await;
     let id = waiting(&store).await[0].id;
     store.settle_messages(vec![id], Delivery::Sent, T + 1).await.expect("written");
+    let over =
+        RunPatch { state: Some(sandbook_core::run::State::Succeeded), finished_at: Some(T + 2), ..RunPatch::default() };
+    store.update_run(&accepted.runs[0], over).await.expect("updated");
     // Another episode begins, which ends the first; nothing is over for whoever was called.
     let again = store.accept(vec![incoming(Status::Firing, "f", T + 10, T + 10)]).await.expect("accepted").remove(0);
     assert_eq!(again.kind, AcceptedKind::Refired);
     assert_eq!(store.resolve_incidents(T + 11).await, Ok(0), "it fires");
-    store.prune(T + 1_000).await.expect("pruned");
+    assert_eq!(store.prune(T + 1_000).await.expect("pruned").runs, 1);
+    assert_eq!(store.prune(T + 1_000).await.expect("pruned").episodes, 0);
     store.accept(vec![incoming(Status::Resolved, "f", T + 10, T + 2_000)]).await.expect("accepted");
     assert_eq!(store.resolve_incidents(T + 2_001).await, Ok(1), "over, and the retention left what opened it");
     assert_eq!(store.resolve_incidents(T + 2_002).await, Ok(0), "once");
