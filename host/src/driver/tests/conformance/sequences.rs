@@ -155,7 +155,8 @@ fn list(filter: Value) -> Step {
     with("docker.list-containers", "", json!({"filter": filter}))
 }
 
-/// A program that was just started sets its traps.
+/// A program that was just started sets its traps; and an engine hears of a pause that it made itself, which it would take
+/// for a second one if it came after the end of the first.
 fn settles() -> Step {
     Step::Pass(700)
 }

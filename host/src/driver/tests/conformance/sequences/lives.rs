@@ -206,6 +206,7 @@ fn frozen() -> Vec<Sequence> {
                 on("docker.container-processes", "web"),
                 update("web", json!({"cpus": 0.5})),
                 list(json!({"name": "pause.*"})),
+                settles(),
                 unpause("web"),
                 unpause("web"),
                 inspect("web"),

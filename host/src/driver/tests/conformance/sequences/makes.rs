@@ -115,7 +115,7 @@ fn refused() -> Vec<Sequence> {
         sequence(
             "recreate-paused",
             vec![obeys("web")],
-            vec![pause("web"), recreate("web", json!({})), inspect("web"), unpause("web"), inspect("web")],
+            vec![pause("web"), recreate("web", json!({})), inspect("web"), settles(), unpause("web"), inspect("web")],
         ),
     ]
 }
