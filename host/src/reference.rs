@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use wit_parser::{Function, Interface, Resolve, Type, TypeDefKind, TypeId, WorldItem};
 
 #[cfg(test)]
-mod catalogue;
+pub(crate) mod catalogue;
 mod manifest;
 #[cfg(test)]
 mod prose;

@@ -262,7 +262,11 @@ impl Runner {
                 None => Ok(()),
             }
         };
-        if let Err(error) = brought.await {
+        self.or_later(id, brought.await);
+    }
+
+    fn or_later(&self, id: &str, brought: Result<()>) {
+        if let Err(error) = brought {
             tracing::warn!(run = %id, "it cannot be brought back yet: {error:#}");
             self.try_again_later(id.to_owned());
         }
@@ -288,7 +292,10 @@ impl Runner {
                     ..RunPatch::default()
                 };
                 match self.parts.store.update_run(&row.id, patch).await {
-                    Ok(true) => self.queue_again(&row.id).await,
+                    Ok(true) => {
+                        let id = row.id.clone();
+                        self.or_later(&id, self.bring_back(row).await);
+                    }
                     Ok(false) => {}
                     Err(error) => tracing::warn!(run = %row.id, "a waiting run cannot be woken: {error}"),
                 }

@@ -99,11 +99,14 @@ impl App {
 /// Files of the policy: path, time of the last change, bytes.
 pub type PolicyFiles = Vec<(PathBuf, Option<std::time::SystemTime>, u64)>;
 
+/// Folders the policy is read from: those of the configuration, or the one that `sandbook grant` writes to.
+pub fn policy_dirs(config: &Config) -> Vec<PathBuf> {
+    if config.policy.dirs.is_empty() { vec![config.data_dir.join(OWN_POLICY)] } else { config.policy.dirs.clone() }
+}
+
 /// Which files the policy is read from, and whether they changed.
 pub fn policy_files(config: &Config) -> PolicyFiles {
-    let own = config.data_dir.join(OWN_POLICY);
-    let dirs = if config.policy.dirs.is_empty() { std::slice::from_ref(&own) } else { &config.policy.dirs[..] };
-    let mut files: PolicyFiles = dirs
+    let mut files: PolicyFiles = policy_dirs(config)
         .iter()
         .filter_map(|dir| std::fs::read_dir(dir).ok())
         .flatten()
@@ -121,11 +124,9 @@ pub fn policy_files(config: &Config) -> PolicyFiles {
 
 /// The policy of the configured folders and of the grants folder, with the operator's lists.
 pub fn load_policy(config: &Config) -> Result<Policy, Vec<Problem>> {
-    let mut dirs = config.policy.dirs.clone();
-    let own = config.data_dir.join(OWN_POLICY);
-    if dirs.is_empty() && own.is_dir() {
-        dirs.push(own);
-    }
+    let mut dirs = policy_dirs(config);
+    // Its own is made by the first grant; what somebody configured must be there.
+    dirs.retain(|dir| !config.policy.dirs.is_empty() || dir.is_dir());
     let policy = Policy::load(&dirs, config.policy.label_grants)?;
     let allow = egress::Allow::new(&config.egress.hosts).unwrap_or_default();
     let permits = move |host: &str, port: Option<u16>| match port {

@@ -11,7 +11,7 @@ use sandbook_core::run::Stage as RunbookStage;
 use super::{Stage, compiler, list, open_store, problems};
 use crate::config::Config;
 use crate::listen::{self, tls, tls::Certificates};
-use crate::state::{App, policy_files};
+use crate::state::{App, policy_dirs, policy_files};
 use crate::{about_us, api, digest, otel, telemetry};
 
 /// How often retention is looked after.
@@ -197,7 +197,6 @@ async fn docker_events(app: Arc<App>) {
 
 /// Reads the policy again when a file changed; a broken one keeps the old policy and says why.
 async fn watch_policy(app: Arc<App>) {
-    let dirs = if app.config.policy.dirs.is_empty() { vec![app.grants_dir()] } else { app.config.policy.dirs.clone() };
     // As it was before the start read them: what changed since then is read now.
     let mut seen = app.policy_files.clone();
     loop {
@@ -210,7 +209,7 @@ async fn watch_policy(app: Arc<App>) {
         match app.reload_policy() {
             Ok(()) => {
                 tracing::info!("policy reloaded");
-                let details = serde_json::json!({ "dirs": dirs });
+                let details = serde_json::json!({ "dirs": policy_dirs(&app.config) });
                 if let Err(error) = app.store.audit("engine", "policy", "reload", details, app.now_ms()).await {
                     tracing::warn!("the audit cannot be written: {error}");
                 }

@@ -158,7 +158,7 @@ fn the_catalogue_is_complete_and_reads() {
             .flatten()
             .filter(|entry| entry.path().join("runbook.toml").exists())
             // What carries an interpreter of its own is built on request.
-            .filter(|entry| ["main.py", "main.js", "main.ts"].iter().all(|code| !entry.path().join(code).exists()))
+            .filter(|entry| crate::reference::catalogue::language(&entry.path()).is_some_and(|(_, built_in)| built_in))
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();

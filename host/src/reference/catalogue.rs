@@ -24,6 +24,12 @@ const LANGUAGES: [(&str, &str, bool); 5] = [
     ("main.ts", "TypeScript", false),
 ];
 
+/// What a runbook in that folder is written in, and whether it is in the binary.
+pub(crate) fn language(folder: &Path) -> Option<(&'static str, bool)> {
+    let found = LANGUAGES.into_iter().find(|(file, ..)| folder.join(file).is_file());
+    found.map(|(_, language, built_in)| (language, built_in))
+}
+
 /// A runbook as its files tell it.
 struct Entry {
     name: String,
@@ -44,8 +50,7 @@ fn entries() -> Vec<Entry> {
             std::fs::read_to_string(folder.join(file)).unwrap_or_else(|why| panic!("{name}: {file}: {why}"))
         };
         let (manifest, _) = Manifest::parse(&text("runbook.toml"), &name).expect("it reads");
-        let found = LANGUAGES.into_iter().find(|(file, ..)| folder.join(file).is_file());
-        let (_, language, built_in) = found.unwrap_or_else(|| panic!("{name}: in no language that is known"));
+        let (language, built_in) = language(&folder).unwrap_or_else(|| panic!("{name}: in no language that is known"));
         Entry { page: text("README.md"), name, manifest, language, built_in }
     };
     folders.into_iter().map(entry).collect()

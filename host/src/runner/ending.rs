@@ -166,12 +166,8 @@ impl Runner {
         Ok(None)
     }
 
-    /// Ends a run that others take the place of. False: it was over already, and they were not made.
-    pub(super) async fn divided(&self, row: &RunRow, sentence: &str, runs: Vec<NewRun>) -> Result<bool> {
-        self.end_with(row, State::Succeeded, Outcome::Done, sentence, runs).await
-    }
-
-    async fn end_with(
+    /// The same, with runs that take its place. False: it was over already, and they were not made.
+    pub(super) async fn end_with(
         &self,
         row: &RunRow,
         state: State,

@@ -155,7 +155,7 @@ impl Runner {
             });
         }
         let sentence = format!("started one run for each of {}", members.join(", "));
-        if self.divided(row, &sentence, runs.clone()).await? {
+        if self.end_with(row, State::Succeeded, Outcome::Done, &sentence, runs.clone()).await? {
             for run in runs {
                 let accepted = Instant::now();
                 self.enqueue(Queued { row: row_of(run), alert: alert.clone(), accepted, resumed: false });

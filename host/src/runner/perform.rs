@@ -42,6 +42,15 @@ pub enum Why {
     Broken(anyhow::Error),
 }
 
+impl Why {
+    pub(super) fn take_place(self, first: &mut Option<Why>) {
+        let waits = matches!(first, Some(Why::Waits(_) | Why::Asks(_)));
+        if first.is_none() || waits && matches!(self, Why::Cancelled(_)) {
+            *first = Some(self);
+        }
+    }
+}
+
 /// One execution of a run's guest.
 pub struct Attempt {
     pub(super) run: String,
@@ -132,12 +141,7 @@ impl Attempt {
 
     /// Stops it: its guest gets no more answers. The first reason stays; but what is cancelled does not wait.
     pub fn stop(&self, why: Why) {
-        let mut first = self.why.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = matches!(*first, Some(Why::Waits(_) | Why::Asks(_)));
-        if first.is_none() || waits && matches!(why, Why::Cancelled(_)) {
-            *first = Some(why);
-        }
-        drop(first);
+        why.take_place(&mut self.why.lock().unwrap_or_else(PoisonError::into_inner));
         self.stopped.store(true, Ordering::Release);
         self.stop.notify_waiters();
     }

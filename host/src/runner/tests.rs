@@ -90,19 +90,11 @@ impl Bench {
         self.install(package).await;
         let parameters = package.manifest.parameters_from(&Default::default()).expect("defaults");
         let run = NewRun {
-            id: id::new("r"),
-            runbook: package.name.clone(),
-            version: package.version.clone(),
-            digest: package.digest.clone(),
             mode: execute::mode_of(stage, Mode::Simulate),
             stage,
-            origin: Origin::Person,
-            trigger: "manual".to_owned(),
-            episode: None,
             parameters: serde_json::to_value(parameters).expect("data"),
             target_hint: json!({ "reference": target }),
-            priority: 0,
-            at: 1,
+            ..self.new_run(package)
         };
         let id = run.id.clone();
         self.runner.submit(run, None).await.expect("durable");
@@ -328,15 +320,16 @@ async fn a_script_and_a_component_leave_the_same_journal() {
     assert_eq!(journals[0], journals[1]);
 }
 
+fn restarts() -> Package {
+    let body = "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }";
+    script("c", &["docker.restart-container"], body)
+}
+
 /// Cancelled while it was queued: it does not run, although it is in the queue already.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_cancelled_in_the_queue_does_nothing() {
     let bench = bench(EVERYTHING);
-    let package = script(
-        "c",
-        &["docker.restart-container"],
-        "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }",
-    );
+    let package = restarts();
     bench.install(&package).await;
     let run = bench.new_run(&package);
     bench.store.create_run(run.clone()).await.expect("created");
@@ -352,15 +345,27 @@ async fn a_run_cancelled_in_the_queue_does_nothing() {
 }
 
 /// An answer that is lost is never asked for again blindly: the engine looks, and drives again only what did not happen.
+#[test]
+fn what_is_cancelled_does_not_wait_and_any_other_first_reason_stays() {
+    use super::perform::Why;
+    let cancelled = || Why::Cancelled("by dana".to_owned());
+    let after = |first: Why, then: Why| {
+        let mut slot = None;
+        first.take_place(&mut slot);
+        then.take_place(&mut slot);
+        slot
+    };
+    assert!(matches!(after(Why::Waits(1), cancelled()), Some(Why::Cancelled(_))));
+    assert!(matches!(after(cancelled(), Why::Waits(1)), Some(Why::Cancelled(_))));
+    assert!(matches!(after(Why::Waits(1), Why::Waits(2)), Some(Why::Waits(1))));
+    assert!(matches!(after(Why::Broken(anyhow::anyhow!("x")), cancelled()), Some(Why::Broken(_))));
+}
+
 /// Cancelled in the moment in which it begins to run: whoever cancels finds it in neither state, and it acts no more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_cancelled_as_it_begins_is_over_and_did_nothing() {
     let bench = bench(EVERYTHING);
-    let package = script(
-        "c",
-        &["docker.restart-container"],
-        "fn run(input) { docker::restart_container(input.target); fixed(\"x\") }",
-    );
+    let package = restarts();
     bench.install(&package).await;
     let run = bench.new_run(&package);
     bench.store.create_run(run.clone()).await.expect("created");

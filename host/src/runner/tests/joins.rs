@@ -58,19 +58,10 @@ impl Bench {
     async fn alerted(&self, package: &Package, episode: &str) -> String {
         self.install(package).await;
         let run = NewRun {
-            id: id::new("r"),
-            runbook: package.name.clone(),
-            version: package.version.clone(),
-            digest: package.digest.clone(),
-            mode: Mode::Simulate,
-            stage: Stage::Live,
-            origin: Origin::Person,
             trigger: "alert".to_owned(),
             episode: Some(episode.to_owned()),
-            parameters: json!({}),
-            target_hint: json!({ "reference": "shop-db-1" }),
-            priority: 0,
             at: self.runner.parts().clock.now().unix_ms,
+            ..self.new_run(package)
         };
         let id = run.id.clone();
         self.runner.submit(run, None).await.expect("durable");

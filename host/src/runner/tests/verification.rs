@@ -45,18 +45,10 @@ impl Bench {
         let starts_at = jiff::Timestamp::from_millisecond(i64::try_from(self.now()).expect("a time")).expect("a time");
         let runs = run.map(|id| NewRun {
             id: id.to_owned(),
-            runbook: package.name.clone(),
-            version: package.version.clone(),
-            digest: package.digest.clone(),
-            mode: Mode::Simulate,
-            stage: Stage::Live,
-            origin: Origin::Person,
             trigger: "alert".to_owned(),
-            episode: None,
-            parameters: json!({}),
             target_hint: json!({ "reference": "shop-web-1" }),
-            priority: 0,
             at: self.now(),
+            ..self.new_run(package)
         });
         let alert = Alert {
             status,
